@@ -1,0 +1,55 @@
+"""Who is asking, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from causeway.errors import NotAllowedError
+
+
+class Scope(StrEnum):
+    """One thing a caller may do."""
+
+    MODELS = "models"
+    """Call models through ``/v1``."""
+    ASK = "ask"
+    """Search the knowledge base, ask it, and see its documents."""
+    INGEST = "ingest"
+    """Add and delete documents."""
+    ADMIN = "admin"
+    """Everything, keys and traces included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller that has been identified.
+
+    Attributes:
+        id: Stable; what ledgers and traces record.
+        name: For people.
+        scopes: What this caller may do; ``ADMIN`` includes every other scope.
+    """
+
+    id: str
+    name: str
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether this caller may do ``scope``."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def require(self, scope: Scope) -> None:
+        """Pass, or refuse.
+
+        Raises:
+            NotAllowedError: This caller lacks ``scope``.
+        """
+        if not self.may(scope):
+            raise NotAllowedError(
+                f"'{self.name}' may not do this: it needs the scope '{scope}'; ask an administrator for a key that has it"
+            )
+
+
+SYSTEM = Principal(id="system", name="Causeway", scopes=frozenset({Scope.ADMIN}))
+"""Causeway's own background work, such as ingestion."""

@@ -1,0 +1,50 @@
+"""Texts as vectors, and passages scored against a query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from causeway.contracts.chat import Usage
+
+Vectors = npt.NDArray[np.float32]
+"""Shape ``(n, dimensions)``, float32, every row of unit length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedRequest:
+    """Texts to embed; ``kind`` tells models that treat questions and passages differently which these are."""
+
+    model: str
+    texts: tuple[str, ...]
+    kind: Literal["query", "document"] = "document"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """``vectors[i]`` belongs to ``texts[i]``. ``model`` is the model's own name."""
+
+    vectors: Vectors
+    model: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankRequest:
+    """Passages to score against a query."""
+
+    model: str
+    query: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relevance:
+    """``scores[i]`` says how well ``texts[i]`` answers the query: a probability-like number in [0, 1]."""
+
+    scores: tuple[float, ...]
+    model: str
+    usage: Usage

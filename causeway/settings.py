@@ -1,0 +1,235 @@
+"""Every setting, and the only code that reads the environment.
+
+Order, later wins: the defaults below, ``causeway.toml``, ``CAUSEWAY_SECTION__KEY`` in the environment. No file is
+needed to start. An unknown key is an error, so a typing mistake is found at start. The file is the one that
+``CAUSEWAY_CONFIG`` names, else ``causeway.toml`` in the working directory when it is there.
+
+The reference page ``docs/reference/settings.md`` is generated from this file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from causeway.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "CAUSEWAY_"
+CONFIG_FILE = "causeway.toml"
+
+
+def _data_home() -> Path:
+    """Where a user's programs keep their files (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "causeway"
+
+
+def _cache_home() -> Path:
+    """Where a user's programs keep what they can fetch again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "causeway"
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ServerSettings(Section):
+    """Where Causeway listens."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every network")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
+    root_path: str = Field("", description="Path under which a proxy serves Causeway, such as /ai")
+    max_upload_bytes: int = Field(200_000_000, gt=0, description="Largest file that may be uploaded")
+    secure_cookies: bool = Field(
+        default=False, description="Send the session cookie over HTTPS alone; set it behind a TLS proxy"
+    )
+
+
+class DatabaseSettings(Section):
+    """The one database."""
+
+    url: SecretStr = Field(
+        SecretStr(""), description="postgresql://user:password@host/name; empty starts the embedded PostgreSQL"
+    )
+    pool_size: int = Field(10, ge=2, le=200, description="Most connections this process keeps open")
+    bm25: Literal["auto", "extension", "own"] = Field(
+        "auto", description="Keyword search: the server's BM25 extension, Causeway's own BM25, or whichever is there"
+    )
+
+
+class StorageSettings(Section):
+    """Where files live."""
+
+    dir: Path = Field(default_factory=_data_home, description="The data folder: database, uploaded files, state")
+    models_dir: Path = Field(
+        default_factory=lambda: _cache_home() / "models", description="Fetched model files, named by their sha256"
+    )
+
+
+class ModelSettings(Section):
+    """Which model each alias means: ``provider/model`` or a model of the local catalogue."""
+
+    chat: str = Field("qwen2.5-coder-1.5b-instruct", description="Answers questions")
+    fast: str = Field("qwen2.5-coder-0.5b-instruct", description="Small jobs: titles, rewrites")
+    embed: str = Field("bge-small-en", description="Texts to vectors; a collection keeps the one it was made with")
+    rerank: str = Field("reranker-en", description="Scores passages against a question; empty turns it off")
+    threads: int = Field(
+        0, ge=0, description="Threads a local chat model writes with; 0 = one fewer than the cores, at least one"
+    )
+    embed_threads: int = Field(0, ge=0, description="Threads for embedding and reranking; 0 = every core")
+    context_tokens: int = Field(8192, ge=1024, description="Context window shared by a local chat model's slots")
+    parallel: int = Field(2, ge=1, le=64, description="Chats that a local chat model writes at the same time")
+    idle_s: int = Field(300, ge=0, description="A local chat model unused for this long frees its memory; 0 never")
+    start_timeout_s: float = Field(120.0, gt=0, description="A local chat model must answer within this time")
+    offline: bool = Field(default=False, description="Never fetch model files")
+
+
+class PriceSettings(Section):
+    """What a model costs, in US dollars per million tokens."""
+
+    input: Decimal = Field(Decimal(0), ge=0, description="Per million input tokens")
+    output: Decimal = Field(Decimal(0), ge=0, description="Per million output tokens")
+
+
+class ProviderSettings(Section):
+    """A server that models are reached through."""
+
+    kind: Literal["openai", "scripted"] = Field("openai", description="The protocol it speaks")
+    base_url: str = Field("", description="Such as https://api.openai.com/v1")
+    api_key: SecretStr = Field(SecretStr(""), description="Sent as a bearer token")
+    models: list[str] = Field(default_factory=list, description="Models to offer; empty offers any name")
+    timeout_s: float = Field(120.0, gt=0, description="Longest wait for the next byte")
+    prices: dict[str, PriceSettings] = Field(default_factory=dict, description="Price per model")
+
+
+class KnowledgeSettings(Section):
+    """Ingestion, search and answers."""
+
+    collection: str = Field("default", description="Where documents go when no collection is named")
+    chunk_tokens: int = Field(320, ge=64, le=512, description="Most tokens in a chunk, its heading path included")
+    parse_timeout_s: float = Field(120.0, gt=0, description="Longest time one file may take to be read")
+    parse_memory_bytes: int = Field(2_000_000_000, gt=0, description="Most memory that reading one file may take")
+    max_file_bytes: int = Field(200_000_000, gt=0, description="Larger files are refused")
+    max_pages: int = Field(3000, gt=0, description="Documents of more pages are refused")
+    workers: int = Field(4, ge=1, le=64, description="Documents ingested at the same time")
+    candidates: int = Field(50, ge=5, le=500, description="Chunks each search arm brings")
+    vector_weight: float = Field(0.7, ge=0, le=1, description="Share of the vector score in the fused score")
+    rerank: bool = Field(default=True, description="Score the best candidates with the cross-encoder")
+    rerank_candidates: int = Field(16, ge=1, le=100, description="How many of the best it scores")
+    rerank_weight: float = Field(0.3, ge=0, le=1, description="Share of the cross-encoder in the final score")
+    passages: int = Field(5, ge=1, le=50, description="Most passages an answer is written from")
+    context_tokens: int = Field(1400, ge=200, description="Most tokens of passages in the prompt")
+    answer_tokens: int = Field(400, ge=16, description="Most tokens of an answer")
+    refuse_below: float = Field(0.0, ge=0, le=1, description="Refuse when no passage is at least this relevant")
+
+
+class TelemetrySettings(Section):
+    """Traces and logs."""
+
+    capture_content: bool = Field(
+        default=True, description="Keep questions, passages and answers in traces, which stay in your database"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line")
+    log_format: Literal["text", "json"] = Field("text", description="json for log collectors")
+    trace_days: int = Field(90, ge=1, description="Traces older than this are deleted")
+
+
+class Settings(Section):
+    """Every setting of one Causeway."""
+
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    models: ModelSettings = ModelSettings()
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+Origins = dict[str, str]
+"""``section.key`` -> where its value came from: a file's path or the name of an environment variable."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: A key is unknown or a value cannot be used; the message names it and where it came from.
+    """
+    return load_with_origins(environment)[0]
+
+
+def load_with_origins(environment: Mapping[str, str] | None = None) -> tuple[Settings, Origins]:
+    """The settings, and where each one that is not a default came from.
+
+    Raises:
+        SettingsError: A key is unknown or a value cannot be used.
+    """
+    environ = os.environ if environment is None else environment
+    origins: Origins = {}
+    merged = _from_file(environ, origins)
+    for name, value in sorted(environ.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
+            path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            _place(merged, path, value, name)
+            origins[".".join(path)] = name
+    try:
+        return Settings.model_validate(merged), origins
+    except ValidationError as exc:
+        raise SettingsError(_explain(exc, origins)) from exc
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """This process's environment for a child process, without Causeway's own settings and secrets."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    return {**kept, **extra}
+
+
+def process_name() -> str:
+    """How this program was started, for messages that name a command to run."""
+    return Path(sys.argv[0]).name if sys.argv and Path(sys.argv[0]).name != "__main__.py" else "causeway"
+
+
+def _from_file(environ: Mapping[str, str], origins: Origins) -> dict[str, Any]:
+    named = environ.get("CAUSEWAY_CONFIG")
+    file = Path(named or CONFIG_FILE)
+    if not file.is_file():
+        if named:
+            raise SettingsError(f"CAUSEWAY_CONFIG names '{named}', which is not a file; mend the path or unset it")
+        return {}
+    try:
+        merged = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsError(f"'{file}' cannot be read as TOML: {exc}") from exc
+    for section, keys in merged.items():
+        for key in keys if isinstance(keys, dict) else ():
+            origins[f"{section}.{key}"] = str(file)
+    return merged
+
+
+def _place(tree: dict[str, Any], path: list[str], value: str, name: str) -> None:
+    node = tree
+    for part in path[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise SettingsError(f"{name} does not name a setting: '{part}' has no keys below it")
+    # Lists come as comma-separated words: CAUSEWAY_PROVIDERS__OPENAI__MODELS=gpt-4o,gpt-4o-mini
+    node[path[-1]] = value.split(",") if path[0] == "providers" and path[-1] == "models" else value
+
+
+def _explain(error: ValidationError, origins: Origins) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        origin = origins.get(where) or origins.get(".".join(where.split(".")[:2]))
+        reason = "no such setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{where}{f' (from {origin})' if origin else ''}: {reason}")
+    return "settings: " + "; ".join(lines) + ". See docs/reference/settings.md"

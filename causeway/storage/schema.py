@@ -1,0 +1,167 @@
+"""Every table, in SQLAlchemy Core. ``migrations/`` brings a database from one version of this file to the next.
+
+Ids are random UUIDs as text with a short prefix that says what they name (``doc_``, ``key_``). Times are UTC.
+"""
+
+from __future__ import annotations
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+tables = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[object]:
+    default = None if nullable else func.now()
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
+
+
+# --- who may call ------------------------------------------------------------------------------------
+
+api_keys = Table(
+    "api_keys",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False, comment="first characters, shown so that people can tell keys apart"),
+    Column("secret_hash", Text, nullable=False, unique=True, comment="sha256 of the whole key, hex"),
+    Column("scopes", ARRAY(Text), nullable=False),
+    _moment("created_at"),
+    _moment("expires_at", nullable=True),
+    _moment("revoked_at", nullable=True),
+)
+
+sessions = Table(
+    "sessions",
+    tables,
+    Column("token_hash", Text, primary_key=True, comment="sha256 of the cookie's value, hex"),
+    Column("key_id", Text, ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    _moment("created_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+
+# --- what was called ---------------------------------------------------------------------------------
+
+ledger = Table(
+    "ledger",
+    tables,
+    Column("id", Text, primary_key=True),
+    _moment("at"),
+    Column("principal_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("operation", Text, nullable=False, comment="chat, embeddings or rerank"),
+    Column("model", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("prompt", Text),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False, comment="ok, or an error's code"),
+    Column("trace_id", Text),
+    Index(None, "at"),
+    Index(None, "principal_id", "at"),
+)
+
+spans = Table(
+    "spans",
+    tables,
+    Column("span_id", Text, primary_key=True),
+    Column("trace_id", Text, nullable=False, index=True),
+    Column("parent_id", Text),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("status", Text, nullable=False, comment="ok or error"),
+    Column("status_message", Text),
+    Column("attributes", JSONB, nullable=False),
+    Column("events", JSONB, nullable=False, server_default=text("'[]'")),
+    Index("ix_spans_roots", "started_at", postgresql_where=text("parent_id IS NULL")),
+)
+
+# --- what is known -----------------------------------------------------------------------------------
+
+collections = Table(
+    "collections",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("embedding_model", Text, nullable=False, comment="the model's own name; its vectors fit no other's"),
+    Column("dimensions", Integer, nullable=False),
+    _moment("created_at"),
+)
+
+documents = Table(
+    "documents",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("source", Text, nullable=False, comment="'upload', or 'folder:' and the root's absolute path"),
+    Column("path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"),
+    Column("title", Text, nullable=False),
+    Column("media_type", Text, nullable=False, server_default=""),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("blob", Text, nullable=False, comment="sha256 of the newest bytes; the file is in the blob store"),
+    Column("modified_at", DateTime(timezone=True), nullable=False, comment="as its source says"),
+    Column("revision", Integer, nullable=False, server_default="1", comment="goes up with every new content"),
+    Column("state", Text, nullable=False, comment="queued, processing, ready or failed"),
+    Column("failure", Text, comment="why it failed, for its owner"),
+    Column("ready_revision", Integer, comment="the revision whose chunks are searchable; null when none is"),
+    Column("ready_blob", Text, comment="the bytes those chunks came from"),
+    Column("pages", Integer),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    _moment("created_at"),
+    _moment("updated_at"),
+    UniqueConstraint("collection_id", "source", "path"),
+    Index(None, "state"),
+)
+
+chunks = Table(
+    "chunks",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("ordinal", Integer, nullable=False, comment="its place in the document, from 0"),
+    Column("heading", Text, nullable=False, comment="title and headings above it, joined by ' > '"),
+    Column("text", Text, nullable=False),
+    Column("page", Integer, comment="the page it begins on, from 1; null where there are no pages"),
+    Column("tokens", Integer, nullable=False, comment="of heading and text, as the embedding model counts"),
+    Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading and text"),
+    Column("searchable", Text, Computed("heading || E'\\n' || text", persisted=True), nullable=False),
+    UniqueConstraint("document_id", "ordinal"),
+)
+
+votes = Table(
+    "votes",
+    tables,
+    Column("trace_id", Text, primary_key=True),
+    Column("principal_id", Text, primary_key=True),
+    Column("is_up", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("correction", Text),
+    _moment("at"),
+)
