@@ -44,10 +44,10 @@ class Section(BaseModel):
 class ServerSettings(Section):
     """Where Causeway listens."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every network")
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
-    root_path: str = Field("", description="Path under which a proxy serves Causeway, such as /ai")
-    max_upload_bytes: int = Field(200_000_000, gt=0, description="Largest file that may be uploaded")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for every network")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
+    root_path: str = Field(default="", description="Path under which a proxy serves Causeway, such as /ai")
+    max_upload_bytes: int = Field(default=200_000_000, gt=0, description="Largest file that may be uploaded")
     secure_cookies: bool = Field(
         default=False, description="Send the session cookie over HTTPS alone; set it behind a TLS proxy"
     )
@@ -57,101 +57,137 @@ class DatabaseSettings(Section):
     """The one database."""
 
     url: SecretStr = Field(
-        SecretStr(""), description="postgresql://user:password@host/name; empty starts the embedded PostgreSQL"
+        default=SecretStr(""),
+        description="postgresql://user:password@host/name; empty starts the embedded PostgreSQL",
     )
-    pool_size: int = Field(10, ge=2, le=200, description="Most connections this process keeps open")
+    pool_size: int = Field(default=10, ge=2, le=200, description="Most connections this process keeps open")
     bm25: Literal["auto", "extension", "own"] = Field(
-        "auto", description="Keyword search: the server's BM25 extension, Causeway's own BM25, or whichever is there"
+        default="auto",
+        description="Keyword search: the server's BM25 extension, Causeway's own BM25, or whichever is there",
     )
 
 
 class StorageSettings(Section):
     """Where files live."""
 
-    dir: Path = Field(default_factory=_data_home, description="The data folder: database, uploaded files, state")
+    dir: Path = Field(
+        default_factory=_data_home, description="The data folder: database, uploaded files, state"
+    )
     models_dir: Path = Field(
-        default_factory=lambda: _cache_home() / "models", description="Fetched model files, named by their sha256"
+        default_factory=lambda: _cache_home() / "models",
+        description="Fetched model files, named by their sha256",
     )
 
 
 class ModelSettings(Section):
     """Which model each alias means: ``provider/model`` or a model of the local catalogue."""
 
-    chat: str = Field("qwen2.5-coder-1.5b-instruct", description="Answers questions")
-    fast: str = Field("qwen2.5-coder-0.5b-instruct", description="Small jobs: titles, rewrites")
-    embed: str = Field("bge-small-en", description="Texts to vectors; a collection keeps the one it was made with")
-    rerank: str = Field("reranker-en", description="Scores passages against a question; empty turns it off")
-    threads: int = Field(
-        0, ge=0, description="Threads a local chat model writes with; 0 = one fewer than the cores, at least one"
+    chat: str = Field(default="qwen2.5-coder-1.5b-instruct", description="Answers questions")
+    fast: str = Field(default="qwen2.5-coder-0.5b-instruct", description="Small jobs: titles, rewrites")
+    embed: str = Field(
+        default="bge-small-en", description="Texts to vectors; a collection keeps the one it was made with"
     )
-    embed_threads: int = Field(0, ge=0, description="Threads for embedding and reranking; 0 = every core")
-    context_tokens: int = Field(8192, ge=1024, description="Context window shared by a local chat model's slots")
-    parallel: int = Field(2, ge=1, le=64, description="Chats that a local chat model writes at the same time")
-    idle_s: int = Field(300, ge=0, description="A local chat model unused for this long frees its memory; 0 never")
-    start_timeout_s: float = Field(120.0, gt=0, description="A local chat model must answer within this time")
+    rerank: str = Field(
+        default="reranker-en", description="Scores passages against a question; empty turns it off"
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Threads a local chat model writes with; 0 = one fewer than the cores, at least one",
+    )
+    embed_threads: int = Field(
+        default=0, ge=0, description="Threads for embedding and reranking; 0 = every core"
+    )
+    context_tokens: int = Field(
+        default=8192, ge=1024, description="Context window shared by a local chat model's slots"
+    )
+    parallel: int = Field(
+        default=2, ge=1, le=64, description="Chats that a local chat model writes at the same time"
+    )
+    idle_s: int = Field(
+        default=300, ge=0, description="A local chat model unused for this long frees its memory; 0 never"
+    )
+    start_timeout_s: float = Field(
+        default=120.0, gt=0, description="A local chat model must answer within this time"
+    )
     offline: bool = Field(default=False, description="Never fetch model files")
 
 
 class PriceSettings(Section):
     """What a model costs, in US dollars per million tokens."""
 
-    input: Decimal = Field(Decimal(0), ge=0, description="Per million input tokens")
-    output: Decimal = Field(Decimal(0), ge=0, description="Per million output tokens")
+    input: Decimal = Field(default=Decimal(0), ge=0, description="Per million input tokens")
+    output: Decimal = Field(default=Decimal(0), ge=0, description="Per million output tokens")
 
 
 class ProviderSettings(Section):
     """A server that models are reached through."""
 
-    kind: Literal["openai", "scripted"] = Field("openai", description="The protocol it speaks")
-    base_url: str = Field("", description="Such as https://api.openai.com/v1")
-    api_key: SecretStr = Field(SecretStr(""), description="Sent as a bearer token")
+    kind: Literal["openai", "scripted"] = Field(default="openai", description="The protocol it speaks")
+    base_url: str = Field(default="", description="Such as https://api.openai.com/v1")
+    api_key: SecretStr = Field(default=SecretStr(""), description="Sent as a bearer token")
     models: list[str] = Field(default_factory=list, description="Models to offer; empty offers any name")
-    timeout_s: float = Field(120.0, gt=0, description="Longest wait for the next byte")
+    timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for the next byte")
     prices: dict[str, PriceSettings] = Field(default_factory=dict, description="Price per model")
 
 
 class KnowledgeSettings(Section):
     """Ingestion, search and answers."""
 
-    collection: str = Field("default", description="Where documents go when no collection is named")
-    chunk_tokens: int = Field(320, ge=64, le=512, description="Most tokens in a chunk, its heading path included")
-    parse_timeout_s: float = Field(120.0, gt=0, description="Longest time one file may take to be read")
-    parse_memory_bytes: int = Field(2_000_000_000, gt=0, description="Most memory that reading one file may take")
-    max_file_bytes: int = Field(200_000_000, gt=0, description="Larger files are refused")
-    max_pages: int = Field(3000, gt=0, description="Documents of more pages are refused")
-    workers: int = Field(4, ge=1, le=64, description="Documents ingested at the same time")
-    candidates: int = Field(50, ge=5, le=500, description="Chunks each search arm brings")
-    vector_weight: float = Field(0.7, ge=0, le=1, description="Share of the vector score in the fused score")
+    collection: str = Field(default="default", description="Where documents go when no collection is named")
+    chunk_tokens: int = Field(
+        default=320, ge=64, le=512, description="Most tokens in a chunk, its heading path included"
+    )
+    parse_timeout_s: float = Field(
+        default=120.0, gt=0, description="Longest time one file may take to be read"
+    )
+    parse_memory_bytes: int = Field(
+        default=2_000_000_000, gt=0, description="Most memory that reading one file may take"
+    )
+    max_file_bytes: int = Field(default=200_000_000, gt=0, description="Larger files are refused")
+    max_pages: int = Field(default=3000, gt=0, description="Documents of more pages are refused")
+    workers: int = Field(default=4, ge=1, le=64, description="Documents ingested at the same time")
+    candidates: int = Field(default=50, ge=5, le=500, description="Chunks each search arm brings")
+    vector_weight: float = Field(
+        default=0.7, ge=0, le=1, description="Share of the vector score in the fused score"
+    )
     rerank: bool = Field(default=True, description="Score the best candidates with the cross-encoder")
-    rerank_candidates: int = Field(16, ge=1, le=100, description="How many of the best it scores")
-    rerank_weight: float = Field(0.3, ge=0, le=1, description="Share of the cross-encoder in the final score")
-    passages: int = Field(5, ge=1, le=50, description="Most passages an answer is written from")
-    context_tokens: int = Field(1400, ge=200, description="Most tokens of passages in the prompt")
-    answer_tokens: int = Field(400, ge=16, description="Most tokens of an answer")
-    refuse_below: float = Field(0.0, ge=0, le=1, description="Refuse when no passage is at least this relevant")
+    rerank_candidates: int = Field(default=16, ge=1, le=100, description="How many of the best it scores")
+    rerank_weight: float = Field(
+        default=0.3, ge=0, le=1, description="Share of the cross-encoder in the final score"
+    )
+    passages: int = Field(default=5, ge=1, le=50, description="Most passages an answer is written from")
+    context_tokens: int = Field(default=1400, ge=200, description="Most tokens of passages in the prompt")
+    answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
+    refuse_below: float = Field(
+        default=0.0, ge=0, le=1, description="Refuse when no passage is at least this relevant"
+    )
 
 
 class TelemetrySettings(Section):
     """Traces and logs."""
 
     capture_content: bool = Field(
-        default=True, description="Keep questions, passages and answers in traces, which stay in your database"
+        default=True,
+        description="Keep questions, passages and answers in traces, which stay in your database",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line")
-    log_format: Literal["text", "json"] = Field("text", description="json for log collectors")
-    trace_days: int = Field(90, ge=1, description="Traces older than this are deleted")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log line"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="json for log collectors")
+    trace_days: int = Field(default=90, ge=1, description="Traces older than this are deleted")
 
 
 class Settings(Section):
     """Every setting of one Causeway."""
 
-    server: ServerSettings = ServerSettings()
-    database: DatabaseSettings = DatabaseSettings()
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
-    models: ModelSettings = ModelSettings()
+    models: ModelSettings = Field(default_factory=ModelSettings)
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
-    knowledge: KnowledgeSettings = KnowledgeSettings()
-    telemetry: TelemetrySettings = TelemetrySettings()
+    knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 
 
 Origins = dict[str, str]
@@ -203,7 +239,9 @@ def _from_file(environ: Mapping[str, str], origins: Origins) -> dict[str, Any]:
     file = Path(named or CONFIG_FILE)
     if not file.is_file():
         if named:
-            raise SettingsError(f"CAUSEWAY_CONFIG names '{named}', which is not a file; mend the path or unset it")
+            raise SettingsError(
+                f"CAUSEWAY_CONFIG names '{named}', which is not a file; mend the path or unset it"
+            )
         return {}
     try:
         merged = tomllib.loads(file.read_text(encoding="utf-8"))

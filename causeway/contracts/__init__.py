@@ -1,0 +1,1 @@
+"""Types that two or more domains exchange; no I/O."""

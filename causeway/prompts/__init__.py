@@ -1,0 +1,1 @@
+"""Prompts, apart from code."""

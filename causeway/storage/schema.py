@@ -46,7 +46,9 @@ api_keys = Table(
     tables,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("prefix", Text, nullable=False, comment="first characters, shown so that people can tell keys apart"),
+    Column(
+        "prefix", Text, nullable=False, comment="first characters, shown so that people can tell keys apart"
+    ),
     Column("secret_hash", Text, nullable=False, unique=True, comment="sha256 of the whole key, hex"),
     Column("scopes", ARRAY(Text), nullable=False),
     _moment("created_at"),
@@ -109,7 +111,9 @@ collections = Table(
     tables,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("embedding_model", Text, nullable=False, comment="the model's own name; its vectors fit no other's"),
+    Column(
+        "embedding_model", Text, nullable=False, comment="the model's own name; its vectors fit no other's"
+    ),
     Column("dimensions", Integer, nullable=False),
     _moment("created_at"),
 )
@@ -120,7 +124,9 @@ documents = Table(
     Column("id", Text, primary_key=True),
     Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
     Column("source", Text, nullable=False, comment="'upload', or 'folder:' and the root's absolute path"),
-    Column("path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"),
+    Column(
+        "path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"
+    ),
     Column("title", Text, nullable=False),
     Column("media_type", Text, nullable=False, server_default=""),
     Column("size_bytes", BigInteger, nullable=False),
@@ -144,7 +150,9 @@ chunks = Table(
     tables,
     Column("id", Text, primary_key=True),
     Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column(
+        "collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
     Column("ordinal", Integer, nullable=False, comment="its place in the document, from 0"),
     Column("heading", Text, nullable=False, comment="title and headings above it, joined by ' > '"),
     Column("text", Text, nullable=False),

@@ -1,0 +1,115 @@
+"""What the knowledge base keeps: documents, the chunks they are searched by, and what a parser makes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+HEADING_SEPARATOR = " > "
+
+
+class DocumentState(StrEnum):
+    """Where a document's newest revision is on its way to being searchable."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One file of one source, identified by ``(collection, source, path)`` and never by its content.
+
+    Attributes:
+        source: ``upload``, or ``folder:`` and the root's absolute path.
+        path: Where it is in its source, with forward slashes.
+        blob: sha256 of its newest bytes.
+        revision: Goes up with every new content, from 1.
+        ready_revision: The revision that is searchable now; None when none is. An edit that fails to parse
+            leaves the last good revision searchable.
+        failure: Why the newest revision failed, for its owner.
+        pages: Pages of the searchable revision; None where there are no pages.
+    """
+
+    id: str
+    collection: str
+    source: str
+    path: str
+    title: str
+    media_type: str
+    size_bytes: int
+    blob: str
+    modified_at: datetime
+    revision: int
+    state: DocumentState
+    failure: str | None
+    ready_revision: int | None
+    ready_blob: str | None
+    pages: int | None
+    chunks: int
+    metadata: Mapping[str, object]
+    created_at: datetime
+    updated_at: datetime
+
+
+BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A piece of a parsed file in reading order, as Markdown.
+
+    Attributes:
+        level: 1 to 6 for headings, 0 for all else.
+        page: The page it begins on, from 1; None where there are no pages.
+    """
+
+    kind: BlockKind
+    text: str
+    level: int = 0
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedDocument:
+    """What a parser makes of a file.
+
+    Attributes:
+        title: The document's own title; empty when it has none.
+        media_type: What the bytes really are, such as ``application/pdf``.
+        pages: None where there are no pages.
+        metadata: What the file says about itself: ``author``, ``created``, ``subject``.
+    """
+
+    title: str
+    media_type: str
+    blocks: tuple[Block, ...]
+    pages: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A stretch of a document that is embedded, found and cited as one.
+
+    Attributes:
+        ordinal: Its place in the document, from 0.
+        heading: The document's title and the headings above the chunk, joined by ``HEADING_SEPARATOR``; it is
+            indexed with the text.
+        tokens: Of heading and text together, as the embedding model counts them.
+    """
+
+    ordinal: int
+    heading: str
+    text: str
+    page: int | None
+    tokens: int
+
+    @property
+    def searchable(self) -> str:
+        """What is embedded and matched: the heading path above the text."""
+        return f"{self.heading}\n{self.text}"
