@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,7 +40,7 @@ class ModelGateway(Protocol):
         """The whole reply."""
         ...
 
-    def stream(self, request: ChatRequest, call: Call) -> AsyncIterator[ChatChunk]:
+    def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; closing the iterator early stops the model."""
         ...
 
@@ -59,6 +59,6 @@ class ChatAssistant(Protocol):
     It makes its own model calls, and accounts for them, through a `ModelGateway`.
     """
 
-    def stream(self, request: ChatRequest, call: Call) -> AsyncIterator[ChatChunk]:
+    def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; the last chunk carries the stop reason and the usage of all its calls."""
         ...

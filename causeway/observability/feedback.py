@@ -1,0 +1,48 @@
+"""What people thought of an answer, kept under its trace."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from causeway.errors import NotFoundError
+from causeway.observability.spans import Spans
+from causeway.storage.database import Database
+from causeway.storage.schema import spans, votes
+
+
+class Feedback:
+    """Records votes; a second vote of one person on one answer replaces the first."""
+
+    def __init__(self, database: Database, recorder: Spans) -> None:
+        self._database = database
+        self._recorder = recorder
+
+    async def vote(
+        self,
+        trace_id: str,
+        principal_id: str,
+        *,
+        is_up: bool,
+        reason: str | None = None,
+        correction: str | None = None,
+    ) -> None:
+        """Record a thumb up or down.
+
+        Raises:
+            NotFoundError: No such trace.
+        """
+        given = {"is_up": is_up, "reason": reason, "correction": correction, "at": func.now()}
+        statement = insert(votes).values(trace_id=trace_id, principal_id=principal_id, **given)
+        await asyncio.to_thread(self._recorder.flush)
+        async with self._database.begin() as connection:
+            known = await connection.scalar(
+                select(spans.c.span_id).where(spans.c.trace_id == trace_id).limit(1)
+            )
+            if known is None:
+                raise NotFoundError(f"no trace '{trace_id}' to vote on; take trace_id from the answer")
+            await connection.execute(
+                statement.on_conflict_do_update(index_elements=["trace_id", "principal_id"], set_=given)
+            )

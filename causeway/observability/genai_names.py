@@ -1,0 +1,42 @@
+"""Names of span attributes: OpenTelemetry's GenAI conventions, and our own where those say nothing.
+
+The conventions live in a repository of their own and the Python package's constants are deprecated, so the ones in
+use are listed here: https://github.com/open-telemetry/semantic-conventions-genai
+"""
+
+from __future__ import annotations
+
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_STREAM = "gen_ai.request.stream"
+REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+RESPONSE_MODEL = "gen_ai.response.model"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+"""Seconds, as a float."""
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+CACHED_INPUT_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+INPUT_MESSAGES = "gen_ai.input.messages"
+"""JSON; only where content may be captured."""
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+CONVERSATION = "gen_ai.conversation.id"
+PROMPT = "gen_ai.prompt.name"
+PROMPT_VERSION = "gen_ai.prompt.version"
+DATA_SOURCE = "gen_ai.data_source.id"
+RETRIEVAL_TOP_K = "gen_ai.retrieval.top_k"
+RETRIEVAL_QUERY = "gen_ai.retrieval.query.text"
+RETRIEVAL_DOCUMENTS = "gen_ai.retrieval.documents"
+"""JSON list of ``{"id", "document_id", "title", "page", "score", "text"}``."""
+ERROR_TYPE = "error.type"
+"""A `causeway.errors.CausewayError` code, or the exception's class."""
+
+COST_MICROS = "causeway.cost.micros"
+PRINCIPAL = "causeway.principal.id"
+PURPOSE = "causeway.purpose"
+QUESTION = "causeway.question"
+ANSWER = "causeway.answer"
+REFUSED = "causeway.refused"
+"""Whether the answer was a refusal."""
