@@ -1,0 +1,158 @@
+"""Checks citations while the answer streams.
+
+A model's ``[n]`` is kept when passage n supports the sentence, moved when only another passage does, dropped when
+none does; a sentence that came without one gets the mark of the passage that clearly supports it. So every mark in
+an answer has been checked, and small models that forget marks still give cited answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from causeway.knowledge.answer.events import Cited, TextDelta
+from causeway.knowledge.answer.support import best_quote, support, weight
+from causeway.knowledge.search.request import Hit
+
+KEEP_AT = 0.4
+"""Least support at which a model's own mark is kept."""
+ATTRIBUTE_AT = 0.6
+"""Least support at which a mark is moved or added."""
+_FULL_SENTENCE_WORDS = 3
+"""A shorter stretch ('Yes.', '1.') is not checked by itself but with what follows."""
+
+_MARK = re.compile(r"\[\s*(?:passages?\s*)?(\d+(?:\s*[,;]\s*(?:passages?\s*)?\d+)*)\s*\]", re.IGNORECASE)
+_MARK_BEGUN = re.compile(r"\[[\s\d,;a-z]{0,24}\Z", re.IGNORECASE)
+_ENDING = re.compile(r"[.!?:]+(?=[\s\[]|\Z)|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence that has been checked; ``passages`` support it, none when it is empty."""
+
+    text: str
+    passages: tuple[int, ...]
+
+
+class CitedText:
+    """Turns a model's text into checked text; feed it what arrives, then `finish`."""
+
+    def __init__(self, passages: Sequence[Hit], question: str) -> None:
+        self._passages = passages
+        self._question = question
+        self._held = ""  # arrived, and not yet decided about
+        self._sentence = ""  # the sentence under way, without marks
+        self._gap = ""  # spaces that a mark may come to stand before
+        self._marks: list[int] = []
+        self._written: list[str] = []
+        self.sentences: list[Sentence] = []
+        self.citations: list[Cited] = []
+
+    @property
+    def text(self) -> str:
+        """What has been given out."""
+        return "".join(self._written)
+
+    def feed(self, text: str) -> Iterator[TextDelta | Cited]:
+        """What ``text`` lets be given out."""
+        self._held += text
+        yield from self._drain(at_end=False)
+
+    def finish(self) -> Iterator[TextDelta | Cited]:
+        """What is left, when no more text comes."""
+        yield from self._drain(at_end=True)
+        yield from self._close_sentence("")
+
+    def _drain(self, *, at_end: bool) -> Iterator[TextDelta | Cited]:
+        while self._held:
+            mark, ending = _MARK.search(self._held), _ENDING.search(self._held)
+            begun = None if at_end else _MARK_BEGUN.search(self._held)
+            stop = (
+                min(found.start() for found in (mark, ending, begun) if found)
+                if mark or ending or begun
+                else None
+            )
+            if stop != 0:
+                yield from self._say(self._held[:stop])
+                self._held = "" if stop is None else self._held[stop:]
+            elif mark and mark.start() == 0:
+                self._take_marks(mark)
+            elif ending and ending.start() == 0:
+                if not at_end and not self._held[ending.end() :].strip():
+                    return  # a mark may yet follow the full stop
+                yield from self._end_sentence(ending)
+            else:
+                return
+
+    def _say(self, text: str) -> Iterator[TextDelta]:
+        self._sentence += text
+        whole = self._gap + text
+        shown = whole.rstrip(" ")
+        self._gap = whole[len(shown) :]
+        if shown:
+            yield self._write(shown)
+
+    def _take_marks(self, mark: re.Match[str]) -> None:
+        self._marks += [int(number) for number in re.findall(r"\d+", mark[1])]
+        self._held = self._held[mark.end() :]
+
+    def _end_sentence(self, ending: re.Match[str]) -> Iterator[TextDelta | Cited]:
+        rest = self._held[ending.end() :]
+        following = _MARK.match(rest.lstrip(" "))
+        while following:  # 'within 30 days. [1]': the mark belongs to the sentence before it
+            self._marks += [int(number) for number in re.findall(r"\d+", following[1])]
+            rest = rest.lstrip(" ")[following.end() :]
+            following = _MARK.match(rest.lstrip(" "))
+        self._held = rest
+        if weight(self._sentence) < _FULL_SENTENCE_WORDS and ending[0] != "\n":
+            self._sentence += ending[0]
+            self._gap = ""
+            yield self._write(ending[0])
+            return
+        yield from self._close_sentence(ending[0])
+
+    def _close_sentence(self, ending: str) -> Iterator[TextDelta | Cited]:
+        sentence = self._sentence.strip()
+        chosen = self._check(sentence) if weight(sentence) else ()
+        fresh = [self._cite(n, sentence) for n in chosen if n not in {cited.n for cited in self.citations}]
+        marks = "".join(f" [{n}]" for n in chosen)
+        if marks or ending:
+            yield self._write(marks + ending)
+        yield from fresh
+        self.citations += fresh
+        if weight(sentence):
+            self.sentences.append(Sentence(sentence, chosen))
+        self._sentence, self._marks, self._gap = "", [], ""
+
+    def _check(self, sentence: str) -> tuple[int, ...]:
+        scores = {n: self._support(sentence, n) for n in range(1, len(self._passages) + 1)}
+        kept = tuple(n for n in dict.fromkeys(self._marks) if scores.get(n, 0.0) >= KEEP_AT)
+        if kept or not scores:
+            return kept
+        best = max(scores, key=lambda n: scores[n])
+        return (best,) if scores[best] >= ATTRIBUTE_AT else ()
+
+    def _support(self, sentence: str, n: int) -> float:
+        hit = self._passages[n - 1]
+        return support(sentence, f"{hit.heading}\n{hit.text}", given=self._question)
+
+    def _cite(self, n: int, sentence: str) -> Cited:
+        hit = self._passages[n - 1]
+        return Cited(
+            n=n,
+            document_id=hit.document_id,
+            chunk_id=hit.chunk_id,
+            ordinal=hit.ordinal,
+            title=hit.title,
+            source=hit.source,
+            path=hit.path,
+            page=hit.page,
+            heading=hit.heading,
+            quote=best_quote(sentence, hit.text),
+            score=round(self._support(sentence, n), 3),
+        )
+
+    def _write(self, text: str) -> TextDelta:
+        self._written.append(text)
+        return TextDelta(text=text)

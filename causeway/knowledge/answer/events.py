@@ -1,0 +1,65 @@
+"""What an answer is made of, in the order it arrives: passages, then text and citations, then how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from causeway.contracts.chat import Usage
+from causeway.contracts.money import Micros
+from causeway.knowledge.search.request import Hit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """The passages the answer is written from; the first is [1]."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """The next piece of the answer, citation marks such as ``[1]`` included."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cited:
+    """A passage that the answer has just cited for the first time.
+
+    Attributes:
+        n: The number in the text.
+        ordinal: The chunk's place in its document: ``/documents/ID#chunk-ORDINAL``.
+        quote: The passage's sentence that supports the citing one best.
+        score: The share of the citing sentence's words that the passage has, in [0, 1].
+    """
+
+    n: int
+    document_id: str
+    chunk_id: str
+    ordinal: int
+    title: str
+    source: str
+    path: str
+    page: int | None
+    heading: str
+    quote: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The end of an answer; ``answer`` is the whole text, and the refusal's words when ``refused``."""
+
+    answer: str
+    refused: bool
+    citations: tuple[Cited, ...]
+    trace_id: str
+    conversation_id: str | None
+    usage: Usage
+    cost_micros: Micros
+    model: str
+    took_ms: int
+
+
+AnswerEvent = Retrieved | TextDelta | Cited | Finished
