@@ -112,6 +112,10 @@ class ModelSettings(Section):
     )
     offline: bool = Field(default=False, description="Never fetch model files")
 
+    def names(self) -> list[str]:
+        """The models that the aliases mean, without repeats."""
+        return list(dict.fromkeys(name for name in (self.chat, self.fast, self.embed, self.rerank) if name))
+
 
 class PriceSettings(Section):
     """What a model costs, in US dollars per million tokens."""

@@ -1,0 +1,67 @@
+"""Progress bars on stderr: fetching models and ingesting documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.progress import Progress, TaskID
+
+    from causeway.models.catalog import ModelCard
+    from causeway.models.pull import PullProgress
+    from causeway.settings import Settings
+
+
+@contextmanager
+def bars(*, counts_bytes: bool) -> Iterator[Progress]:
+    """A set of bars; on a stream that is no terminal they print their last state only."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    amounts = (DownloadColumn(), TransferSpeedColumn()) if counts_bytes else (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), *amounts, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield progress
+
+
+async def pull_missing(settings: Settings) -> None:
+    """Fetch the local models that the settings name and this machine lacks, with a bar each."""
+    from causeway.models.catalog import Catalog
+    from causeway.models.pull import is_pulled
+
+    catalog = Catalog.load()
+    wanted = dict.fromkeys(name for name in settings.models.names() if name in catalog)
+    missing = [catalog.get(name) for name in wanted]
+    missing = [card for card in missing if not is_pulled(card, settings.storage.models_dir)]
+    if missing:
+        await pull_with_bars(missing, settings.storage.models_dir, offline=settings.models.offline)
+
+
+async def pull_with_bars(cards: list[ModelCard], models_dir: Path, *, offline: bool) -> None:
+    """Fetch ``cards`` one after the other."""
+    from causeway.models.pull import pull
+
+    with bars(counts_bytes=True) as progress:
+        for card in cards:
+            task = progress.add_task(f"fetching {card.id}", total=card.size_bytes)
+            await pull(card, models_dir, progress=_mover(progress, task), offline=offline)
+            progress.update(task, completed=card.size_bytes)
+
+
+def _mover(progress: Progress, task: TaskID) -> Callable[[PullProgress], None]:
+    def move(event: PullProgress) -> None:
+        progress.update(task, completed=event.done_bytes, total=event.total_bytes)
+
+    return move

@@ -1,0 +1,170 @@
+"""``causeway up``, ``serve`` and ``worker``: the processes that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import socket
+
+    import uvicorn
+
+    from causeway.settings import Settings
+    from causeway.wiring import Platform
+
+_GRACE_S = 5
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Load the sample company's documents.")
+@click.option("--host", help="Address to listen on.  [default: server.host]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: server.port]")
+def up(demo: bool, host: str | None, port: int | None) -> None:
+    """Start everything in one process: database, models, web pages, background work."""
+    _stay(host, port, demo=demo, work="must", is_web=True)
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: server.host]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: server.port]")
+def serve(host: str | None, port: int | None) -> None:
+    """Serve pages and the gateway only; a worker elsewhere does the background work."""
+    _stay(host, port, demo=False, work="never", is_web=True)
+
+
+@click.command()
+def worker() -> None:
+    """Do background work only."""
+    _stay(None, None, demo=False, work="must", is_web=False)
+
+
+def _stay(host: str | None, port: int | None, *, demo: bool, work: str, is_web: bool) -> None:
+    from causeway import settings as configuration
+    from causeway.cli.progress import pull_missing
+    from causeway.cli.running import run
+    from causeway.observability import logs
+    from causeway.wiring import Work, open_platform
+
+    settings = configuration.load()
+    logs.configure(settings.telemetry)
+    changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = settings.model_copy(update={"server": settings.server.model_copy(update=changed)})
+
+    async def stay() -> None:
+        socket = _listen(settings) if is_web else None
+        await pull_missing(settings)
+        async with open_platform(settings, work=Work(work)) as platform:
+            await _live(platform, settings, socket, demo=demo)
+
+    run(stay())
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the port before anything slow, so that a taken one is said at once."""
+    import errno
+    import socket
+
+    from causeway.errors import PortInUseError, SettingsError
+
+    host, port = settings.server.host, settings.server.port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except socket.gaierror as exc:
+        raise SettingsError(f"server.host is '{host}', which is no address of this machine") from exc
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"port {port} is in use; stop that program or choose another with --port"
+            ) from exc
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {exc.strerror}; choose another --host or --port"
+        ) from exc
+    listener.setblocking(False)
+    return listener
+
+
+async def _live(
+    platform: Platform, settings: Settings, listener: socket.socket | None, *, demo: bool
+) -> None:
+    """Serve and work until told to stop."""
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        server = _server(platform, settings) if listener else None
+        if server and listener:
+            group.create_task(server.serve(sockets=[listener]))
+            platform.folder.announce(_address(settings, listener))
+        await _greet(platform, settings, listener)
+        loading = group.create_task(_load_demo(platform)) if demo else None
+        await stop.wait()
+        if loading:
+            loading.cancel()
+        if server:
+            server.should_exit = True
+
+
+def _server(platform: Platform, settings: Settings) -> uvicorn.Server:
+    import uvicorn
+
+    from causeway.web.app import build_app
+
+    class Quiet(uvicorn.Server):
+        """Leaves signals to `_live`: uvicorn raises them again at its end, which would skip our own clean stop."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        build_app(platform),
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        root_path=settings.server.root_path,
+    )
+    return Quiet(config)
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    host = settings.server.host
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}{settings.server.root_path}"
+
+
+async def _greet(platform: Platform, settings: Settings, listener: socket.socket | None) -> None:
+    if listener is None:
+        click.echo("working; stop with Ctrl+C", err=True)
+        return
+    first = await platform.keys.create_first()
+    click.secho(f"\n  Causeway is ready at {_address(settings, listener)}", bold=True)
+    if first:
+        click.echo(f"  Admin key: {first.secret}  (shown this once: keep it)")
+    else:
+        click.echo("  Sign in with your admin key; lost it? causeway keys create NAME --scope admin")
+    click.echo("  Stop with Ctrl+C\n")
+
+
+async def _load_demo(platform: Platform) -> None:
+    from causeway.cli.ingest import show, wait
+    from causeway.wiring import sample_documents
+
+    found = await platform.folders.sync(sample_documents(), None)
+    if found.documents:
+        show(await wait(platform, found))
