@@ -1,0 +1,131 @@
+"""What Causeway asks of a model provider, and how a streamed reply is collected.
+
+A provider streams; a complete reply is the collected stream, so both ways take one path and fail alike. What a
+provider raises is a `CausewayError`: the gateway decides by its family whether to try elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from causeway.contracts.chat import (
+    ChatChunk,
+    ChatReply,
+    ChatRequest,
+    StopReason,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from causeway.contracts.money import Micros
+from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
+from causeway.errors import UpstreamError
+
+
+class ChatProvider(Protocol):
+    """Writes replies.
+
+    ``stream`` raises `UnknownModelError`, `ContextLengthError`, `ModelUnavailableError`, `UpstreamError`,
+    `UpstreamRateLimitError`, `DeadlineError` or `OperatorError`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Which provider this is, for ledgers and traces."""
+        ...
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        """The reply as it is written; the last chunk has the stop reason and the usage.
+
+        The caller closes the generator; closing it early stops the model at once. A reply that is cut off
+        raises; it never ends quietly.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and processes; streams that are open end with an error."""
+        ...
+
+
+class EmbeddingProvider(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """Which provider this is, for ledgers and traces."""
+        ...
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """One unit vector a text, in order."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
+
+
+class RerankProvider(Protocol):
+    """Scores passages against a query."""
+
+    @property
+    def name(self) -> str:
+        """Which provider this is, for ledgers and traces."""
+        ...
+
+    async def rerank(self, request: RerankRequest) -> Relevance:
+        """One score in [0, 1] a text, in order."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
+
+
+async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
+    """The whole reply of ``stream``, which is closed.
+
+    Raises:
+        UpstreamError: The stream ended without a stop reason: the reply may be cut off.
+    """
+    text: list[str] = []
+    calls: dict[int, ToolCall] = {}
+    extensions: dict[str, object] = {}
+    stop_reason: StopReason | None = None
+    usage = Usage()
+    cost = Micros(0)
+    model = ""
+    trace_id: str | None = None
+    async with aclosing(stream) as chunks:
+        async for chunk in chunks:
+            text.append(chunk.text)
+            for delta in chunk.tool_calls:
+                calls[delta.index] = _extended(calls.get(delta.index), delta)
+            extensions.update(chunk.extensions)
+            stop_reason = chunk.stop_reason or stop_reason
+            usage = chunk.usage or usage
+            cost = chunk.cost_micros if chunk.cost_micros is not None else cost
+            model = chunk.model or model
+            trace_id = chunk.trace_id or trace_id
+    if stop_reason is None:
+        raise UpstreamError(f"the reply of '{model or 'the model'}' ended before it was finished; try again")
+    return ChatReply(
+        text="".join(text),
+        model=model,
+        stop_reason=stop_reason,
+        usage=usage,
+        tool_calls=tuple(calls[index] for index in sorted(calls)),
+        cost_micros=cost,
+        trace_id=trace_id,
+        extensions=extensions,
+    )
+
+
+def _extended(call: ToolCall | None, delta: ToolCallDelta) -> ToolCall:
+    before = call or ToolCall(id="", name="", arguments="")
+    return ToolCall(
+        id=delta.id or before.id,
+        name=delta.name or before.name,
+        arguments=before.arguments + delta.arguments,
+    )
