@@ -1,7 +1,7 @@
 """Fills in a prompt's template: minijinja with fuel.
 
 Plain Jinja2 lets a template walk from a value to Python's internals, and its sandbox does not stop a loop that never
-ends. minijinja sees plain values only and stops when its fuel is spent (facts measured in docs/adr/0007).
+ends. minijinja sees plain values only and stops when its fuel is spent.
 """
 
 from __future__ import annotations

@@ -37,7 +37,17 @@ def test_importing_the_package_loads_nothing_else() -> None:
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
-    heavy = ["sqlalchemy", "fastapi", "pydantic", "numpy", "onnxruntime", "opentelemetry", "dbos", "rich", "aiohttp"]
+    heavy = [
+        "sqlalchemy",
+        "fastapi",
+        "pydantic",
+        "numpy",
+        "onnxruntime",
+        "opentelemetry",
+        "dbos",
+        "rich",
+        "aiohttp",
+    ]
     loaded = _run("-c", f"import sys, causeway.cli.app; print([m for m in {heavy} if m in sys.modules])")
     assert loaded.stdout.strip() == "[]"
 
@@ -60,7 +70,9 @@ def test_nothing_names_a_package_index_or_a_machine_path() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    forbidden = re.compile(r"files\.pythonhosted|pypi\.org|registry\.npmjs|deb\.debian|--index-url=|/root/|/home/\w")
+    forbidden = re.compile(
+        r"files\.pythonhosted|pypi\.org|registry\.npmjs|deb\.debian|--index-url=|/root/|/home/\w"
+    )
     naming = [
         name
         for name in listed.stdout.splitlines()
