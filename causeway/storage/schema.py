@@ -149,7 +149,7 @@ chunks = Table(
     "chunks",
     tables,
     Column("id", Text, primary_key=True),
-    Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False),
     Column(
         "collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False, index=True
     ),

@@ -1,0 +1,162 @@
+"""The folder that holds everything one Causeway keeps: the database, the blobs, and who works on it.
+
+Owns the folder's layout and the claim that only one process does its background work. Does not own what lies in
+``postgres`` (``embedded_postgres``) or ``blobs`` (``blobs``).
+
+The claim is a ``flock``: the kernel drops it when the process ends, also by ``kill -9``, so a stale claim cannot
+exist. The text in the lock file only says who holds it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from causeway.errors import AlreadyRunningError, DiskFullError, OperatorError
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that does a folder's background work."""
+
+    pid: int
+    address: str
+    """Where its pages answer, such as ``http://127.0.0.1:8080``; empty until it listens."""
+
+
+class DataFolder:
+    """One data folder, made when it is not there.
+
+    Raises:
+        OperatorError: The folder cannot be made or written to.
+        DiskFullError: There is no room for it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.postgres = self.root / "postgres"
+        """The embedded PostgreSQL's files."""
+        self.blobs = self.root / "blobs"
+        """Uploaded and fetched files, by their sha256."""
+        self.run = self.root / "run"
+        """Locks and what running processes tell each other."""
+        self._lock = self.run / "owner.lock"
+        self._claimed: int | None = None
+        with _explained(self.root):
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.blobs, self.run):
+                folder.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def executor_id(self) -> str:
+        """The name under which this folder's process takes durable work, the same after every restart."""
+        file = self.run / "executor_id"
+        if not file.exists():
+            with _explained(self.root):
+                draft = file.with_name(f"executor_id.{secrets.token_hex(4)}")
+                draft.write_text(f"exe_{secrets.token_hex(8)}", encoding="ascii")
+                try:
+                    os.link(draft, file)  # unlike a rename, never replaces one that another process made
+                except FileExistsError:
+                    pass
+                finally:
+                    draft.unlink()
+        return file.read_text(encoding="ascii")
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Be the one process that does this folder's background work.
+
+        Raises:
+            AlreadyRunningError: Another process is; the message names its pid and address.
+        """
+        with self.try_claim() as is_claimed:
+            if not is_claimed:
+                raise AlreadyRunningError(self._who_runs())
+            yield
+
+    @contextmanager
+    def try_claim(self) -> Iterator[bool]:
+        """Like ``claim``, but False when another process has it."""
+        with _explained(self.root):
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not _lock(descriptor, fcntl.LOCK_EX):
+                yield False
+                return
+            self._claimed = descriptor
+            self.announce("")
+            yield True
+        finally:
+            self._claimed = None if self._claimed == descriptor else self._claimed
+            os.close(descriptor)
+
+    def announce(self, address: str) -> None:
+        """Tell other processes where this one, which has the claim, listens: ``http://127.0.0.1:8080``."""
+        if self._claimed is None:
+            raise RuntimeError(f"this process has no claim on '{self.root}' to announce an address for")
+        line = json.dumps({"pid": os.getpid(), "address": address}).encode()
+        os.ftruncate(self._claimed, 0)
+        os.pwrite(self._claimed, line, 0)
+
+    def owner(self) -> Owner | None:
+        """The process that does this folder's background work, if one does."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            if _lock(descriptor, fcntl.LOCK_SH):
+                return None
+            return _read_owner(os.pread(descriptor, 4096, 0))
+        finally:
+            os.close(descriptor)
+
+    def _who_runs(self) -> str:
+        owner = self.owner()
+        who = "another Causeway"
+        if owner is not None and owner.pid:
+            who = f"a Causeway with pid {owner.pid}{f' at {owner.address}' if owner.address else ''}"
+        return (
+            f"{who} already works on the data folder '{self.root}'; "
+            "use that one, stop it first, or set CAUSEWAY_STORAGE__DIR to another folder"
+        )
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_owner(line: bytes) -> Owner:
+    try:
+        stored = json.loads(line)
+        return Owner(int(stored["pid"]), str(stored["address"]))
+    except (ValueError, KeyError, TypeError):
+        return Owner(0, "")  # it has the lock and is just writing the line
+
+
+@contextmanager
+def _explained(root: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into a sentence with a remedy."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(
+                f"no room left for the data folder '{root}'; free some or set CAUSEWAY_STORAGE__DIR"
+            ) from exc
+        raise OperatorError(
+            f"the data folder '{root}' cannot be used ({exc.strerror}: '{exc.filename}'); "
+            "set CAUSEWAY_STORAGE__DIR to a folder that you may write to"
+        ) from exc

