@@ -1,0 +1,1 @@
+"""The makers of the binary sample documents."""
