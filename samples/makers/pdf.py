@@ -161,7 +161,7 @@ def prepare_reportlab(moment: dt.datetime) -> None:
     """Make reportlab stamp its files with a given moment, and write them as compactly as it can."""
     rl_config.invariant = 1
     rl_config.useA85 = 0
-    os.environ["SOURCE_DATE_EPOCH"] = str(int(moment.replace(tzinfo=dt.UTC).timestamp()))
+    os.environ["SOURCE_DATE_EPOCH"] = str(int(moment.replace(tzinfo=dt.UTC).timestamp()))  # noqa: TID251 - how reportlab is told
 
 
 def build_pdf(name: str) -> None:

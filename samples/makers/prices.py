@@ -61,7 +61,7 @@ def build_price_list(name: str) -> None:
     book.properties.creator, book.properties.title = "Owen Tarrant", "Price list 2026"
     path = DOCUMENTS / f"{name}.xlsx"
     book.save(path)
-    freeze_archive(path, dt.datetime(2026, 1, 19, 9))
+    freeze_archive(path, dt.datetime(2026, 1, 19, 9, tzinfo=dt.UTC))
 
 
 def trade_price(retail: str, discount: float) -> str:

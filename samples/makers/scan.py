@@ -130,7 +130,7 @@ def invisible_text(canvas: Canvas, lines: list[Line], angle: float) -> None:
 def build_scan(name: str) -> None:
     """Build the scanned agreement: page images above an invisible layer of text."""
     source = read_source(f"{name}.md")
-    prepare_reportlab(dt.datetime(2022, 3, 21, 11, 4))
+    prepare_reportlab(dt.datetime(2022, 3, 21, 11, 4, tzinfo=dt.UTC))
     lines = agreement_lines(source)
     printed = pdfium.PdfDocument(clean_pages(lines))
     canvas = Canvas(str(DOCUMENTS / f"{name}.pdf"), pagesize=A4)
