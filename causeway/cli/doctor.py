@@ -1,0 +1,198 @@
+"""``causeway doctor``: what is installed, what works, what is missing and how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from causeway.cli.running import run
+
+if TYPE_CHECKING:
+    from causeway.settings import Origins, Settings
+
+State = Literal["ok", "off", "missing", "broken"]
+_MARKS: dict[State, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "off": ("off", "white"),
+    "missing": ("missing", "yellow"),
+    "broken": ("broken", "red"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``remedy`` says what to do where something is not as it could be."""
+
+    what: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def doctor(as_json: bool) -> None:
+    """Check the installation and print the settings with their origin."""
+    import json
+    import logging
+
+    from causeway.settings import load_with_origins
+
+    settings, origins = load_with_origins()
+    logging.disable(logging.ERROR)  # what goes wrong is in the findings
+    findings = run(_examine(settings))
+    rows = _settings_rows(settings, origins)
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings], "settings": rows}))
+    else:
+        _print(findings, rows)
+    if any(finding.state == "broken" for finding in findings):
+        raise SystemExit(1)
+
+
+async def _examine(settings: Settings) -> list[Finding]:
+    findings = [_program(), _folder(settings), _memory()]
+    findings += await _guarded("database", lambda: _database(settings))
+    findings += _models(settings)
+    findings += [_provider(name, settings) for name in settings.providers]
+    findings += [_ocr()]
+    return findings
+
+
+async def _guarded(what: str, look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+    """What ``look`` finds; an error made on purpose is a finding too."""
+    from causeway.errors import CausewayError
+
+    try:
+        return await look()
+    except CausewayError as exc:
+        return [Finding(what, "broken", exc.message)]
+
+
+def _program() -> Finding:
+    import platform
+
+    from causeway import __version__
+
+    return Finding(
+        "causeway",
+        "ok",
+        f"{__version__} on Python {platform.python_version()}, {platform.platform(terse=True)}",
+    )
+
+
+def _folder(settings: Settings) -> Finding:
+    import shutil
+
+    folder = settings.storage.dir
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < 2_000_000_000:
+        return Finding(
+            "data folder",
+            "broken",
+            f"{folder}, {free / 1e9:.1f} GB free",
+            "free some room, or move it with storage.dir",
+        )
+    return Finding("data folder", "ok", f"{folder}, {free / 1e9:.0f} GB free")
+
+
+def _memory() -> Finding:
+    import os
+
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    found = f"{size / 1e9:.0f} GB, {os.cpu_count()} cores"
+    if size < 6_000_000_000:
+        return Finding(
+            "machine", "missing", found, "the 1.5B chat model wants 6 GB; set models.chat to the 0.5B one"
+        )
+    return Finding("machine", "ok", found)
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    from causeway.storage.data_folder import DataFolder
+    from causeway.storage.database import open_database
+
+    database = await open_database(settings.database, DataFolder(settings.storage.dir).postgres)
+    try:
+        can = database.capabilities
+    finally:
+        await database.close()
+    bm25 = (
+        Finding("keyword search", "ok", f"BM25 by the server's extension, {can.bm25_extension}")
+        if can.bm25 == "extension"
+        else Finding(
+            "keyword search",
+            "ok",
+            "BM25 by Causeway's own SQL",
+            "faster on large collections: install pg_textsearch",
+        )
+    )
+    return [
+        Finding("database", "ok", f"PostgreSQL {can.server_version}, {can.kind}"),
+        Finding("vector search", "ok", f"pgvector {can.pgvector}"),
+        bm25,
+    ]
+
+
+def _models(settings: Settings) -> list[Finding]:
+    from causeway.models.catalog import Catalog
+    from causeway.models.pull import is_pulled
+
+    catalog = Catalog.load()
+    findings = []
+    for alias in ("chat", "fast", "embed", "rerank"):
+        name = getattr(settings.models, alias)
+        what = f"model {alias}"
+        if not name:
+            findings.append(Finding(what, "off", "none", f"set models.{alias}"))
+        elif name not in catalog:
+            findings.append(Finding(what, "ok", f"{name}, through a provider"))
+        elif is_pulled(catalog.get(name), settings.storage.models_dir):
+            findings.append(Finding(what, "ok", name))
+        else:
+            findings.append(Finding(what, "missing", name, f"causeway models pull {name}"))
+    return findings
+
+
+def _provider(name: str, settings: Settings) -> Finding:
+    provider = settings.providers[name]
+    what = f"provider {name}"
+    if provider.kind == "openai" and not provider.base_url:
+        return Finding(what, "broken", "no base_url", f"set providers.{name}.base_url")
+    return Finding(what, "ok", provider.base_url or provider.kind)
+
+
+def _ocr() -> Finding:
+    return Finding("OCR", "off", "not built yet", "a scan without a text layer is refused with that reason")
+
+
+def _settings_rows(settings: Settings, origins: Origins) -> list[dict[str, str]]:
+    """Every setting as text; secrets show as stars, as pydantic prints them."""
+    rows = []
+    for section, values in settings.model_dump(mode="json").items():
+        for key, value in values.items():
+            name = f"{section}.{key}"
+            inner = [
+                origin for path, origin in origins.items() if path == name or path.startswith(f"{name}.")
+            ]
+            rows.append({"setting": name, "value": str(value), "origin": inner[0] if inner else "default"})
+    return rows
+
+
+def _print(findings: list[Finding], rows: list[dict[str, str]]) -> None:
+    for finding in findings:
+        mark, colour = _MARKS[finding.state]
+        click.secho(f"{mark:8}", fg=colour, nl=False)
+        click.echo(f"{finding.what:16} {finding.found}")
+        if finding.remedy:
+            click.secho(f"{'':25}{finding.remedy}", dim=True)
+    click.echo()
+    for row in rows:
+        if row["origin"] == "default":
+            click.secho(f"{row['setting']:30} {row['value']}", dim=True)
+        else:
+            click.echo(f"{row['setting']:30} {row['value']}  <- {row['origin']}")
