@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +17,7 @@ from sqlalchemy import make_url
 from causeway.settings import DatabaseSettings
 from causeway.storage import embedded_postgres
 from causeway.storage.database import Database, open_database
+from causeway.storage.durable import Durable
 from causeway.storage.embedded_postgres import EmbeddedPostgres
 from causeway.testing.clock import FrozenClock
 
@@ -22,18 +26,24 @@ _CARELESS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "o
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres() -> Iterator[EmbeddedPostgres]:
     """A running server whose database ``causeway`` is at the newest revision: the template of every test's."""
-    folder = tmp_path_factory.mktemp("pg")
-    server = embedded_postgres.start(folder, options=_CARELESS)
+    # not below pytest's folder: as root the server has an account of its own, which every pytest that starts
+    # on the machine locks out of there
+    with tempfile.TemporaryDirectory(prefix="causeway-") as name:
+        folder = Path(name)
+        server = embedded_postgres.start(folder, options=_CARELESS)
 
-    async def migrate() -> None:
-        database = await open_database(DatabaseSettings(url=SecretStr(server.url())), folder)
-        await database.close()
+        async def migrate() -> None:
+            database = await open_database(DatabaseSettings(url=SecretStr(server.url())), folder)
+            durable = Durable(database.url, executor_id="exe_template")
+            await durable.state("nothing")  # makes its tables
+            await durable.close()
+            await database.close()
 
-    asyncio.run(migrate())
-    yield server
-    server.close()
+        asyncio.run(migrate())
+        yield server
+        server.close()
 
 
 @pytest.fixture
@@ -62,3 +72,16 @@ async def database(database_url: str, postgres: EmbeddedPostgres) -> AsyncIterat
 def clock() -> FrozenClock:
     """A clock that stands still until the test moves it."""
     return FrozenClock()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
+    """``await eventually(condition)`` returns when the awaited condition is true, and fails after 20 s."""
+
+    async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
+        deadline = time.monotonic() + 20
+        while not await condition():
+            assert time.monotonic() < deadline, "the condition did not come true within 20 s"
+            await asyncio.sleep(0.01)
+
+    return wait

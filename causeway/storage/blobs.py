@@ -1,0 +1,149 @@
+"""Files under the sha256 of their bytes: the same bytes are stored once, and a name never changes its content.
+
+Owns ``ab/cd/abcd...`` below its folder. Does not know who needs a blob: whoever deletes a document decides.
+
+A blob appears whole or not at all: bytes go to a file in ``incoming``, are hashed on the way, forced to disk and
+renamed. What a killed process left in ``incoming`` is removed by the next one that opens the folder. A writer holds
+a ``flock`` on its draft, so the drafts of living processes stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from causeway.errors import DiskFullError, NotFoundError, OperatorError
+
+_PIECE_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+Sync = Callable[[int], None]
+"""Forces a file's or folder's bytes to disk, given its descriptor."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """What names a blob, and its size."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Blobs:
+    """The blobs in one folder, made when it is not there."""
+
+    def __init__(self, folder: Path, *, sync: Sync = os.fsync) -> None:
+        self._folder = folder
+        self._incoming = folder / "incoming"
+        self._sync = sync
+        with _explained(folder):
+            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._remove_orphans()
+
+    async def put(self, source: Path) -> BlobRef:
+        """Store the bytes of a file.
+
+        Raises:
+            DiskFullError: There is no room; nothing is left behind.
+            OperatorError: The file cannot be read, or the folder not written.
+        """
+        return await asyncio.to_thread(self._put_file, source)
+
+    async def put_bytes(self, content: bytes) -> BlobRef:
+        """Store ``content``. Raises like ``put``."""
+        return await asyncio.to_thread(self._put, io.BytesIO(content))
+
+    def path(self, sha256: str) -> Path:
+        """The file of a blob; reading it is all one may do.
+
+        Raises:
+            NotFoundError: No blob of that name is stored.
+        """
+        file = self._place(sha256)
+        if not file.is_file():
+            raise NotFoundError(f"no stored file has the sha256 '{sha256}'")
+        return file
+
+    async def delete(self, sha256: str) -> None:
+        """Remove a blob; one that is not there is no error."""
+        await asyncio.to_thread(self._place(sha256).unlink, missing_ok=True)
+
+    def _place(self, sha256: str) -> Path:
+        if not _SHA256.fullmatch(sha256):  # keeps '../' out of paths
+            raise NotFoundError(f"'{sha256}' is not the sha256 of a stored file: 64 hexadecimal digits")
+        return self._folder / sha256[:2] / sha256[2:4] / sha256
+
+    def _put_file(self, source: Path) -> BlobRef:
+        with _explained(self._folder), source.open("rb") as stream:
+            return self._put(stream)
+
+    def _put(self, stream: BinaryIO) -> BlobRef:
+        with _explained(self._folder), self._draft() as draft:
+            digest, size = hashlib.sha256(), 0
+            while piece := stream.read(_PIECE_BYTES):
+                digest.update(piece)
+                draft.write(piece)
+                size += len(piece)
+            draft.flush()
+            self._sync(draft.fileno())
+            target = self._place(digest.hexdigest())
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # over a blob of that name too: should a fault of the disk have changed it, it is whole again
+            Path(draft.name).replace(target)
+            for folder in (target.parent, target.parent.parent, self._folder):
+                self._sync_folder(folder)
+        return BlobRef(digest.hexdigest(), size)
+
+    @contextmanager
+    def _draft(self) -> Iterator[IO[bytes]]:
+        while True:
+            with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as draft:
+                fcntl.flock(draft.fileno(), fcntl.LOCK_EX)
+                if os.fstat(draft.fileno()).st_nlink == 0:
+                    continue  # another process took it for an orphan before it was locked
+                try:
+                    yield draft
+                except BaseException:
+                    Path(draft.name).unlink(missing_ok=True)
+                    raise
+                return
+
+    def _sync_folder(self, folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            self._sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _remove_orphans(self) -> None:
+        for draft in self._incoming.iterdir():
+            with suppress(FileNotFoundError), draft.open("rb") as file, suppress(BlockingIOError):
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                draft.unlink()
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(
+                f"no room left for files in '{folder}'; free some, or set CAUSEWAY_STORAGE__DIR to a folder on "
+                "another disk"
+            ) from exc
+        raise OperatorError(
+            f"a file cannot be kept in '{folder}' ({exc.strerror}: '{exc.filename}'); see who may read and "
+            "write there"
+        ) from exc

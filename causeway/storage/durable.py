@@ -1,0 +1,422 @@
+"""Work that outlives the process: queued by key, run at least once, resumed after ``kill -9``.
+
+Owns the queue and the retries; the only file that knows DBOS, whose tables live in the schema ``dbos`` of the same
+database. Does not own what the work does: a ``Task`` gets its argument string and must be safe to run twice, since
+one that was running when the process died runs again.
+
+How DBOS is used, and what of it is kept out:
+
+- One workflow, registered under one name, looks the task up by its own name. DBOS records that the workflow was
+  started and how it ended; the task keeps no steps, so its data stays in our tables.
+- DBOS runs the workflow in one of its threads; the task runs on the event loop that called ``launch``, where the
+  database pool lives. An asynchronous DBOS workflow would instead replace that loop's default executor.
+- The application version is fixed: DBOS resumes only work of its own version, and a new release must resume the
+  old one's.
+- No conductor, no telemetry, no pickle: arguments and results are JSON.
+
+Numbers: ``bench/results/durable_queue.md``. Choice: ``docs/adr/0002-durable-work-on-dbos.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Literal
+
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
+from dbos import DBOSPortableJSONSerializer as Json
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from causeway.contracts.clock import Clock, SystemClock
+from causeway.errors import CausewayError, DatabaseUnavailableError, TryLaterError
+
+log = logging.getLogger(__name__)
+
+Task = Callable[[str], Awaitable[None]]
+State = Literal["unknown", "pending", "done", "failed"]
+
+_APPLICATION = "causeway"
+_WORKFLOW = "causeway.run"
+_SCHEMA = "dbos"
+
+_POLL_S = 0.2
+_AHEAD = 24
+"""Tasks fetched beyond those that may run: with one fetch per poll, short tasks would leave workers idle."""
+
+_MOST_STARTS = 50
+"""A task that was running at this many crashes is given up: it may be what crashes the process."""
+
+_RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""About a minute in all: a local model server restarts in less."""
+
+_KEEP_FINISHED = timedelta(days=7)
+_SWEEP_EVERY = 500
+_SWEEP_BATCH = 1000
+_CLOSE_DEADLINE_S = 5.0
+
+_FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    run: Task
+    concurrency: int
+
+
+class Durable:
+    """The queue of one process.
+
+    A process may only enqueue, or also work: register the tasks, then ``launch``. One process works at a time under
+    one ``executor_id``, and one ``Durable`` per process works at a time, because DBOS is one per process.
+
+    Args:
+        url: The database's SQLAlchemy URL, of a server itself and not of a transaction pooler before it.
+        executor_id: The same after a restart; what was running under it is resumed by ``launch``.
+        retry_after_s: Waits between the attempts at a task that asks to be tried later.
+        grace_s: What ``close`` gives running tasks to end.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        executor_id: str,
+        clock: Clock | None = None,
+        retry_after_s: Sequence[float] = _RETRY_AFTER_S,
+        grace_s: float = 5.0,
+    ) -> None:
+        self._url = url
+        self._executor_id = executor_id
+        self._clock = clock or SystemClock()
+        self._retry_after_s = retry_after_s
+        self._grace_s = grace_s
+        self._tasks: dict[str, _Registered] = {}
+        self._opening = asyncio.Lock()
+        self._connection: _Connection | None = None
+        self._worker: _Worker | None = None
+
+    def register(self, name: str, run: Task, *, concurrency: int) -> None:
+        """Say what does the work called ``name``, and how much of it at the same time; before ``launch``."""
+        if name in self._tasks or self._worker is not None:
+            raise RuntimeError(f"the work '{name}' is registered twice, or after launch")
+        self._tasks[name] = _Registered(run, concurrency)
+
+    async def launch(self) -> None:
+        """Start working: first on what was running when this executor's last process ended.
+
+        Raises:
+            DatabaseUnavailableError: The database cannot be reached.
+        """
+        connection = await self._reach()
+        worker = _Worker(
+            connection, self._tasks, self._executor_id, clock=self._clock, retry_after_s=self._retry_after_s
+        )
+        with _reachable():
+            await asyncio.to_thread(worker.start)
+        self._worker = worker
+
+    async def enqueue(
+        self, name: str, argument: str, *, key: str, within: AsyncConnection | None = None
+    ) -> None:
+        """Have ``argument`` worked on; a key that was enqueued before, even if done since, changes nothing.
+
+        Args:
+            name: The task, which the process that works must have registered.
+            argument: All that the task gets; ids, not contents.
+            key: What makes this work one piece, whoever enqueues it however often.
+            within: A connection whose transaction decides whether the work exists; None commits at once.
+
+        Raises:
+            DatabaseUnavailableError: The database cannot be reached.
+        """
+        client = (await self._reach()).client
+        options: EnqueueOptions = {
+            "workflow_name": _WORKFLOW,
+            "queue_name": name,
+            "workflow_id": key,
+            "app_version": _APPLICATION,
+        }
+        work = (name, argument, key)
+        if within is not None:
+            await within.run_sync(client.enqueue_in_transaction, options, *work)
+            return
+        with _reachable():
+            await client.enqueue_async(options, *work)
+
+    async def state(self, key: str) -> State:
+        """How far the work of ``key`` is; finished work is remembered for a week.
+
+        Raises:
+            DatabaseUnavailableError: The database cannot be reached.
+        """
+        client = (await self._reach()).client
+        with _reachable():
+            found = await client.list_workflows_async(workflow_ids=[key], load_input=False)
+        if not found:
+            return "unknown"
+        match found[0].status:
+            case "ENQUEUED" | "DELAYED" | "PENDING":
+                return "pending"
+            case "SUCCESS":
+                return "done" if found[0].output == "done" else "failed"
+            case _:
+                return "failed"
+
+    async def close(self) -> None:
+        """Stop working and let go of the database.
+
+        Running tasks get ``grace_s`` to end; then they are cancelled and run again after the next ``launch``.
+        """
+        worker, self._worker = self._worker, None
+        connection, self._connection = self._connection, None
+        try:
+            if worker is not None:
+                await worker.stop(self._grace_s)
+        finally:
+            if connection is not None:
+                await asyncio.to_thread(connection.close)
+
+    async def _reach(self) -> _Connection:
+        async with self._opening:
+            if self._connection is None:
+                with _reachable():
+                    self._connection = await asyncio.to_thread(_Connection, self._url)
+            return self._connection
+
+
+class _Connection:
+    """The queue's tables, made when they are not there, and a client of them."""
+
+    def __init__(self, url: str) -> None:
+        _route_logs()
+        DBOS.migrate(url, schema=_SCHEMA)
+        self.url = url
+        # two are held for listening and for the lock of DBOS's own jobs; queues and workflows share the others
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=8,
+            max_overflow=4,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "application_name": "causeway durable"},
+        )
+        self.client = DBOSClient(
+            system_database_engine=self.engine,
+            dbos_system_schema=_SCHEMA,
+            serializer=Json(),
+            application_name=_APPLICATION,
+            retry_connection_errors=False,
+        )
+
+    def close(self) -> None:
+        self.client.destroy()
+        self.engine.dispose()
+
+
+class _Interrupted(BaseException):
+    """Ends a workflow's thread without an outcome, so DBOS leaves the work to be resumed.
+
+    Not an ``Exception``: DBOS would record that as how the work ended.
+    """
+
+
+_THE_WORKER_OF_THIS_PROCESS = threading.Lock()
+
+
+class _Worker:
+    """DBOS, launched, and the tasks that it makes run on the event loop."""
+
+    def __init__(
+        self,
+        connection: _Connection,
+        tasks: dict[str, _Registered],
+        executor_id: str,
+        *,
+        clock: Clock,
+        retry_after_s: Sequence[float],
+    ) -> None:
+        self._connection = connection
+        self._tasks = tasks
+        self._executor_id = executor_id
+        self._clock = clock
+        self._retry_after_s = retry_after_s
+        self._loop = asyncio.get_running_loop()
+        self._slots = {name: asyncio.Semaphore(task.concurrency) for name, task in tasks.items()}
+        self._attended: set[asyncio.Task[object]] = set()
+        self._running: set[asyncio.Task[object]] = set()
+        self._interrupted: set[str] = set()
+        self._is_closing = False
+        self._is_stopped = False
+        self._finished = 0
+
+    # --- in a thread, where DBOS may block -----------------------------------------------------------
+
+    def start(self) -> None:
+        if not _THE_WORKER_OF_THIS_PROCESS.acquire(blocking=False):
+            raise RuntimeError(
+                f"another Durable works in this process; close it before '{self._executor_id}'"
+            )
+        try:
+            self._launch()
+        except BaseException:
+            self._destroy()
+            raise
+        self._sweep()
+
+    def _launch(self) -> None:
+        for name, task in self._tasks.items():
+            self._connection.client.register_queue(
+                name, worker_concurrency=task.concurrency + _AHEAD, polling_interval_sec=_POLL_S
+            )
+        DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_MOST_STARTS)(self._workflow())
+        config: DBOSConfig = {
+            "name": _APPLICATION,
+            "application_version": _APPLICATION,
+            "executor_id": self._executor_id,
+            "system_database_url": self._connection.url,
+            "system_database_engine": self._connection.engine,
+            "dbos_system_schema": _SCHEMA,
+            "serializer": Json(),
+            "run_migrations": False,
+            "enable_otlp": False,
+            "log_level": "WARNING",
+            "scheduler_polling_interval_sec": 3600.0,
+        }
+        DBOS(config=config)
+        DBOS.listen_queues(list(self._tasks))
+        DBOS.launch()
+
+    def _workflow(self) -> Callable[[str, str, str], str]:
+        def run(name: str, argument: str, key: str) -> str:
+            attending = self._attend(name, argument, key)
+            try:
+                return asyncio.run_coroutine_threadsafe(attending, self._loop).result()
+            except concurrent.futures.CancelledError:
+                self._interrupted.add(key)
+                raise _Interrupted from None
+
+        return run
+
+    def _destroy(self) -> None:
+        try:
+            DBOS.destroy(destroy_registry=True)
+        finally:
+            _THE_WORKER_OF_THIS_PROCESS.release()
+
+    def _sweep(self) -> None:
+        """Forget work that finished long ago, so the tables do not grow for ever."""
+        client = self._connection.client
+        old_ones = partial(
+            client.list_workflows,
+            status=_FINISHED,
+            completed_before=(self._clock.now() - _KEEP_FINISHED).isoformat(),
+            limit=_SWEEP_BATCH,
+            load_input=False,
+            load_output=False,
+        )
+        try:
+            while old := old_ones():
+                client.delete_workflows([workflow.workflow_id for workflow in old])
+                log.info("finished work forgotten", extra={"count": len(old)})
+        except SQLAlchemyError:
+            log.warning("finished work not forgotten", exc_info=True)
+
+    def _await_outcomes(self) -> None:
+        """Wait, briefly, until DBOS has recorded how the tasks that have ended did."""
+        deadline = time.monotonic() + _CLOSE_DEADLINE_S
+        while time.monotonic() < deadline:
+            pending = self._connection.client.list_workflows(
+                status="PENDING", executor_id=self._executor_id, load_input=False, load_output=False
+            )
+            if all(workflow.workflow_id in self._interrupted for workflow in pending):
+                return
+            time.sleep(0.02)
+
+    # --- on the event loop ---------------------------------------------------------------------------
+
+    async def stop(self, grace_s: float) -> None:
+        self._is_closing = True
+        try:
+            if self._running:
+                await asyncio.wait(self._running, timeout=grace_s)
+            self._is_stopped = True
+            for attended in self._attended:
+                attended.cancel()
+            if self._attended:
+                await asyncio.wait(self._attended, timeout=_CLOSE_DEADLINE_S)
+            await asyncio.to_thread(self._await_outcomes)
+        finally:
+            await asyncio.to_thread(self._destroy)
+
+    async def _attend(self, name: str, argument: str, key: str) -> Literal["done", "failed"]:
+        """Wait for a place, run the task, say how it ended."""
+        current = asyncio.current_task()
+        if current is None or self._is_stopped:
+            raise asyncio.CancelledError
+        self._attended.add(current)
+        try:
+            async with self._slots[name]:
+                if self._is_closing:
+                    await self._loop.create_future()  # until it is cancelled: keeps DBOS from fetching more
+                self._running.add(current)
+                outcome = await self._run(name, argument, key)
+        finally:
+            self._running.discard(current)
+            self._attended.discard(current)
+        self._finished += 1
+        if self._finished % _SWEEP_EVERY == 0:
+            await asyncio.to_thread(self._sweep)
+        return outcome
+
+    async def _run(self, name: str, argument: str, key: str) -> Literal["done", "failed"]:
+        run = self._tasks[name].run
+        waits = iter(self._retry_after_s)
+        while True:
+            try:
+                await run(argument)
+            except (TryLaterError, DatabaseUnavailableError) as exc:
+                wait_s = next(waits, None)
+                if wait_s is None:
+                    log.warning("work given up", extra={"work": name, "key": key, "reason": str(exc)})
+                    return "failed"
+                log.warning("work tried again", extra={"work": name, "key": key, "reason": str(exc)})
+                await asyncio.sleep(wait_s)
+            except CausewayError as exc:
+                log.warning("work failed", extra={"work": name, "key": key, "reason": str(exc)})
+                return "failed"
+            except Exception:  # a worker's loop: one bad piece of work must not stop the others
+                log.exception("work failed", extra={"work": name, "key": key})
+                return "failed"
+            else:
+                return "done"
+
+
+# --- what both share -------------------------------------------------------------------------------------
+
+
+def _route_logs() -> None:
+    """Send DBOS's lines to our handlers: with a handler of its own, it prints to the console."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.setLevel(logging.WARNING)
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as exc:
+        reason = str(exc.orig).strip().splitlines()[-1]
+        raise DatabaseUnavailableError(
+            f"the work queue's database cannot be reached: {reason}; see that PostgreSQL runs"
+        ) from exc
