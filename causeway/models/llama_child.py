@@ -84,7 +84,7 @@ def _start(config: LlamaConfig) -> tuple[object, str]:
     params.verbosity = 1
     params.n_ctx = config.context_tokens
     params.n_parallel = config.parallel
-    params.n_threads_http = config.parallel + 16  # an idle kept-alive connection occupies one
+    params.n_threads_http = config.parallel + 32  # an open connection occupies one
     params.sse_ping_interval = _PING_S  # so that silence means death, even while a long prompt is read
     params.sleep_idle_seconds = config.idle_s or -1
     params.cache_ram_mib = _PROMPT_CACHE_MIB  # the default is 8 GB

@@ -85,9 +85,9 @@ class LlamaProcess:
             return self._endpoint
 
     async def give_up(self, endpoint: LlamaEndpoint) -> None:
-        """Stop using a child that does not answer; the next `ready` finds or starts another."""
+        """Stop using a child if it really does not answer; the next `ready` finds or starts another."""
         async with self._turn:
-            if endpoint != self._endpoint:
+            if endpoint != self._endpoint or await _answers(endpoint):
                 return
             if self._child is not None:
                 with contextlib.suppress(TimeoutError):

@@ -1,0 +1,93 @@
+"""A chat model of this machine: llama.cpp's server in a child process, reached over the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from pydantic import SecretStr
+
+from causeway.contracts.chat import ChatChunk, ChatRequest
+from causeway.errors import BusyError, DeadlineError, ModelUnavailableError, UpstreamError
+from causeway.models.llama_process import LlamaEndpoint, LlamaProcess
+from causeway.models.openai_compatible import OpenAICompatible
+from causeway.settings import ProviderSettings
+
+_TRIES = 2
+_MOST_CONNECTIONS = 16  # the child keeps as many threads for them; more would look like a dead child
+_MOST_WAITING = 256
+_SILENCE_S = 60.0  # the child sends a comment every ten seconds while it works
+
+
+class LocalChat:
+    """A `ChatProvider` over a `LlamaProcess`, which it owns."""
+
+    def __init__(self, process: LlamaProcess) -> None:
+        self._process = process
+        self._client: OpenAICompatible | None = None
+        self._endpoint: LlamaEndpoint | None = None
+        self._turns = asyncio.Semaphore(_MOST_CONNECTIONS)
+        self._waiting = 0
+
+    @property
+    def name(self) -> str:
+        """Which provider this is, for ledgers and traces."""
+        return "local"
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        """The reply as it is written; the child is started when it does not run.
+
+        A child that turns out to be gone before the first word is replaced once; its owner may have ended.
+
+        Raises:
+            CausewayError: As `causeway.models.provider.ChatProvider` lists them.
+        """
+        if self._turns.locked() and self._waiting >= _MOST_WAITING:
+            raise BusyError(f"{self._waiting} chats wait for '{request.model}' already; try again later")
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            async with aclosing(self._tried(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._turns.release()
+
+    async def _tried(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        for left in reversed(range(_TRIES)):
+            endpoint = await self._process.ready()
+            has_begun = False
+            try:
+                async with aclosing((await self._reach(endpoint)).stream(request)) as chunks:
+                    async for chunk in chunks:
+                        has_begun = True
+                        yield chunk
+            except (ModelUnavailableError, UpstreamError, DeadlineError):
+                await self._process.give_up(endpoint)
+                if has_begun or not left:
+                    raise
+            else:
+                return
+
+    async def close(self) -> None:
+        """Close the connections and stop the child, if this process started it."""
+        if self._client is not None:
+            await self._client.close()
+        await self._process.close()
+
+    async def _reach(self, endpoint: LlamaEndpoint) -> OpenAICompatible:
+        if self._client is None or endpoint != self._endpoint:
+            settings = ProviderSettings(
+                base_url=f"{endpoint.address}/v1",
+                api_key=SecretStr(endpoint.api_key),
+                timeout_s=_SILENCE_S,
+            )
+            before, self._client = self._client, OpenAICompatible(self.name, settings, is_local=True)
+            self._endpoint = endpoint
+            if before is not None:
+                await before.close()
+        return self._client
