@@ -1,0 +1,420 @@
+"""Documents: their identity, their revisions, and what is queued to make them searchable.
+
+Row, file and queued work stay together whatever crashes: the file is stored first, then the row and its work are
+committed in one transaction, the work under a key made of the document and its revision. Chunks belong to
+`causeway.knowledge.index`; they vanish with their document by foreign key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
+
+from causeway.errors import BusyError, NotFoundError
+from causeway.knowledge.collections import Collection, Collections
+from causeway.knowledge.document import Chunk, Document, DocumentState
+from causeway.knowledge.incoming import Added, Incoming, Known
+from causeway.knowledge.originals import Originals
+from causeway.storage.blobs import BlobRef
+from causeway.storage.database import Database
+from causeway.storage.durable import Durable
+from causeway.storage.schema import chunks, collections, documents
+
+INGEST = "ingest"
+"""The name of the durable work that makes one revision of a document searchable."""
+
+UNFINISHED = (DocumentState.QUEUED, DocumentState.PROCESSING)
+
+_MOST_PUTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentPage:
+    """A page of a listing.
+
+    Attributes:
+        total: Documents that match, on all pages.
+        counts: How many match in each state, whichever state was asked for.
+    """
+
+    documents: tuple[Document, ...]
+    total: int
+    counts: Mapping[DocumentState, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far some documents are.
+
+    Attributes:
+        done: Ready, failed, or deleted meanwhile.
+        chunks: Chunks of theirs that are searchable.
+        failures: Document id -> why it failed.
+    """
+
+    total: int
+    done: int
+    chunks: int
+    failures: Mapping[str, str]
+
+
+class Library:
+    """Keeps documents; safe for many callers in many processes at once."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        collections: Collections,
+        originals: Originals,
+        durable: Durable,
+    ) -> None:
+        self._database = database
+        self._collections = collections
+        self._originals = originals
+        self._durable = durable
+        self._is_queue_reached = False
+
+    # --- in and out ----------------------------------------------------------------------------------
+
+    async def add(self, incoming: Incoming, *, retry_failed: bool = False) -> Added:
+        """Store a file and queue its ingestion; bytes that the document has already change nothing.
+
+        When this returns, file and row are safe on disk. ``retry_failed`` queues a document that failed once more,
+        though its bytes are the same.
+
+        Raises:
+            InvalidInputError: The collection's name cannot be used.
+            SettingsError: The collection's vectors are of another embedding model.
+            DiskFullError: There is no room for the file.
+            OperatorError: The file cannot be read, or not stored.
+        """
+        await self._reach_queue()
+        collection_id = await self._collections.ensure(incoming.collection)
+        for _ in range(_MOST_PUTS):
+            blob = await self._originals.put(incoming.file)
+            added = await self._keep(collection_id, incoming, blob, retry_failed=retry_failed)
+            if added is not None:
+                return added
+        raise BusyError(f"'{incoming.path}' is being deleted elsewhere over and over; try again")
+
+    async def _keep(
+        self, collection_id: str, incoming: Incoming, blob: BlobRef, *, retry_failed: bool
+    ) -> Added | None:
+        """Commit the row and its work; None when a deletion got in between and all must be done again."""
+        overtaken: str | None = None
+        async with self._database.begin() as connection:
+            if not await self._originals.hold(connection, blob.sha256):
+                return None
+            new = await connection.execute(_insert(collection_id, incoming, blob))
+            document_id = new.scalar_one_or_none()
+            if document_id is not None:
+                added = Added(document_id=document_id, revision=1, change="new", state=DocumentState.QUEUED)
+            else:
+                before = (await connection.execute(_lock(collection_id, incoming))).one_or_none()
+                if before is None:
+                    return None
+                is_retried = retry_failed and before.state == DocumentState.FAILED
+                is_due = before.blob != blob.sha256 or is_retried
+                overtaken = before.blob if is_due else None
+                added = await _update(connection, before, incoming, blob, is_due=is_due)
+            if added.change != "unchanged":
+                await self._enqueue(connection, added.document_id, added.revision)
+        await self._originals.forget([overtaken])
+        return added
+
+    async def move(self, document_id: str, *, path: str, modified_at: datetime) -> bool:
+        """Give a document another path in its source and keep its id; False when it is gone or the path is taken.
+
+        It is ingested again when its name had a say: as its title, or as a hint of its type.
+        """
+        await self._reach_queue()
+        found = select(documents.c.title, documents.c.path).where(documents.c.id == document_id)
+        try:
+            async with self._database.begin() as connection:
+                row = (await connection.execute(found.with_for_update())).one_or_none()
+                if row is None:
+                    return False
+                is_named_for_file = row.title == title_of(row.path)
+                is_repeated = is_named_for_file or _suffix(row.path) != _suffix(path)
+                moved = update(documents).where(documents.c.id == document_id)
+                moved = moved.values(path=path, modified_at=modified_at)
+                if is_named_for_file:
+                    moved = moved.values(title=title_of(path))
+                if is_repeated:
+                    moved = moved.values(_queued_again())
+                revision = (await connection.execute(moved.returning(documents.c.revision))).scalar_one()
+                if is_repeated:
+                    await self._enqueue(connection, document_id, revision)
+        except IntegrityError:
+            return False
+        return True
+
+    async def delete(self, document_id: str) -> None:
+        """Forget a document: its row and its chunks vanish in one transaction.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        gone = (
+            delete(documents)
+            .where(documents.c.id == document_id)
+            .returning(documents.c.blob, documents.c.ready_blob)
+        )
+        async with self._database.begin() as connection:
+            row = (await connection.execute(gone)).one_or_none()
+        if row is None:
+            raise _no_document(document_id)
+        await self._originals.forget([row.blob, row.ready_blob])
+
+    async def retry(self, document_id: str) -> None:
+        """Ingest a document's newest bytes once more, whatever became of them.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        if not await self._queue_again(documents.c.id == document_id):
+            raise _no_document(document_id)
+
+    async def resume(self) -> int:
+        """Queue what is unfinished and not queued, because its work gave up or the queue was lost.
+
+        Returns:
+            How many documents were queued.
+        """
+        left = select(documents.c.id, documents.c.revision).where(documents.c.state.in_(UNFINISHED))
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(left.order_by(documents.c.updated_at))).all()
+        queued = 0
+        for row in rows:
+            if await self._durable.state(work_key(row.id, row.revision)) != "pending":
+                is_same = (documents.c.id == row.id, documents.c.revision == row.revision)
+                queued += await self._queue_again(*is_same, documents.c.state.in_(UNFINISHED))
+        return queued
+
+    async def _queue_again(self, *which: ColumnElement[bool]) -> bool:
+        """Queue a document under a revision of its own, since a key of durable work counts once."""
+        await self._reach_queue()
+        again = update(documents).where(*which).values(_queued_again())
+        async with self._database.begin() as connection:
+            returned = await connection.execute(again.returning(documents.c.id, documents.c.revision))
+            row = returned.one_or_none()
+            if row is not None:
+                await self._enqueue(connection, row.id, row.revision)
+        return row is not None
+
+    async def _reach_queue(self) -> None:
+        """Have the queue's tables made before a transaction is open, for which making them would wait for ever."""
+        if not self._is_queue_reached:
+            await self._durable.state(INGEST)
+            self._is_queue_reached = True
+
+    async def _enqueue(self, connection: AsyncConnection, document_id: str, revision: int) -> None:
+        """Queue the work that a row asks for, in the row's transaction."""
+        key = work_key(document_id, revision)
+        await self._durable.enqueue(INGEST, f"{document_id}@{revision}", key=key, within=connection)
+
+    # --- looking -------------------------------------------------------------------------------------
+
+    async def collections(self) -> tuple[Collection, ...]:
+        """Every collection, by name."""
+        return await self._collections.all()
+
+    async def document(self, document_id: str) -> Document:
+        """One document.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        async with self._database.connect() as connection:
+            found = await connection.execute(_rows().where(documents.c.id == document_id))
+            row = found.one_or_none()
+        if row is None:
+            raise _no_document(document_id)
+        return _document(row)
+
+    async def documents(
+        self,
+        *,
+        collection: str | None = None,
+        state: DocumentState | None = None,
+        text: str = "",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> DocumentPage:
+        """Documents, those that changed last first; ``text`` is looked for in titles and paths."""
+        matching = _matching(collection, text.strip())
+        counted = select(documents.c.state, func.count().label("number")).join(collections).where(*matching)
+        listed = _rows().where(*matching).order_by(documents.c.updated_at.desc(), documents.c.id)
+        if state is not None:
+            listed = listed.where(documents.c.state == state)
+        async with self._database.connect() as connection:
+            numbers = await connection.execute(counted.group_by(documents.c.state))
+            counts = dict.fromkeys(DocumentState, 0) | {
+                DocumentState(row.state): row.number for row in numbers
+            }
+            rows = await connection.execute(listed.limit(max(limit, 1)).offset(max(offset, 0)))
+            page = tuple(_document(row) for row in rows)
+        total = sum(counts.values()) if state is None else counts[state]
+        return DocumentPage(documents=page, total=total, counts=counts)
+
+    async def text_of(self, document_id: str) -> tuple[Chunk, ...]:
+        """The searchable revision's chunks in order; none when no revision is searchable."""
+        columns = (chunks.c.ordinal, chunks.c.heading, chunks.c.text, chunks.c.page, chunks.c.tokens)
+        ordered = select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+        async with self._database.connect() as connection:
+            return tuple(Chunk(**row._mapping) for row in await connection.execute(ordered))
+
+    async def known(self, collection: str | None, source: str) -> dict[str, Known]:
+        """Every document of a source, by its path."""
+        columns = [documents.c[name] for name in ("path", "size_bytes", "modified_at", "blob", "state")]
+        listed = (
+            select(documents.c.id.label("document_id"), *columns)
+            .join(collections)
+            .where(collections.c.name == self._collections.name(collection), documents.c.source == source)
+        )
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(listed)).mappings().all()
+        return {row["path"]: Known(**{**row, "state": DocumentState(row["state"])}) for row in rows}
+
+    async def sources(self, collection: str | None) -> tuple[str, ...]:
+        """Where a collection's documents came from."""
+        listed = (
+            select(documents.c.source)
+            .distinct()
+            .join(collections)
+            .where(collections.c.name == self._collections.name(collection))
+        )
+        async with self._database.connect() as connection:
+            return tuple((await connection.execute(listed)).scalars())
+
+    async def progress(self, document_ids: Sequence[str]) -> Progress:
+        """How far these documents are, whichever process works on them."""
+        ids = literal(list(document_ids), ARRAY(Text))
+        states = select(documents.c.id, documents.c.state, documents.c.failure)
+        counted = select(func.count()).select_from(chunks).where(chunks.c.document_id == func.any(ids))
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(states.where(documents.c.id == func.any(ids)))).all()
+            number = (await connection.execute(counted)).scalar_one()
+        unfinished = sum(row.state in UNFINISHED for row in rows)
+        return Progress(
+            total=len(document_ids),
+            done=len(document_ids) - unfinished,
+            chunks=number,
+            failures={row.id: row.failure or "" for row in rows if row.state == DocumentState.FAILED},
+        )
+
+
+def work_key(document_id: str, revision: int) -> str:
+    """The key of the durable work for one revision."""
+    return f"{INGEST}:{document_id}@{revision}"
+
+
+def title_of(path: str) -> str:
+    """What a document without a title of its own is called: its file's name without the suffix."""
+    return PurePosixPath(path).stem or path
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _queued_again() -> dict[str, Any]:
+    return {
+        "revision": documents.c.revision + 1,
+        "state": DocumentState.QUEUED,
+        "failure": None,
+        "updated_at": func.now(),
+    }
+
+
+def _insert(collection_id: str, incoming: Incoming, blob: BlobRef) -> ReturningInsert[str]:
+    """Write a document that is not there yet; of two who do so at once, one gets no id back."""
+    row = insert(documents).values(
+        id=f"doc_{uuid4().hex}",
+        collection_id=collection_id,
+        source=incoming.source,
+        path=incoming.path,
+        title=title_of(incoming.path),
+        size_bytes=blob.size_bytes,
+        blob=blob.sha256,
+        modified_at=incoming.modified_at,
+        state=DocumentState.QUEUED,
+        metadata=dict(incoming.metadata),
+    )
+    identity = ["collection_id", "source", "path"]
+    return row.on_conflict_do_nothing(index_elements=identity).returning(documents.c.id)
+
+
+def _lock(collection_id: str, incoming: Incoming) -> Select[Any]:
+    """The document that is there; nobody else changes it until the transaction ends."""
+    return (
+        select(documents.c.id, documents.c.revision, documents.c.blob, documents.c.state)
+        .where(
+            documents.c.collection_id == collection_id,
+            documents.c.source == incoming.source,
+            documents.c.path == incoming.path,
+        )
+        .with_for_update()
+    )
+
+
+async def _update(
+    connection: AsyncConnection, before: Row[Any], incoming: Incoming, blob: BlobRef, *, is_due: bool
+) -> Added:
+    """Give a locked document its next revision; when it is not due, note what else its source says."""
+    document = update(documents).where(documents.c.id == before.id).values(modified_at=incoming.modified_at)
+    if not is_due:
+        said = documents.c.metadata.concat(literal(dict(incoming.metadata), JSONB))
+        await connection.execute(document.values(metadata=said))
+        state = DocumentState(before.state)
+        return Added(document_id=before.id, revision=before.revision, change="unchanged", state=state)
+    newer = document.values(
+        blob=blob.sha256,
+        size_bytes=blob.size_bytes,
+        metadata=dict(incoming.metadata),
+        **_queued_again(),
+    )
+    await connection.execute(newer)
+    return Added(
+        document_id=before.id,
+        revision=before.revision + 1,
+        change="changed",
+        state=DocumentState.QUEUED,
+    )
+
+
+def _matching(collection: str | None, text: str) -> list[ColumnElement[bool]]:
+    matching: list[ColumnElement[bool]] = []
+    if collection is not None:
+        matching.append(collections.c.name == collection)
+    if text:
+        title, path = documents.c.title, documents.c.path
+        matching.append(or_(title.icontains(text, autoescape=True), path.icontains(text, autoescape=True)))
+    return matching
+
+
+def _rows() -> Select[Any]:
+    number = select(func.count()).where(chunks.c.document_id == documents.c.id).scalar_subquery()
+    columns = (documents, collections.c.name.label("collection"), number.label("chunks"))
+    return select(*columns).join_from(documents, collections)
+
+
+def _document(row: Any) -> Document:
+    fields = dict(row._mapping)
+    del fields["collection_id"]
+    return Document(**{**fields, "state": DocumentState(fields["state"])})
+
+
+def _no_document(document_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no document '{document_id}'; it may have been deleted")

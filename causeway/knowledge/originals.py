@@ -1,0 +1,67 @@
+"""Originals: the stored files that documents were made from, kept exactly as long as a document needs them.
+
+One file serves every document with the same bytes. Deleting it races with adding it again, so each sha256 has an
+advisory lock in the database: shared among transactions that are about to commit a row which needs the file,
+exclusive to the one that looks for such rows and, finding none, deletes the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from causeway.errors import NotFoundError
+from causeway.storage.blobs import BlobRef, Blobs
+from causeway.storage.database import Database
+from causeway.storage.schema import documents
+
+
+class Originals:
+    """Keeps the files of documents."""
+
+    def __init__(self, *, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    async def put(self, file: Path) -> BlobRef:
+        """Store a copy of ``file``; `hold` it before relying on it.
+
+        Raises:
+            DiskFullError: There is no room.
+            OperatorError: It cannot be read, or not stored.
+        """
+        return await self._blobs.put(file)
+
+    async def hold(self, connection: AsyncConnection, sha256: str) -> bool:
+        """Keep a file from being deleted until the transaction ends; False when it is gone already."""
+        await connection.execute(select(func.pg_advisory_xact_lock_shared(_lock_of(sha256))))
+        try:
+            self._blobs.path(sha256)
+        except NotFoundError:
+            return False
+        return True
+
+    def path(self, sha256: str) -> Path:
+        """Where a file's bytes are.
+
+        Raises:
+            NotFoundError: It is not there, or no longer.
+        """
+        return self._blobs.path(sha256)
+
+    async def forget(self, sha256s: Iterable[str | None]) -> None:
+        """Delete the files among ``sha256s`` that no document needs."""
+        for sha256 in {sha256 for sha256 in sha256s if sha256}:
+            needs = or_(documents.c.blob == sha256, documents.c.ready_blob == sha256)
+            async with self._database.begin() as connection:
+                await connection.execute(select(func.pg_advisory_xact_lock(_lock_of(sha256))))
+                if (await connection.execute(select(documents.c.id).where(needs).limit(1))).first() is None:
+                    await self._blobs.delete(sha256)
+
+
+def _lock_of(sha256: str) -> int:
+    """The file's lock: a signed 64-bit number."""
+    return int(sha256[:16], 16) - (1 << 63)

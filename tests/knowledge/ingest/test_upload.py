@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from causeway.errors import InvalidInputError, TooLargeError
+from causeway.knowledge.document import DocumentState
+from causeway.knowledge.ingest.upload import Uploads, clean_name
+from causeway.knowledge.library import Library
+from causeway.storage.blobs import Blobs
+from causeway.testing.clock import FrozenClock
+
+
+@pytest.fixture
+def uploads(library: Library, tmp_path: Path, clock: FrozenClock) -> Uploads:
+    return Uploads(library=library, folder=tmp_path / "arriving", clock=clock, max_bytes=1000)
+
+
+async def stream(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def test_what_arrives_in_pieces_is_kept_whole(
+    uploads: Uploads, library: Library, blobs: Blobs, clock: FrozenClock, tmp_path: Path
+) -> None:
+    added = await uploads.receive(
+        stream(b"hel", b"", b"lo"), name="notes.md", collection="team", metadata={"tags": ["a", "b"]}
+    )
+    document = await library.document(added.document_id)
+    assert (document.collection, document.source, document.path) == ("team", "upload", "notes.md")
+    assert (document.modified_at, document.metadata) == (clock.now(), {"tags": ["a", "b"]})
+    assert blobs.path(document.blob).read_bytes() == b"hello"
+    assert not list((tmp_path / "arriving").iterdir())
+
+
+async def test_the_same_name_again_is_a_new_revision_of_the_same_document(uploads: Uploads) -> None:
+    first = await uploads.receive(stream(b"old"), name="notes.md")
+    second = await uploads.receive(stream(b"new"), name="C:\\Users\\ada\\notes.md")
+    assert (second.document_id, second.change, second.revision) == (first.document_id, "changed", 2)
+
+
+async def test_too_large_a_file_is_refused_and_nothing_of_it_kept(
+    uploads: Uploads, library: Library, blobs: Blobs, tmp_path: Path
+) -> None:
+    with pytest.raises(TooLargeError, match=r"'big\.md' is larger than the 1,000 bytes"):
+        await uploads.receive(stream(b"x" * 600, b"x" * 600), name="big.md")
+    assert (await library.documents()).total == 0
+    assert not list((tmp_path / "arriving").iterdir())
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(
+    uploads: Uploads, library: Library, tmp_path: Path
+) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    with pytest.raises(ConnectionResetError):
+        await uploads.receive(broken(), name="a.md")
+    assert (await library.documents()).total == 0
+    assert not list((tmp_path / "arriving").iterdir())
+
+
+async def test_what_a_crash_left_half_received_is_cleared(uploads: Uploads, tmp_path: Path) -> None:
+    left = tmp_path / "arriving" / "tmpxyz"
+    left.mkdir(parents=True)
+    (left / "bytes").write_bytes(b"half")
+    uploads.clear()
+    assert not left.exists()
+    assert (await uploads.receive(stream(b"whole"), name="a.md")).state == DocumentState.QUEUED
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"a": None},
+        {"a": {"b": 1}},
+        {"": "x"},
+        {"a": [[1]]},
+        {"a": float("nan")},
+        {"a": "x" * 20_000},
+        {"a": "\x00"},
+    ],
+)
+async def test_metadata_that_cannot_be_filtered_by_is_refused(
+    uploads: Uploads, metadata: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidInputError, match="metadata"):
+        await uploads.receive(stream(b"x"), name="a.md", metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\ada\\Q3 report.docx", "Q3 report.docx"),
+        ("/srv/x/..\\..\\a.md", "a.md"),
+        ("a\x00b\n\tc.md", "abc.md"),
+        ("invoice\u202efdp.exe", "invoicefdp.exe"),
+        (".htaccess", "htaccess"),
+        ("  spaced   out .md ", "spaced out .md"),
+        ("re\u0301sume\u0301.md", "r\u00e9sum\u00e9.md"),
+        ("\udcff.md", "md"),
+        ("日本語.txt", "日本語.txt"),
+    ],
+)
+def test_a_name_is_cut_to_what_can_be_seen_and_leads_nowhere(sent: str, kept: str) -> None:
+    assert clean_name(sent) == kept
+
+
+@pytest.mark.parametrize("name", ["", "   ", "..", "a/", "\x00", "\u200b", "./.."])
+def test_a_name_of_which_nothing_is_left_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="no file name"):
+        clean_name(name)
+
+
+def test_long_names_are_shortened_and_kept_apart() -> None:
+    first, second = (clean_name("é" * 300 + end + ".docx") for end in "ab")
+    assert first != second
+    assert clean_name("é" * 300 + "a.docx") == first
+    for name in (first, second, clean_name("a." + "b" * 300)):
+        assert len(name.encode()) <= 200
+    assert first.endswith(".docx")
