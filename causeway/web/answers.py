@@ -1,0 +1,175 @@
+"""Answers and passages in the shapes of ``/api``, shared by the JSON answer, the event stream and the page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, assert_never
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from causeway.contracts.money import to_dollars
+from causeway.knowledge import AnswerEvent, Cited, Finished, Hit, Retrieved, TextDelta
+from causeway.web.event_stream import Event
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ScoresShape(_Shape):
+    """How the stages scored a passage; null where a stage did not."""
+
+    bm25: float | None
+    vector: float | None
+    fused: float | None
+    rerank: float | None
+
+
+class HitShape(_Shape):
+    """A passage that was found."""
+
+    chunk_id: str
+    document_id: str
+    ordinal: int = Field(description="Its place in the document: `/documents/ID#chunk-ORDINAL` shows it")
+    collection: str
+    title: str
+    source: str
+    path: str
+    media_type: str
+    page: int | None
+    heading: str = Field(description="The headings above it, joined by ` > `")
+    text: str = Field(description="Markdown")
+    score: float
+    scores: ScoresShape
+    metadata: dict[str, Any]
+
+
+class CitationShape(_Shape):
+    """A passage that an answer cites."""
+
+    n: int = Field(description="The number in the answer's text: `[1]`")
+    document_id: str
+    chunk_id: str
+    ordinal: int
+    title: str
+    source: str
+    path: str
+    page: int | None
+    heading: str
+    quote: str = Field(description="The sentence of the passage that bears the claim")
+    score: float
+
+
+class UsageShape(_Shape):
+    """Tokens, as the model counts them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class AnswerShape(_Shape):
+    """A whole answer."""
+
+    answer: str = Field(description="Markdown, with `[n]` where passage n is cited")
+    refused: bool = Field(description="True when the documents do not say; `answer` then says so")
+    citations: list[CitationShape]
+    trace_id: str
+    conversation_id: str | None
+    usage: UsageShape
+    cost_usd: float
+    model: str
+    took_ms: int
+
+
+def hit_shape(hit: Hit) -> HitShape:
+    """A hit for the wire."""
+    return HitShape(
+        chunk_id=hit.chunk_id,
+        document_id=hit.document_id,
+        ordinal=hit.ordinal,
+        collection=hit.collection,
+        title=hit.title,
+        source=hit.source,
+        path=hit.path,
+        media_type=hit.media_type,
+        page=hit.page,
+        heading=hit.heading,
+        text=hit.text,
+        score=hit.score,
+        scores=ScoresShape(
+            bm25=hit.scores.bm25, vector=hit.scores.vector, fused=hit.scores.fused, rerank=hit.scores.rerank
+        ),
+        metadata=dict(hit.metadata),
+    )
+
+
+def citation_shape(cited: Cited) -> CitationShape:
+    """A citation for the wire."""
+    return CitationShape(
+        n=cited.n,
+        document_id=cited.document_id,
+        chunk_id=cited.chunk_id,
+        ordinal=cited.ordinal,
+        title=cited.title,
+        source=cited.source,
+        path=cited.path,
+        page=cited.page,
+        heading=cited.heading,
+        quote=cited.quote,
+        score=cited.score,
+    )
+
+
+def answer_shape(finished: Finished) -> AnswerShape:
+    """An answer for the wire."""
+    return AnswerShape(
+        answer=finished.answer,
+        refused=finished.refused,
+        citations=[citation_shape(cited) for cited in finished.citations],
+        trace_id=finished.trace_id,
+        conversation_id=finished.conversation_id,
+        usage=UsageShape(
+            input_tokens=finished.usage.input_tokens, output_tokens=finished.usage.output_tokens
+        ),
+        cost_usd=to_dollars(finished.cost_micros),
+        model=finished.model,
+        took_ms=finished.took_ms,
+    )
+
+
+async def as_events(answer: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[Event, None]:
+    """An answer as server-sent events: ``retrieved``, ``text``, ``citation``, ``done``."""
+    async with aclosing(answer) as events:
+        async for event in events:
+            yield _event(event)
+
+
+async def collect(answer: AsyncGenerator[AnswerEvent, None]) -> tuple[tuple[Hit, ...], Finished]:
+    """The passages and the end of an answer."""
+    hits: tuple[Hit, ...] = ()
+    finished: Finished | None = None
+    async with aclosing(answer) as events:
+        async for event in events:
+            if isinstance(event, Retrieved):
+                hits = event.hits
+            elif isinstance(event, Finished):
+                finished = event
+    if finished is None:
+        msg = "the answer ended without its last event"
+        raise RuntimeError(msg)
+    return hits, finished
+
+
+def _event(event: AnswerEvent) -> Event:
+    match event:
+        case Retrieved():
+            return Event("retrieved", {"hits": [hit_shape(hit).model_dump() for hit in event.hits]})
+        case TextDelta():
+            return Event("text", {"text": event.text})
+        case Cited():
+            return Event("citation", citation_shape(event).model_dump())
+        case Finished():
+            return Event("done", answer_shape(event).model_dump())
+        case _:
+            assert_never(event)

@@ -1,0 +1,72 @@
+"""The web as one ASGI application: pages and ``/api`` by FastAPI, ``/v1/*`` straight to the gateway's edge."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from causeway import __version__
+from causeway.web import (
+    ask_api,
+    ask_pages,
+    documents_api,
+    documents_pages,
+    health_api,
+    problems,
+    reference_pages,
+    sign_in,
+    static_files,
+    traces_api,
+    traces_pages,
+)
+from causeway.web.base_path import under
+from causeway.web.page_images import PageImages
+from causeway.web.parts import AsgiApp, AsgiScope, Receive, Send, WebParts
+from causeway.web.response_headers import guarded
+
+_ROUTERS = (
+    ask_api.router,
+    documents_api.router,
+    traces_api.router,
+    health_api.router,
+    reference_pages.router,
+    sign_in.router,
+    ask_pages.router,
+    documents_pages.router,
+    traces_pages.router,
+    static_files.router,
+)
+_ABOUT = """The knowledge base over HTTP. Send `Authorization: Bearer cw-...`, a key made by `causeway keys create`.
+Errors are problem JSON (RFC 9457) with a stable `code`. Models are at `/v1/*` in their vendors' own shapes."""
+
+
+def build_app(parts: WebParts) -> AsgiApp:
+    """The whole web over ``parts``; serve it at the root, whatever `ServerSettings.root_path` is."""
+    pages = guarded(_pages(parts))
+
+    async def dispatch(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope["root_path"]) if scope["type"] == "http" else ""
+        await (parts.edge if path.startswith("/v1/") else pages)(scope, receive, send)
+
+    return under(parts.settings.root_path, dispatch)
+
+
+def _pages(parts: WebParts) -> FastAPI:
+    app = FastAPI(
+        title="Causeway",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        responses={
+            "4XX": {"model": problems.Problem, "description": "A problem"},
+            "5XX": {"model": problems.Problem, "description": "A problem"},
+        },
+    )
+    app.state.parts = parts
+    app.state.attempts = sign_in.Attempts(parts.clock)
+    app.state.page_images = PageImages()
+    for router in _ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    return app

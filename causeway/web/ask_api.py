@@ -1,0 +1,119 @@
+"""``/api/search``, ``/api/ask`` and ``/api/feedback``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from causeway.contracts.identity import Principal
+from causeway.contracts.model_gateway import Call
+from causeway.knowledge import AskRequest, SearchRequest
+from causeway.web.answers import AnswerShape, HitShape, answer_shape, as_events, collect, hit_shape
+from causeway.web.event_stream import EventStream, until_gone
+from causeway.web.sign_in import Asker, Parts
+
+router = APIRouter(prefix="/api", tags=["Search and answers"])
+
+MAX_QUESTION_CHARS = 4000
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class SearchBody(_Body):
+    """What to look for."""
+
+    query: str = Field(min_length=1, max_length=MAX_QUESTION_CHARS, examples=["return window for tents"])
+    collection: str | None = Field(default=None, description="Only in this collection; null searches all")
+    filters: dict[str, Any] = Field(default_factory=dict, description="Metadata that must be equal")
+    top_k: int = Field(default=10, ge=1, le=100)
+    rerank: bool | None = Field(default=None, description="Score with the cross-encoder; null as in settings")
+
+
+class SearchAnswer(BaseModel):
+    """Hits, best first."""
+
+    hits: list[HitShape]
+    understood: dict[str, Any] = Field(description="How the request was read: `collection` and `filters`")
+    took_ms: int
+    notes: list[str] = Field(
+        description="What failed or was left out and made the hits worse; empty when all went well"
+    )
+
+
+class AskBody(_Body):
+    """A question."""
+
+    question: str = Field(
+        min_length=1, max_length=MAX_QUESTION_CHARS, examples=["How long may I return a tent?"]
+    )
+    collection: str | None = Field(default=None, description="Ask only this collection; null asks all")
+    conversation_id: str | None = Field(default=None, max_length=100)
+    stream: bool = Field(default=False, description="Answer as server-sent events")
+
+
+class FeedbackBody(_Body):
+    """What somebody thinks of an answer."""
+
+    trace_id: str = Field(pattern="^[0-9a-f]{32}$", description="The answer's `trace_id`")
+    vote: Literal["up", "down"]
+    reason: str | None = Field(default=None, max_length=500)
+    correction: str | None = Field(default=None, max_length=10_000, description="What would have been right")
+
+
+def call_of(principal: Principal, purpose: str, conversation_id: str | None = None) -> Call:
+    """A call on behalf of whoever is asking."""
+    return Call(principal=principal, purpose=purpose, conversation_id=conversation_id)
+
+
+@router.post("/search", name="api_search")
+async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
+    """Passages for a query, best first."""
+    found = await parts.search.search(
+        SearchRequest(
+            query=body.query,
+            collection=body.collection,
+            filters=body.filters,
+            top_k=body.top_k,
+            rerank=body.rerank,
+        ),
+        call_of(asker, "search"),
+    )
+    return SearchAnswer(
+        hits=[hit_shape(hit) for hit in found.hits],
+        understood=dict(found.understood),
+        took_ms=found.took_ms,
+        notes=list(found.notes),
+    )
+
+
+_STREAM = {
+    "description": "The answer; with `stream`, server-sent events `retrieved` `{hits}`, `text` `{text}`, "
+    "`citation`, then `done` (this shape) or `error` (a problem)",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+@router.post("/ask", name="api_ask", response_model=AnswerShape, responses={200: _STREAM})
+async def ask(body: AskBody, request: Request, parts: Parts, asker: Asker) -> Any:
+    """An answer from the documents, with its evidence."""
+    events = parts.answerer.ask(
+        AskRequest(question=body.question, collection=body.collection, conversation_id=body.conversation_id),
+        call_of(asker, "ask", body.conversation_id),
+    )
+    if body.stream:
+        return EventStream(as_events(events))
+    whole = await until_gone(lambda: collect(events), request.receive)
+    return answer_shape(whole[1]) if whole else Response(status_code=499)
+
+
+@router.post("/feedback", name="api_feedback", status_code=204)
+async def feedback(body: FeedbackBody, parts: Parts, asker: Asker) -> None:
+    """A thumb up or down on an answer; a second one replaces the first."""
+    await parts.feedback.vote(
+        body.trace_id, asker.id, is_up=body.vote == "up", reason=body.reason, correction=body.correction
+    )

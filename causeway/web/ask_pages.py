@@ -1,0 +1,71 @@
+"""The first screen: one box, and the answer with its evidence."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import Response
+
+from causeway.errors import InvalidInputError
+from causeway.knowledge import AskRequest, DocumentState
+from causeway.web.answers import collect
+from causeway.web.ask_api import MAX_QUESTION_CHARS, call_of
+from causeway.web.event_stream import until_gone
+from causeway.web.parts import WebParts
+from causeway.web.rendering import link, page
+from causeway.web.sign_in import Asker, Parts
+
+router = APIRouter(include_in_schema=False)
+
+_MOST_EXAMPLES = 4
+
+
+@router.get("/", name="ask")
+async def show(request: Request, parts: Parts, _asker: Asker, q: str = "") -> Response:
+    """The box; ``q`` fills it in without asking."""
+    return page(request, "ask.html", {**await _welcome(parts), "question": q[:MAX_QUESTION_CHARS]})
+
+
+@router.post("/ask", name="ask_post")
+async def answer(
+    request: Request,
+    parts: Parts,
+    asker: Asker,
+    question: Annotated[str, Form()] = "",
+    collection: Annotated[str, Form()] = "",
+) -> Response:
+    """The whole answer as a page, for browsers without scripts."""
+    asked = question.strip()
+    if not asked or len(asked) > MAX_QUESTION_CHARS:
+        raise InvalidInputError(
+            f"a question has 1 to {MAX_QUESTION_CHARS} characters, and this has {len(asked)}"
+        )
+    events = parts.answerer.ask(
+        AskRequest(question=asked, collection=collection or None), call_of(asker, "ask")
+    )
+    whole = await until_gone(lambda: collect(events), request.receive)
+    if whole is None:
+        return Response(status_code=499)
+    hits, finished = whole
+    targets = {
+        cited.n: link(request, "document", document_id=cited.document_id) + f"#chunk-{cited.ordinal}"
+        for cited in finished.citations
+    }
+    values = {"hits": hits, "finished": finished, "targets": targets, "asked": asked, "question": ""}
+    return page(request, "answer.html", {**await _welcome(parts), **values})
+
+
+async def _welcome(parts: WebParts) -> dict[str, object]:
+    collections = await parts.library.collections()
+    counts = (await parts.library.documents(limit=1)).counts
+    ready = [each.name for each in collections if each.ready]
+    examples = [question for name in ready for question in parts.examples.get(name, ())]
+    return {
+        "ready": sum(each.ready for each in collections),
+        "chunks": sum(each.chunks for each in collections),
+        "waiting": counts[DocumentState.QUEUED] + counts[DocumentState.PROCESSING],
+        "collections": ready,
+        "examples": examples[:_MOST_EXAMPLES],
+        "max_chars": MAX_QUESTION_CHARS,
+    }

@@ -1,0 +1,207 @@
+"""``/api/documents``: files in and out, their states, their pages as pictures."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import FileResponse, Response
+
+from causeway.errors import InvalidInputError, NotFoundError
+from causeway.knowledge import Document, DocumentState
+from causeway.web.page_images import MEDIA_TYPE, PageImages
+from causeway.web.sign_in import Asker, Ingester, Parts
+from causeway.web.uploads import read_upload, store
+
+router = APIRouter(prefix="/api/documents", tags=["Documents"])
+
+DocumentId = Annotated[str, Path(pattern="^doc_[0-9a-f]{32}$")]
+
+_SHOWN_IN_PLACE = frozenset({"application/pdf", "image/png", "image/jpeg", "image/webp", "text/plain"})
+"""Types a browser may show; every other is a download. Never HTML or SVG: they would run on our origin."""
+_FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+_PDF_POLICY = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+"""A sandbox turns the browser's own PDF viewer off, and a PDF cannot script our pages."""
+
+
+class DocumentShape(BaseModel):
+    """A document and how far it is."""
+
+    document_id: str
+    title: str
+    collection: str
+    source: str
+    path: str
+    media_type: str
+    size_bytes: int
+    state: DocumentState
+    failure: str | None = Field(description="Why its newest revision failed")
+    is_searchable: bool = Field(description="True as soon as any revision is")
+    revision: int
+    pages: int | None
+    chunks: int
+    metadata: dict[str, Any]
+    modified_at: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
+class DocumentList(BaseModel):
+    """A page of documents, those that changed last first."""
+
+    documents: list[DocumentShape]
+    total: int
+    counts: dict[DocumentState, int] = Field(
+        description="Documents in each state, whatever state was asked for"
+    )
+
+
+class UploadShape(BaseModel):
+    """What an upload did."""
+
+    document_id: str
+    state: DocumentState
+    change: str = Field(description="`new`, `changed`, or `unchanged` when these very bytes were there")
+
+
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "collection": {"type": "string", "description": "Empty means the default one"},
+                        "metadata": {"type": "string", "description": "A JSON object"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", name="api_upload", status_code=202, openapi_extra=_UPLOAD_BODY)
+async def upload(request: Request, parts: Parts, _ingester: Ingester) -> UploadShape:
+    """Add a file, or a new revision of the file of that name; it becomes searchable in the background."""
+    async with read_upload(request, max_bytes=parts.settings.max_upload_bytes) as form:
+        if len(form.files) != 1:
+            raise InvalidInputError(f"send one file in the field 'file'; this form has {len(form.files)}")
+        added = await store(form.files[0], form.fields, parts.uploads)
+    return UploadShape(document_id=added.document_id, state=added.state, change=added.change)
+
+
+@router.get("", name="api_documents")
+async def documents(
+    parts: Parts,
+    _asker: Asker,
+    collection: str | None = None,
+    state: DocumentState | None = None,
+    q: Annotated[str, Query(max_length=200, description="Words of the title or path")] = "",
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> DocumentList:
+    """Documents, those that changed last first."""
+    found = await parts.library.documents(
+        collection=collection, state=state, text=q, limit=limit, offset=offset
+    )
+    return DocumentList(
+        documents=[_shape(document) for document in found.documents],
+        total=found.total,
+        counts=dict(found.counts),
+    )
+
+
+@router.get("/{document_id}", name="api_document")
+async def document(document_id: DocumentId, parts: Parts, _asker: Asker) -> DocumentShape:
+    """One document."""
+    return _shape(await parts.library.document(document_id))
+
+
+@router.delete("/{document_id}", name="api_delete_document", status_code=204)
+async def delete(document_id: DocumentId, parts: Parts, _ingester: Ingester) -> None:
+    """Forget a document: its file, its passages, at once."""
+    await parts.library.delete(document_id)
+
+
+@router.get(
+    "/{document_id}/pages/{number}",
+    name="api_page_image",
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "The page as a picture"}},
+)
+async def page_image(
+    document_id: DocumentId,
+    number: Annotated[int, Path(ge=1, le=100_000)],
+    request: Request,
+    parts: Parts,
+    _asker: Asker,
+) -> Response:
+    """A page of a PDF as a picture."""
+    found = await parts.library.document(document_id)
+    blob = found.ready_blob or found.blob
+    if found.media_type != "application/pdf":
+        raise NotFoundError(f"'{found.title}' has no page pictures: it is not a PDF")
+    etag = f'"{blob[:32]}-{number}"'
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    images: PageImages = request.app.state.page_images
+    image = await images.draw(parts.blobs.path(blob), number)
+    return Response(image, media_type=MEDIA_TYPE, headers=headers)
+
+
+@router.get(
+    "/{document_id}/file",
+    name="api_document_file",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The file's bytes"}},
+)
+async def file(document_id: DocumentId, parts: Parts, _asker: Asker, download: bool = False) -> Response:
+    """The file itself; shown by the browser only where that is safe, else a download."""
+    found = await parts.library.document(document_id)
+    is_shown = found.media_type in _SHOWN_IN_PLACE and not download
+    headers = {
+        "content-disposition": _disposition(PurePosixPath(found.path).name, is_shown=is_shown),
+        "content-security-policy": _PDF_POLICY if found.media_type == "application/pdf" else _FILE_POLICY,
+        "cache-control": "private, no-cache",
+    }
+    media_type = found.media_type if is_shown else "application/octet-stream"
+    if media_type == "text/plain":
+        media_type = "text/plain; charset=utf-8"
+    return FileResponse(parts.blobs.path(found.blob), media_type=media_type, headers=headers)
+
+
+def _disposition(name: str, *, is_shown: bool) -> str:
+    """RFC 6266: a plain name for old readers, the true one in UTF-8."""
+    plain = "".join(letter if letter.isascii() and letter not in '"\\%' else "_" for letter in name)
+    return f"{'inline' if is_shown else 'attachment'}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _shape(document: Document) -> DocumentShape:
+    return DocumentShape(
+        document_id=document.id,
+        title=document.title,
+        collection=document.collection,
+        source=document.source,
+        path=document.path,
+        media_type=document.media_type,
+        size_bytes=document.size_bytes,
+        state=document.state,
+        failure=document.failure,
+        is_searchable=document.ready_revision is not None,
+        revision=document.revision,
+        pages=document.pages,
+        chunks=document.chunks,
+        metadata=dict(document.metadata),
+        modified_at=document.modified_at,
+        created_at=document.created_at,
+        updated_at=document.updated_at,
+    )

@@ -1,0 +1,137 @@
+"""The documents: what is there and how far each is; adding and deleting; a document read as the search reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from causeway.contracts.identity import Scope
+from causeway.knowledge import Chunk, DocumentState
+from causeway.web.documents_api import DocumentId
+from causeway.web.parts import WebParts
+from causeway.web.rendering import is_fragment, link, page, place
+from causeway.web.sign_in import CSRF_FIELD, Asker, Ingester, Known, Parts, check_csrf
+from causeway.web.uploads import read_upload, store
+
+router = APIRouter(include_in_schema=False)
+
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Which documents are looked at."""
+
+    q: str = ""
+    state: DocumentState | None = None
+    collection: str = ""
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Chunks that stand under the same headings."""
+
+    heading: str
+    chunks: tuple[Chunk, ...]
+
+
+@router.get("/documents", name="documents")
+async def show(
+    request: Request,
+    parts: Parts,
+    _asker: Asker,
+    q: Annotated[str, Query(max_length=200)] = "",
+    state: str = "",
+    collection: str = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
+) -> Response:
+    """The page; its table alone when htmx asks."""
+    view = View(q=q, state=_state(state), collection=collection, number=number)
+    template = "documents_table.html" if is_fragment(request) else "documents.html"
+    return page(request, template, await _listing(parts, view))
+
+
+@router.post("/documents", name="documents_post")
+async def add(request: Request, parts: Parts, known: Known) -> Response:
+    """Files from a plain form, for browsers without scripts."""
+    known.require(Scope.INGEST)
+    async with read_upload(request, max_bytes=parts.settings.max_upload_bytes) as form:
+        check_csrf(request, form.fields.get(CSRF_FIELD))
+        for file in form.files:
+            await store(file, form.fields, parts.uploads)
+    return RedirectResponse(link(request, "documents"), status_code=303)
+
+
+@router.get("/documents/{document_id}", name="document")
+async def document(document_id: DocumentId, request: Request, parts: Parts, _asker: Asker) -> Response:
+    """A document's passages in order, under its headings."""
+    found = await parts.library.document(document_id)
+    chunks = await parts.library.text_of(document_id)
+    return page(request, "document.html", {"document": found, "sections": _sections(chunks, found.title)})
+
+
+@router.post("/documents/{document_id}/delete", name="document_delete")
+async def delete(document_id: DocumentId, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+    """Delete from a plain form."""
+    await parts.library.delete(document_id)
+    return RedirectResponse(link(request, "documents"), status_code=303)
+
+
+@router.post("/documents/{document_id}/retry", name="document_retry")
+async def retry(
+    document_id: DocumentId,
+    request: Request,
+    parts: Parts,
+    _ingester: Ingester,
+    back: Annotated[str, Form()] = "",
+) -> Response:
+    """Ingest the newest bytes once more."""
+    await parts.library.retry(document_id)
+    target = (
+        link(request, "document", document_id=document_id)
+        if back == "document"
+        else link(request, "documents")
+    )
+    return RedirectResponse(target, status_code=303)
+
+
+def _state(name: str) -> DocumentState | None:
+    return DocumentState(name) if name in set(DocumentState) else None
+
+
+async def _listing(parts: WebParts, view: View) -> dict[str, object]:
+    found = await parts.library.documents(
+        collection=view.collection or None,
+        state=view.state,
+        text=view.q,
+        limit=PAGE_SIZE,
+        offset=(view.number - 1) * PAGE_SIZE,
+    )
+    collections = await parts.library.collections()
+    return {
+        "documents": found.documents,
+        "total": found.total,
+        "counts": {state.value: number for state, number in found.counts.items()},
+        "collections": [each.name for each in collections],
+        "is_empty": not any(each.documents for each in collections),
+        "is_busy": any(found.counts[state] for state in (DocumentState.QUEUED, DocumentState.PROCESSING)),
+        "view": view,
+        "pages": max(1, -(-found.total // PAGE_SIZE)),
+        "max_upload_bytes": parts.settings.max_upload_bytes,
+    }
+
+
+def _sections(chunks: Sequence[Chunk], title: str) -> list[Section]:
+    sections: list[Section] = []
+    for chunk in chunks:
+        heading = place(chunk.heading, title)
+        if sections and sections[-1].heading == heading:
+            sections[-1] = Section(heading, (*sections[-1].chunks, chunk))
+        else:
+            sections.append(Section(heading, (chunk,)))
+    return sections

@@ -1,0 +1,201 @@
+"""Templates: the Jinja environment, links that hold under any base path, and how values are written for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
+
+from causeway import __version__
+from causeway.contracts.identity import Principal
+from causeway.contracts.money import to_dollars
+from causeway.web import static_files
+
+THEME_COOKIE = "causeway_theme"
+_TEMPLATES = Path(__file__).parent / "templates"
+_MARK = re.compile(r"\[(\d{1,2})\]")
+
+
+def link(request: Request, name: str, query: Mapping[str, object] | None = None, **places: Any) -> str:
+    """The path of a route, base path included; empty values of ``query`` are left out."""
+    path = request.scope.get("root_path", "") + request.app.router.url_path_for(name, **places)
+    asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
+    return f"{path}?{urlencode(asked)}" if asked else str(path)
+
+
+def static_link(request: Request, path: str) -> str:
+    """The path of a static file, with its version."""
+    return link(request, "static", version=static_files.digest(), path=path)
+
+
+def is_fragment(request: Request) -> bool:
+    """Whether htmx asks for a piece of a page."""
+    return request.headers.get("hx-request") == "true"
+
+
+def page(
+    request: Request,
+    template: str,
+    values: Mapping[str, Any] | None = None,
+    *,
+    status_code: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A rendered template; whoever is signed in is taken from the request."""
+    theme = request.cookies.get(THEME_COOKIE)
+    principal: Principal | None = getattr(request.state, "principal", None)
+    csrf = getattr(request.state, "csrf_token", "")
+    html = (
+        _environment()
+        .get_template(template)
+        .render(
+            link=lambda name, query=None, **places: link(request, name, query, **places),
+            static=lambda path: static_link(request, path),
+            theme=theme if theme in ("light", "dark") else None,
+            principal=principal,
+            icon=lambda name: _icon(request, name),
+            csrf_token=csrf,
+            csrf_field=Markup('<input type="hidden" name="csrf_token" value="{}">').format(csrf),
+            root_path=request.scope.get("root_path", ""),
+            version=__version__,
+            **(values or {}),
+        )
+    )
+    return HTMLResponse(html, status_code=status_code, headers=dict(headers or {}))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        size=file_size,
+        took=duration,
+        dollars=dollars,
+        number=lambda value: f"{value:,}",
+        moment=_moment,
+        kind=file_kind,
+        markdown=markdown,
+        inline_markdown=inline_markdown,
+        cited_markdown=cited_markdown,
+        place=place,
+    )
+    return environment
+
+
+def _icon(request: Request, name: str) -> Markup:
+    return Markup(
+        '<svg class="icon icon-{}" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>'
+    ).format(name, static_link(request, "icons.svg"), name)
+
+
+# --- values for people -------------------------------------------------------------------------------
+
+
+def file_size(size_bytes: int) -> str:
+    """Bytes as people say them: ``1.4 MB``."""
+    value, unit = float(size_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def duration(ms: float) -> str:
+    """Milliseconds as people say them: ``640 ms``, ``3.4 s``, ``2 min 5 s``."""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def dollars(micros: int) -> str:
+    """Micros in dollars, with as many places as it takes to see something."""
+    value = to_dollars(micros)
+    if not micros:
+        return "$0"
+    return f"${value:.2f}" if value >= 1 else f"${value:.6f}".rstrip("0")
+
+
+def file_kind(media_type: str) -> str:
+    """A media type in a word."""
+    known = {
+        "application/pdf": "PDF",
+        "text/markdown": "Markdown",
+        "text/html": "HTML",
+        "text/plain": "Text",
+        "text/csv": "CSV",
+        "": "File",
+    }
+    if media_type in known:
+        return known[media_type]
+    for part, word in (("word", "Word"), ("sheet", "Sheet"), ("presentation", "Slides"), ("image/", "Image")):
+        if part in media_type:
+            return word
+    return media_type.rpartition("/")[2].upper()
+
+
+def place(heading: str, title: str) -> str:
+    """A heading path without the document's title, which is shown above it."""
+    parts = [part for part in heading.split(" > ") if part]
+    if parts and parts[0] == title:
+        parts = parts[1:]
+    return " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(parts)
+
+
+def _moment(at: datetime) -> Markup:
+    """A ``<time>`` in UTC, which the page's script turns into the reader's own time and ``3 min ago``."""
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), at.strftime("%d %b %Y %H:%M UTC"))
+
+
+# --- Markdown ----------------------------------------------------------------------------------------
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    """CommonMark with tables; raw HTML is shown as text, and nothing can be fetched or led to.
+
+    Passages and answers are other people's words: a picture would tell its server who reads, and a link could say
+    one thing and go elsewhere, so both are shown as they were written.
+    """
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
+
+
+def markdown(text: str) -> Markup:
+    """Untrusted Markdown as safe HTML."""
+    return Markup(_markdown().render(text))  # noqa: S704 - raw HTML is off in the renderer, which escapes all text
+
+
+def inline_markdown(text: str) -> Markup:
+    """One line of Markdown as safe HTML without a paragraph around it."""
+    return Markup(_markdown().renderInline(text))  # noqa: S704 - as above
+
+
+def cited_markdown(text: str, targets: Mapping[int, str]) -> Markup:
+    """An answer as safe HTML, with each ``[n]`` a link to ``targets[n]``."""
+
+    def mark(found: re.Match[str]) -> str:
+        target = targets.get(int(found[1]))
+        return (
+            str(Markup('<a class="cite" href="{}">{}</a>').format(target, found[1])) if target else found[0]
+        )
+
+    return Markup(_MARK.sub(mark, markdown(text)))  # noqa: S704 - as above, and `mark` escapes

@@ -1,0 +1,268 @@
+// The ask page: one question in, passages and a streamed, cited answer out, as a turn of the thread.
+
+import { readEvents } from "./event_stream.js";
+import { StreamedMarkdown } from "./markdown.js";
+import { PassagePanel, placeOf } from "./passage_panel.js";
+import { csrfToken, problemOf, sentence, toast } from "./shell.js";
+
+const page = document.getElementById("ask");
+const form = document.getElementById("ask-form");
+const box = document.getElementById("question");
+const thread = document.getElementById("thread");
+const progress = document.getElementById("progress");
+const panel = new PassagePanel(page.dataset);
+const send = form?.querySelector(".send");
+
+let underWay = null;
+
+class Turn {
+  hits = [];
+  citations = new Map();
+  done = null;
+  #text = "";
+  #stream = null;
+  #abort = new AbortController();
+
+  constructor(question, collection) {
+    this.question = question;
+    this.collection = collection;
+    this.element = clone("turn-template");
+    this.#part(".turn-question").textContent = question;
+    this.element.addEventListener("click", (event) => this.#click(event));
+    this.#part(".why").addEventListener("submit", (event) => this.#explain(event));
+  }
+
+  async run() {
+    try {
+      const response = await post(page.dataset.askUrl, { question: this.question, collection: this.collection, stream: true }, this.#abort.signal);
+      if (response.status === 401) return location.reload();
+      if (!response.ok) throw new Error(await problemOf(response));
+      for await (const { name, payload } of readEvents(response)) this.#take(name, payload);
+      if (!this.done) throw new Error("The answer broke off before its end.");
+    } catch (error) {
+      this.#broken(error);
+    } finally {
+      this.#part(".answer").removeAttribute("aria-busy");
+      this.#part(".turn-status").hidden = true;
+    }
+  }
+
+  stop() {
+    this.#abort.abort();
+  }
+
+  #take(name, payload) {
+    if (name === "retrieved") this.#retrieved(payload.hits);
+    else if (name === "text") this.#write(payload.text);
+    else if (name === "citation") this.#cite(payload);
+    else if (name === "done") this.#finish(payload);
+    else if (name === "error") throw new Error(sentence(payload.detail));
+  }
+
+  #retrieved(hits) {
+    this.hits = hits;
+    const count = `${hits.length} passage${hits.length === 1 ? "" : "s"}`;
+    this.#part(".turn-status-text").textContent = hits.length ? `Reading ${count}` : "Nothing found";
+    announce(`${count} found`);
+    this.#part(".cards").replaceChildren(...hits.map((hit, index) => card(hit, index + 1)));
+    this.#part(".passages").hidden = !hits.length;
+  }
+
+  #write(text) {
+    this.#text += text;
+    if (!this.#stream) {
+      const answer = this.#part(".answer");
+      answer.hidden = false;
+      answer.setAttribute("aria-busy", "true");
+      this.#stream = new StreamedMarkdown(answer, this.hits.length);
+      this.#part(".turn-status").hidden = true;
+    }
+    this.#stream.add(text);
+  }
+
+  #cite(cited) {
+    this.citations.set(cited.n, cited);
+    this.#part(".cards").children[cited.n - 1]?.classList.add("is-cited");
+  }
+
+  #finish(done) {
+    this.done = done;
+    this.#stream?.finish();
+    for (const cited of done.citations) this.#cite(cited);
+    if (done.refused) this.#refuse(done);
+    this.#part(".turn-meta").replaceChildren(...meta(done));
+    this.#part(".turn-foot").hidden = false;
+    announce(done.answer.replace(/\[\d+\]/g, ""));
+  }
+
+  #refuse(done) {
+    const refusal = clone("refusal-template");
+    const [title, ...rest] = done.answer.split(/(?<=[.!?])\s+/);
+    refusal.querySelector(".refusal-title").textContent = title;
+    const closest = this.hits.length ? "The passages above came closest." : "";
+    refusal.querySelector(".refusal-hint").textContent = [...rest, closest].filter(Boolean).join(" ");
+    const answer = this.#part(".answer");
+    answer.hidden = false;
+    answer.classList.remove("prose");
+    answer.replaceChildren(refusal);
+  }
+
+  #broken(error) {
+    this.#stream?.finish();
+    const isStopped = error.name === "AbortError";
+    if (isStopped && this.#text) {
+      this.#part(".turn-meta").textContent = "Stopped";
+      this.#part(".turn-foot").hidden = false;
+      for (const vote of this.element.querySelectorAll('[data-act="up"], [data-act="down"], .rule')) vote.remove();
+      return announce("Stopped");
+    }
+    const failure = clone("failure-template");
+    failure.querySelector(".refusal-title").textContent = isStopped ? "Stopped" : "The answer could not be written";
+    failure.querySelector(".refusal-hint").textContent = isStopped
+      ? "Nothing had been written yet."
+      : error instanceof TypeError ? "Causeway cannot be reached. Check your connection." : error.message;
+    if (isStopped) failure.classList.remove("failure");
+    const answer = this.#part(".answer");
+    answer.hidden = false;
+    answer.append(failure);
+  }
+
+  #click(event) {
+    const cite = event.target.closest("[data-cite]");
+    if (cite) return panel.open(this, Number(cite.dataset.cite), cite);
+    const act = event.target.closest("[data-act]");
+    if (act) this.#act(act.dataset.act, act);
+  }
+
+  async #act(name, button) {
+    if (name === "again") ask(this.question, this.collection);
+    else if (name === "copy") await this.#copy(button);
+    else if (name === "skip") this.#part(".why").hidden = true;
+    else await this.#vote(name);
+  }
+
+  async #copy(button) {
+    const sources = [...this.citations.values()].map((c) => `[${c.n}] ${c.title}${c.page ? `, page ${c.page}` : ""}`);
+    await navigator.clipboard.writeText([(this.done?.answer ?? this.#text).trim(), sources.join("\n")].filter(Boolean).join("\n\n"));
+    const icon = [...button.childNodes];
+    button.replaceChildren(document.getElementById("check-icon").content.cloneNode(true));
+    announce("Copied");
+    setTimeout(() => button.replaceChildren(...icon), 1600);
+  }
+
+  async #vote(vote, correction = null) {
+    const response = await post(page.dataset.feedbackUrl, { trace_id: this.done.trace_id, vote, correction });
+    if (!response.ok) return toast(await problemOf(response));
+    for (const name of ["up", "down"]) this.#part(`[data-act="${name}"]`).setAttribute("aria-pressed", String(name === vote));
+    const why = this.#part(".why");
+    why.hidden = vote !== "down" || correction !== null;
+    if (!why.hidden) why.querySelector("textarea").focus();
+    else toast("Thank you, noted");
+  }
+
+  async #explain(event) {
+    event.preventDefault();
+    await this.#vote("down", event.target.correction.value.trim() || "");
+  }
+
+  #part(selector) {
+    return this.element.querySelector(selector);
+  }
+}
+
+function card(hit, n) {
+  const item = clone("card-template");
+  item.querySelector(".card-n").textContent = n;
+  item.querySelector(".card-title").textContent = hit.title;
+  item.querySelector(".card-place").textContent = placeOf(hit) || (hit.page ? `Page ${hit.page}` : "");
+  item.querySelector(".card-text").textContent = hit.text.replace(/[#*|`>_-]+/g, " ").replace(/\s+/g, " ").trim().slice(0, 180);
+  const button = item.querySelector(".card");
+  button.dataset.cite = n;
+  button.setAttribute("aria-expanded", "false");
+  return item;
+}
+
+function meta(done) {
+  const { input_tokens: read, output_tokens: written } = done.usage;
+  const seconds = done.took_ms / 1000;
+  const parts = [
+    done.model,
+    read || written ? `${read.toLocaleString()} tokens read, ${written.toLocaleString()} written` : "",
+    seconds < 1 ? `${done.took_ms} ms` : `${seconds.toFixed(1)} s`,
+    done.cost_usd ? `$${done.cost_usd.toFixed(done.cost_usd < 0.01 ? 5 : 3)}` : "$0",
+  ].filter(Boolean);
+  const nodes = parts.flatMap((part) => [part, dot()]);
+  if (!page.dataset.traceUrl) return nodes.slice(0, -1);
+  const trace = document.createElement("a");
+  trace.href = page.dataset.traceUrl.replace("ID", done.trace_id);
+  trace.textContent = "Trace";
+  return [...nodes, trace];
+}
+
+function dot() {
+  const mark = document.createElement("span");
+  mark.className = "dot";
+  mark.textContent = " · ";
+  return mark;
+}
+
+function clone(id) {
+  return document.getElementById(id).content.firstElementChild.cloneNode(true);
+}
+
+function announce(text) {
+  progress.textContent = text;
+}
+
+function post(url, body, signal) {
+  return fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": csrfToken },
+    body: JSON.stringify(body),
+    signal,
+  });
+}
+
+async function ask(question, collection) {
+  underWay?.stop();
+  panel.close();
+  page.classList.remove("is-fresh");
+  const turn = new Turn(question, collection);
+  underWay = turn;
+  thread.append(turn.element);
+  box.value = "";
+  box.placeholder = "Ask another question…";
+  showSend(true);
+  announce("Searching your documents");
+  turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
+  await turn.run();
+  if (underWay === turn) {
+    underWay = null;
+    showSend(false);
+  }
+}
+
+function showSend(isStop) {
+  send.replaceChildren(document.getElementById(isStop ? "stop-icon" : "send-icon").content.cloneNode(true));
+  send.setAttribute("aria-label", isStop ? "Stop" : "Ask");
+  send.classList.toggle("is-stop", isStop);
+}
+
+form?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const question = box.value.trim();
+  if (question) ask(question, form.collection?.value || null);
+});
+send?.addEventListener("click", (event) => {
+  if (!underWay) return;
+  event.preventDefault();
+  underWay.stop();
+});
+box?.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  form.requestSubmit();
+});
+for (const example of document.querySelectorAll("[data-example]")) {
+  example.addEventListener("click", () => ask(example.dataset.example, null));
+}

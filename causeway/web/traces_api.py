@@ -1,0 +1,111 @@
+"""``/api/traces``: what happened, step by step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel
+
+from causeway.contracts.money import to_dollars
+from causeway.web.sign_in import Admin, Parts
+
+router = APIRouter(prefix="/api/traces", tags=["Traces"])
+
+TraceId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+
+
+class TraceLine(BaseModel):
+    """A trace in a list; tokens and cost are sums over its model calls."""
+
+    trace_id: str
+    name: str
+    question: str | None
+    started_at: datetime
+    duration_ms: int
+    status: str
+    model: str | None
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+class TraceList(BaseModel):
+    """Traces, newest first."""
+
+    traces: list[TraceLine]
+
+
+class SpanShape(BaseModel):
+    """One step."""
+
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    started_at: datetime
+    duration_ms: int
+    status: str
+    status_message: str | None
+    attributes: dict[str, Any]
+    events: list[dict[str, Any]]
+
+
+class TraceShape(BaseModel):
+    """A whole trace, its steps by start time."""
+
+    trace_id: str
+    spans: list[SpanShape]
+
+
+@router.get("", name="api_traces")
+async def traces(
+    parts: Parts,
+    _admin: Admin,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[datetime | None, Query(description="Only traces that began before this time")] = None,
+) -> TraceList:
+    """The newest traces."""
+    found = await parts.traces.recent(limit=limit, before=before)
+    return TraceList(
+        traces=[
+            TraceLine(
+                trace_id=each.trace_id,
+                name=each.name,
+                question=each.question,
+                started_at=each.started_at,
+                duration_ms=each.duration_ms,
+                status=each.status,
+                model=each.model,
+                input_tokens=each.input_tokens,
+                output_tokens=each.output_tokens,
+                cost_usd=to_dollars(each.cost_micros),
+            )
+            for each in found
+        ]
+    )
+
+
+@router.get("/{trace_id}", name="api_trace")
+async def trace(trace_id: TraceId, parts: Parts, _admin: Admin) -> TraceShape:
+    """One whole trace."""
+    found = await parts.traces.trace(trace_id)
+    return TraceShape(
+        trace_id=found.trace_id,
+        spans=[
+            SpanShape(
+                span_id=span.span_id,
+                parent_id=span.parent_id,
+                name=span.name,
+                kind=span.kind,
+                started_at=span.started_at,
+                duration_ms=span.duration_ms,
+                status=span.status,
+                status_message=span.status_message,
+                attributes=dict(span.attributes),
+                events=[dict(event) for event in span.events],
+            )
+            for span in found.spans
+        ],
+    )

@@ -1,0 +1,142 @@
+"""Fixtures of the web's tests: the scripted Causeway, a client signed in to it, a server and a browser."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+from starlette.testclient import TestClient
+
+from causeway.web.app import build_app
+from causeway.web.parts import WebParts
+from tests.web.scripted import ADMIN_KEY, Scripted, scripted
+
+_CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_START_S = 10.0
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Scripted:
+    """A scripted Causeway with the sample company."""
+    return scripted(tmp_path)
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[WebParts], TestClient]]:
+    """Opens clients of a web over given parts."""
+    opened: list[TestClient] = []
+
+    def open_client(parts: WebParts) -> TestClient:
+        client = TestClient(build_app(parts), base_url="http://causeway.test", follow_redirects=False)
+        opened.append(client)
+        return client
+
+    yield open_client
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def client(site: Scripted, connect: Callable[[WebParts], TestClient]) -> TestClient:
+    """Nobody."""
+    return connect(site.parts)
+
+
+@pytest.fixture
+def api(client: TestClient) -> TestClient:
+    """A program with the admin key."""
+    client.headers["authorization"] = f"Bearer {ADMIN_KEY}"
+    return client
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A web that listens."""
+
+    address: str
+    site: Scripted
+
+
+@contextmanager
+def serving(parts: WebParts) -> Iterator[str]:
+    """Serve over a loopback port of the system's choice; the address."""
+    config = uvicorn.Config(
+        build_app(parts), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _START_S
+    pause = threading.Event()
+    while not server.started:
+        assert time.monotonic() < deadline, "the server did not start"
+        pause.wait(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(_START_S)
+
+
+@pytest.fixture
+def served(site: Scripted) -> Iterator[Served]:
+    """The scripted Causeway, listening."""
+    with serving(site.parts) as address:
+        yield Served(address, site)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("browser tests need chromium: apt-get install -y chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=_CHROMIUM_ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@dataclass(slots=True)
+class Complaints:
+    """What a page said on its console or threw."""
+
+    said: list[str]
+
+
+@contextmanager
+def visiting(browser: Browser, address: str, **options: object) -> Iterator[Page]:
+    """A page of a fresh context, signed in; it fails when the page complained."""
+    complaints: list[str] = []
+    context = browser.new_context(base_url=address, **options)  # type: ignore[arg-type]  # playwright's own options
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    page.on(
+        "console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto("/sign-in")
+    page.fill("[name=key]", ADMIN_KEY)
+    page.press("[name=key]", "Enter")
+    page.wait_for_url(f"{address}/")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+__all__ = ["Error", "Page", "Served", "serving", "visiting"]

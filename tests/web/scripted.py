@@ -1,0 +1,685 @@
+"""A Causeway without models or database behind the real web: the sample company's documents, and answers by script.
+
+Browser tests run against it, and ``python -m tests.web.demo`` serves it to whoever works on the pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
+
+from causeway.contracts.chat import Usage
+from causeway.contracts.clock import Clock, SystemClock
+from causeway.contracts.identity import Principal, Scope
+from causeway.contracts.model_gateway import Call
+from causeway.contracts.money import Micros
+from causeway.errors import ModelUnavailableError, NotFoundError, NotSignedInError
+from causeway.knowledge import (
+    Added,
+    AnswerEvent,
+    AskRequest,
+    Chunk,
+    Cited,
+    Collection,
+    Document,
+    DocumentPage,
+    DocumentState,
+    Finished,
+    Hit,
+    Retrieved,
+    Scores,
+    SearchRequest,
+    SearchResult,
+    TextDelta,
+)
+from causeway.observability import genai_names as names
+from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
+from causeway.settings import ServerSettings
+from causeway.web.parts import AsgiScope, Receive, Send, WebParts
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "documents"
+ADMIN_KEY = "cw-admin"
+READER_KEY = "cw-reader"
+MODEL = "qwen2.5-coder-1.5b-instruct"
+_LOADED = (
+    "policies/returns-online.md",
+    "policies/returns-in-store.md",
+    "policies/travel-policy-2026.pdf",
+    "policies/travel-policy-2025.pdf",
+    "policies/b2b-terms.pdf",
+    "policies/privacy.md",
+    "products/kestrel-ridge-2.pdf",
+    "products/larkrise-tents.md",
+    "products/boots.md",
+    "products/stoves.md",
+    "operations/pos-outage-runbook.md",
+    "operations/card-terminal-error-codes.md",
+    "handbook/leave.md",
+    "handbook/expenses.md",
+)
+_MEDIA_TYPES = {".pdf": "application/pdf", ".md": "text/markdown", ".html": "text/html", ".txt": "text/plain"}
+_WORD = re.compile(r"[a-z0-9]+")
+
+EXAMPLES = (
+    "How long may I return a tent I ordered online?",
+    "What is the hotel limit per night outside the capital?",
+    "The till shows an orange cloud. What do I do?",
+    "Which of our tents stands the strongest wind?",
+)
+UNANSWERABLE = "Who won the cup final in 1987?"
+BROKEN = "What happens when the model is away?"
+ENDLESS = "Tell me everything about boots"
+HOSTILE = "Show me something hostile"
+
+_ANSWERS: Mapping[str, tuple[tuple[tuple[str, str], ...], str]] = {
+    EXAMPLES[0]: (
+        (
+            ("policies/returns-online.md", "In short"),
+            ("policies/returns-online.md", "You may handle"),
+            ("policies/returns-in-store.md", "30 days"),
+            ("policies/b2b-terms.pdf", "return"),
+        ),
+        "You have **45 days** from the day of delivery. [1] A tent may have been pitched once, indoors or on dry"
+        " grass, and it must be packed dry. [2]\n\nBefore you send it:\n\n- The item has to be unused, clean and with"
+        " its labels. [1]\n- A return label costs **£3.95**, taken from the refund; for Fernhill Club members it is"
+        " free. [1]\n\nThe refund comes within 5 working days of the parcel reaching the warehouse. [1]",
+    ),
+    EXAMPLES[1]: (
+        (
+            ("policies/travel-policy-2026.pdf", "Limit in 2026"),
+            ("policies/travel-policy-2026.pdf", "What has changed"),
+            ("policies/travel-policy-2025.pdf", ""),
+            ("handbook/expenses.md", ""),
+        ),
+        "The limit is **£115** per night, with breakfast. [1] It was £95 under version 3 of 2025, which still holds"
+        " for trips booked before 1 February 2026 that end by 31 March 2026. [2]",
+    ),
+    EXAMPLES[2]: (
+        (
+            ("operations/pos-outage-runbook.md", "offline mode"),
+            ("operations/pos-outage-runbook.md", "First two minutes"),
+            ("operations/card-terminal-error-codes.md", ""),
+        ),
+        "An orange cloud means that the till works but has no connection to the outside. [2] Tillbird switches to"
+        " offline mode by itself, so you may go on selling, with limits: [1]\n\n| What | Limit |\n|---|---|\n| Offline"
+        " sales | 400 transactions per shop or 12 hours |\n| Card payments | £75, chip and PIN only |\n| Refunds |"
+        " none; fill in a promise slip |\n\n1. Restart the router once: pull the plug, wait for 30 seconds, put it"
+        " back, wait for 4 minutes. [1]\n2. If the cloud is still orange after **15 minutes**, ring Tomasz (ext. 255)."
+        " [1]",
+    ),
+    EXAMPLES[3]: (
+        (
+            ("products/kestrel-ridge-2.pdf", "Wind limit"),
+            ("products/kestrel-ridge-2.pdf", "snow load"),
+            ("products/larkrise-tents.md", ""),
+        ),
+        "The **Kestrel Ridge 2**: its wind limit is 110 km/h, guyed out. [1]",
+    ),
+    HOSTILE: (
+        (("policies/privacy.md", ""),),
+        "<script>window.hacked = true</script> <img src=x onerror=window.hacked=1> ![pixel](https://evil.example/p.png)"
+        " [Sign in again](https://evil.example) <b>bold</b> `[1]` stays. [1]",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    document: Document
+    file: Path
+    chunks: tuple[Chunk, ...]
+    is_due: asyncio.Event | None = None
+
+
+class ScriptedKeys:
+    """Two keys: one may do everything, the other may ask."""
+
+    async def identify(self, secret: str) -> Principal:
+        known = {
+            ADMIN_KEY: Principal(id="key_admin", name="admin", scopes=frozenset({Scope.ADMIN})),
+            READER_KEY: Principal(id="key_reader", name="reader", scopes=frozenset({Scope.ASK})),
+        }
+        if secret not in known:
+            msg = "unknown key; use one made by 'causeway keys create'"
+            raise NotSignedInError(msg)
+        return known[secret]
+
+
+class ScriptedSessions:
+    """Sessions in a dictionary."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, str] = {}
+
+    async def open(self, key_id: str) -> str:
+        token = secrets.token_urlsafe(32)
+        self._open[token] = key_id
+        return token
+
+    async def principal(self, token: str) -> Principal:
+        if token not in self._open:
+            msg = "your session is over; sign in again"
+            raise NotSignedInError(msg)
+        return await ScriptedKeys().identify(self._open[token].replace("key_", "cw-"))
+
+    async def close(self, token: str) -> None:
+        self._open.pop(token, None)
+
+
+class ScriptedLibrary:
+    """Documents in memory; a new one is waiting, then being read, then ready, ``step_s`` apart."""
+
+    def __init__(self, folder: Path, clock: Clock, *, step_s: float = 0.4) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._step_s = step_s
+        self._slots: dict[str, _Slot] = {}
+        self._added_at: dict[str, float] = {}
+
+    def load(self, paths: Sequence[str]) -> None:
+        """Put samples in, ready."""
+        for number, path in enumerate(paths):
+            file = SAMPLES / path
+            at = self._clock.now() - timedelta(hours=7 * number + 1)
+            self._put(file, path, "fernhill", f"folder:{SAMPLES}", at, DocumentState.READY)
+
+    def path(self, sha256: str) -> Path:
+        return next(slot.file for slot in self._slots.values() if slot.document.blob == sha256)
+
+    async def receive(
+        self,
+        stream: AsyncIterable[bytes],
+        *,
+        name: str,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,  # noqa: ARG002 - the Protocol names it
+    ) -> Added:
+        kept = self._folder / uuid4().hex
+        kept.write_bytes(b"".join([piece async for piece in stream]))
+        now = self._clock.now()
+        document = self._put(kept, name, collection or "default", "upload", now, DocumentState.QUEUED)
+        return Added(document_id=document.id, revision=1, change="new", state=document.state)
+
+    async def collections(self) -> Sequence[Collection]:
+        found: dict[str, list[Document]] = {}
+        for document in self._all():
+            found.setdefault(document.collection, []).append(document)
+        return [
+            Collection(
+                id=f"col_{name}",
+                name=name,
+                embedding_model="bge-small-en",
+                dimensions=384,
+                documents=len(each),
+                ready=sum(document.ready_revision is not None for document in each),
+                chunks=sum(document.chunks for document in each),
+                created_at=self._clock.now(),
+            )
+            for name, each in sorted(found.items())
+        ]
+
+    async def document(self, document_id: str) -> Document:
+        if document_id not in self._slots:
+            raise NotFoundError(f"there is no document '{document_id}'; it may have been deleted")
+        return self._now(document_id)
+
+    async def documents(
+        self,
+        *,
+        collection: str | None = None,
+        state: DocumentState | None = None,
+        text: str = "",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> DocumentPage:
+        matching = [
+            document
+            for document in self._all()
+            if collection in (None, document.collection)
+            and text.lower() in f"{document.title} {document.path}".lower()
+        ]
+        counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
+        listed = [document for document in matching if state in (None, document.state)]
+        listed.sort(key=lambda document: document.updated_at, reverse=True)
+        return DocumentPage(
+            documents=tuple(listed[offset : offset + limit]), total=len(listed), counts=counts
+        )
+
+    async def text_of(self, document_id: str) -> Sequence[Chunk]:
+        await self.document(document_id)
+        return self._slots[document_id].chunks if self._now(document_id).chunks else ()
+
+    async def retry(self, document_id: str) -> None:
+        slot = self._slots[document_id]
+        self._added_at[document_id] = self._clock.monotonic()
+        queued = replace(slot.document, state=DocumentState.QUEUED, failure=None)
+        self._slots[document_id] = replace(slot, document=queued)
+
+    async def delete(self, document_id: str) -> None:
+        await self.document(document_id)
+        del self._slots[document_id]
+
+    def hits(self, wanted: Sequence[tuple[str, str]]) -> tuple[Hit, ...]:
+        """A passage for each ``(path, words)``: the first of the document that has the words."""
+        found = []
+        for number, (path, words) in enumerate(wanted):
+            slot = next((slot for slot in self._slots.values() if slot.document.path == path), None)
+            if slot is not None:
+                having = (c for c in slot.chunks if words.lower() in f"{c.heading} {c.text}".lower())
+                found.append(_hit(slot, next(having, slot.chunks[0]), 0.92 - 0.11 * number))
+        return tuple(found)
+
+    def nearest(self, query: str, most: int) -> tuple[Hit, ...]:
+        """Passages that share most words with the query."""
+        asked = set(_WORD.findall(query.lower()))
+        ranked = sorted(
+            (
+                (len(asked & set(_WORD.findall(c.searchable.lower()))), s, c)
+                for s in self._slots.values()
+                for c in s.chunks
+            ),
+            key=lambda each: -each[0],
+        )
+        return tuple(_hit(slot, chunk, count / (len(asked) or 1)) for count, slot, chunk in ranked[:most])
+
+    def _all(self) -> list[Document]:
+        return [self._now(document_id) for document_id in list(self._slots)]
+
+    def _now(self, document_id: str) -> Document:
+        """The document as far as it is by now."""
+        document, chunks = self._slots[document_id].document, self._slots[document_id].chunks
+        if document.state is DocumentState.READY:
+            return document
+        steps = (self._clock.monotonic() - self._added_at[document_id]) / self._step_s
+        if steps < 1:
+            return document
+        if steps < 2:
+            return replace(document, state=DocumentState.PROCESSING)
+        if not chunks:
+            reason = "The file is encrypted. Save it without its password and add it again."
+            return replace(document, state=DocumentState.FAILED, failure=reason)
+        return replace(
+            document,
+            state=DocumentState.READY,
+            chunks=len(chunks),
+            ready_revision=1,
+            ready_blob=document.blob,
+        )
+
+    def _put(
+        self, file: Path, path: str, collection: str, source: str, at: datetime, state: DocumentState
+    ) -> Document:
+        content = file.read_bytes()
+        media_type = _MEDIA_TYPES.get(Path(path).suffix.lower(), "application/octet-stream")
+        chunks, pages = ((), None) if "encrypted" in path else _chunks(file, media_type, path)
+        is_ready = state is DocumentState.READY
+        document = Document(
+            id=f"doc_{uuid4().hex}",
+            collection=collection,
+            source=source,
+            path=path,
+            title=chunks[0].heading.partition(" > ")[0] if chunks else Path(path).stem,
+            media_type=media_type,
+            size_bytes=len(content),
+            blob=hashlib.sha256(content).hexdigest(),
+            modified_at=at,
+            revision=1,
+            state=state,
+            failure=None,
+            ready_revision=1 if is_ready else None,
+            ready_blob=hashlib.sha256(content).hexdigest() if is_ready else None,
+            pages=pages,
+            chunks=len(chunks) if is_ready else 0,
+            metadata={},
+            created_at=at,
+            updated_at=at,
+        )
+        self._slots[document.id] = _Slot(document, file, chunks)
+        self._added_at[document.id] = self._clock.monotonic()
+        return document
+
+
+class ScriptedSearch:
+    """Word overlap."""
+
+    def __init__(self, library: ScriptedLibrary) -> None:
+        self._library = library
+
+    async def search(self, request: SearchRequest, call: Call) -> SearchResult:  # noqa: ARG002 - the Protocol names it
+        return SearchResult(
+            hits=self._library.nearest(request.query, request.top_k), understood={}, took_ms=3
+        )
+
+
+class ScriptedAnswerer:
+    """Answers the examples, refuses everything else; ``pause_s`` between words."""
+
+    def __init__(self, library: ScriptedLibrary, traces: ScriptedTraces, *, pause_s: float = 0.004) -> None:
+        self._library = library
+        self._traces = traces
+        self._pause_s = pause_s
+        self.closed = 0
+        """Answers whose reader went away before the end."""
+
+    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:  # noqa: ARG002 - the Protocol names it
+        wanted, text = _ANSWERS.get(request.question, ((), ""))
+        hits = self._library.hits(wanted) or self._library.nearest(request.question, 3)
+        await asyncio.sleep(20 * self._pause_s)
+        yield Retrieved(hits=hits)
+        if request.question == BROKEN:
+            msg = "the model 'chat' is starting; try again in a moment"
+            raise ModelUnavailableError(msg)
+        cited: dict[int, Cited] = {}
+        is_done = False
+        try:
+            for word in _words(request.question, text):
+                await asyncio.sleep(self._pause_s)
+                yield TextDelta(text=word)
+                for mark in re.findall(r"\[(\d)\]", word):
+                    if int(mark) not in cited and int(mark) <= len(hits):
+                        cited[int(mark)] = _cite(int(mark), hits[int(mark) - 1], text)
+                        yield cited[int(mark)]
+            is_done = True
+        finally:
+            self.closed += not is_done
+        refusal = "The documents don't say. I found no passage that answers this question."
+        if not text:
+            yield TextDelta(text=refusal)
+        usage = Usage(input_tokens=913, output_tokens=len(text.split()))
+        yield Finished(
+            answer=text or refusal,
+            refused=not text,
+            citations=tuple(cited.values()),
+            trace_id=self._traces.record(request.question, text or refusal, hits, usage),
+            conversation_id=request.conversation_id,
+            usage=usage,
+            cost_micros=Micros(0),
+            model=MODEL,
+            took_ms=3412,
+        )
+
+
+class ScriptedTraces:
+    """Traces of what was asked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._traces: dict[str, tuple[TraceSummary, Trace]] = {}
+
+    def record(self, question: str, answer: str, hits: Sequence[Hit], usage: Usage) -> str:
+        trace_id = uuid4().hex
+        now = self._clock.now()
+        spans = tuple(_spans(trace_id, now, question, answer, hits, usage))
+        summary = TraceSummary(
+            trace_id=trace_id,
+            name="ask",
+            started_at=now,
+            duration_ms=3412,
+            status="ok",
+            model=MODEL,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost_micros=Micros(0),
+            question=question,
+        )
+        self._traces[trace_id] = (summary, Trace(trace_id=trace_id, spans=spans))
+        return trace_id
+
+    async def recent(self, *, limit: int = 50, before: datetime | None = None) -> list[TraceSummary]:
+        newest = sorted(
+            (each for each, _ in self._traces.values()), key=lambda each: each.started_at, reverse=True
+        )
+        return [each for each in newest if before is None or each.started_at < before][:limit]
+
+    async def trace(self, trace_id: str) -> Trace:
+        if trace_id not in self._traces:
+            raise NotFoundError(
+                f"no trace '{trace_id}': it was never recorded or is older than telemetry.trace_days"
+            )
+        return self._traces[trace_id][1]
+
+
+class ScriptedFeedback:
+    """Remembers votes."""
+
+    def __init__(self) -> None:
+        self.votes: list[tuple[str, bool, str | None]] = []
+
+    async def vote(
+        self,
+        trace_id: str,
+        principal_id: str,  # noqa: ARG002 - the Protocol names it
+        *,
+        is_up: bool,
+        reason: str | None = None,  # noqa: ARG002 - the Protocol names it
+        correction: str | None = None,
+    ) -> None:
+        self.votes.append((trace_id, is_up, correction))
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """The whole, with the pieces that tests look into."""
+
+    parts: WebParts
+    answerer: ScriptedAnswerer
+    library: ScriptedLibrary
+    feedback: ScriptedFeedback
+    not_ready: dict[str, str | None]
+
+
+def scripted(
+    folder: Path,
+    *,
+    is_loaded: bool = True,
+    root_path: str = "",
+    pause_s: float = 0.004,
+    max_upload_bytes: int = 2_000_000,
+    clock: Clock | None = None,
+) -> Scripted:
+    """A scripted Causeway; ``folder`` keeps what is uploaded."""
+    clock = clock or SystemClock()
+    library = ScriptedLibrary(folder, clock)
+    if is_loaded:
+        library.load(_LOADED)
+    traces = ScriptedTraces(clock)
+    answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
+    feedback = ScriptedFeedback()
+    not_ready: dict[str, str | None] = {"database": None, "models": None}
+
+    async def readiness() -> Mapping[str, str | None]:
+        return not_ready
+
+    parts = WebParts(
+        settings=ServerSettings(root_path=root_path, max_upload_bytes=max_upload_bytes),
+        clock=clock,
+        keys=ScriptedKeys(),
+        sessions=ScriptedSessions(),
+        library=library,
+        uploads=library,
+        blobs=library,
+        search=ScriptedSearch(library),
+        answerer=answerer,
+        traces=traces,
+        feedback=feedback,
+        edge=_edge,
+        readiness=readiness,
+        examples={"fernhill": EXAMPLES},
+    )
+    return Scripted(parts, answerer, library, feedback, not_ready)
+
+
+async def _edge(scope: AsgiScope, receive: Receive, send: Send) -> None:
+    body = f"edge {scope['path']}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _words(question: str, text: str) -> Sequence[str]:
+    if question == ENDLESS:
+        return ["Boots "] * 20_000
+    return re.findall(r"\S+\s*|\s+", text)
+
+
+def _chunks(file: Path, media_type: str, path: str) -> tuple[tuple[Chunk, ...], int | None]:
+    """Cut a sample along its headings, or its pages: enough to look at, not what ingestion does."""
+    if media_type == "application/pdf":
+        with pdfium.PdfDocument(file) as pdf:
+            texts = [page.get_textpage().get_text_range().replace("\r\n", "\n") for page in pdf]
+        title = texts[0].partition("\n")[0].strip()
+        pages = [(title, text.strip(), number) for number, text in enumerate(texts, start=1)]
+        return _numbered(pages), len(texts)
+    text = file.read_text(encoding="utf-8", errors="replace")
+    title = text.partition("\n")[0].strip("# ") or Path(path).stem
+    sections = re.split(r"^## ", text.partition("\n")[2], flags=re.MULTILINE)
+    parts = [(title, sections[0].strip(), None)]
+    for section in sections[1:]:
+        heading, _, body = section.partition("\n")
+        parts.append((f"{title} > {heading.strip()}", body.strip(), None))
+    return _numbered([part for part in parts if part[1]]), None
+
+
+def _numbered(parts: Sequence[tuple[str, str, int | None]]) -> tuple[Chunk, ...]:
+    return tuple(
+        Chunk(ordinal=ordinal, heading=heading, text=text, page=page, tokens=len(text.split()))
+        for ordinal, (heading, text, page) in enumerate(parts)
+    )
+
+
+def _hit(slot: _Slot, chunk: Chunk, score: float) -> Hit:
+    document = slot.document
+    return Hit(
+        chunk_id=f"chk_{document.id[4:12]}_{chunk.ordinal}",
+        document_id=document.id,
+        ordinal=chunk.ordinal,
+        collection=document.collection,
+        title=document.title,
+        source=document.source,
+        path=document.path,
+        media_type=document.media_type,
+        page=chunk.page,
+        heading=chunk.heading,
+        text=chunk.text,
+        tokens=chunk.tokens,
+        score=round(score, 4),
+        scores=Scores(bm25=11.3 * score, vector=0.88 * score, fused=score, rerank=min(1.0, score + 0.05)),
+        metadata={},
+    )
+
+
+def _cite(n: int, hit: Hit, answer: str) -> Cited:
+    said = set(_WORD.findall(answer.lower()))
+    sentences = [piece.strip() for piece in re.split(r"(?<=[.!?])\s+|\n+", hit.text) if piece.strip()]
+    quote = max(sentences, key=lambda piece: len(said & set(_WORD.findall(piece.lower()))))
+    return Cited(
+        n=n,
+        document_id=hit.document_id,
+        chunk_id=hit.chunk_id,
+        ordinal=hit.ordinal,
+        title=hit.title,
+        source=hit.source,
+        path=hit.path,
+        page=hit.page,
+        heading=hit.heading,
+        quote=quote,
+        score=0.9,
+    )
+
+
+def _spans(
+    trace_id: str, at: datetime, question: str, answer: str, hits: Sequence[Hit], usage: Usage
+) -> list[SpanRecord]:
+    found = [
+        {
+            "id": h.chunk_id,
+            "document_id": h.document_id,
+            "title": h.title,
+            "page": h.page,
+            "score": h.score,
+            "text": h.text,
+        }
+        for h in hits
+    ]
+    messages = [
+        {"role": "system", "content": "Answer from the passages alone and cite each claim as [n]."},
+        {"role": "user", "content": question},
+    ]
+    model = {names.RESPONSE_MODEL: MODEL, names.PROVIDER: "local"}
+    tokens = {
+        names.INPUT_TOKENS: usage.input_tokens,
+        names.OUTPUT_TOKENS: usage.output_tokens,
+        names.COST_MICROS: 0,
+    }
+    chat = {
+        names.OPERATION: "chat",
+        names.INPUT_MESSAGES: messages,
+        names.OUTPUT_MESSAGES: [{"role": "assistant", "content": answer}],
+        names.PROMPT: "answer",
+        names.PROMPT_VERSION: "1",
+        names.TIME_TO_FIRST_CHUNK: 0.41,
+        names.FINISH_REASONS: ["end"],
+    }
+    rows: list[tuple[str, str | None, str, str, int, int, dict[str, object]]] = [
+        (
+            "1",
+            None,
+            "ask",
+            "server",
+            0,
+            3412,
+            {names.QUESTION: question, names.ANSWER: answer, names.PURPOSE: "ask"},
+        ),
+        (
+            "2",
+            "1",
+            "search",
+            "internal",
+            3,
+            118,
+            {names.OPERATION: "retrieval", names.RETRIEVAL_DOCUMENTS: found, names.RETRIEVAL_TOP_K: 10},
+        ),
+        (
+            "3",
+            "2",
+            "embeddings bge-small-en",
+            "client",
+            5,
+            14,
+            {names.OPERATION: "embeddings", names.RESPONSE_MODEL: "bge-small-en", names.INPUT_TOKENS: 14},
+        ),
+        (
+            "4",
+            "2",
+            "rerank reranker-en",
+            "client",
+            31,
+            88,
+            {names.OPERATION: "rerank", names.RESPONSE_MODEL: "reranker-en"},
+        ),
+        ("5", "1", f"chat {MODEL}", "client", 124, 3281, {**chat, **model, **tokens}),
+    ]
+    return [
+        SpanRecord(
+            span_id=f"{trace_id[:15]}{span_id}",
+            trace_id=trace_id,
+            parent_id=f"{trace_id[:15]}{parent}" if parent else None,
+            name=name,
+            kind=kind,
+            started_at=at.astimezone(UTC) + timedelta(milliseconds=start),
+            duration_ms=duration,
+            status="ok",
+            status_message=None,
+            attributes=attributes,
+            events=(),
+        )
+        for span_id, parent, name, kind, start, duration, attributes in rows
+    ]
