@@ -1,0 +1,39 @@
+"""Background ingestion: what the one working process of a data folder does for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from causeway.errors import CausewayError
+from causeway.knowledge.ingest.pipeline import Pipeline
+from causeway.knowledge.library import INGEST, Library
+from causeway.settings import KnowledgeSettings
+from causeway.storage.durable import Durable
+
+log = logging.getLogger(__name__)
+
+
+def register(durable: Durable, pipeline: Pipeline, settings: KnowledgeSettings) -> None:
+    """Let durable work ingest documents; before `Durable.launch`."""
+    durable.register(INGEST, pipeline.ingest, concurrency=settings.workers)
+
+
+async def tend(library: Library, *, stop: asyncio.Event, every_s: float = 60.0) -> None:
+    """Queue what is unfinished and not queued, at once and then ever again until ``stop`` is set.
+
+    At start that mends a crash of this process; later on, one of a ``causeway ingest`` that ran beside it, and work
+    that gave up after many tries.
+    """
+    while not stop.is_set():
+        try:
+            queued = await library.resume()
+        except CausewayError as exc:
+            log.warning("unfinished documents could not be queued", extra={"reason": exc.message})
+        else:
+            if queued:
+                log.info("unfinished documents queued", extra={"documents": queued})
+        try:
+            await asyncio.wait_for(stop.wait(), every_s)
+        except TimeoutError:
+            continue
