@@ -54,6 +54,7 @@ def search(query: str, collection: str | None, filters: tuple[str, ...], top_k: 
     from causeway.contracts.identity import SYSTEM
     from causeway.contracts.model_gateway import Call
     from causeway.knowledge import SearchRequest
+    from causeway.web.answers import hit_shape
 
     request = SearchRequest(
         query=query, collection=collection, filters=dict(map(_pair, filters)), top_k=top_k
@@ -62,7 +63,13 @@ def search(query: str, collection: str | None, filters: tuple[str, ...], top_k: 
     async def find(platform: Platform) -> None:
         found = await platform.search.search(request, Call(principal=SYSTEM, purpose="search"))
         if as_json:
-            click.echo(json.dumps(platform.describe_search(found), ensure_ascii=False, default=str))
+            hits = [hit_shape(hit).model_dump() for hit in found.hits]
+            understood = dict(found.understood)
+            click.echo(
+                json.dumps(
+                    {"hits": hits, "understood": understood, "took_ms": found.took_ms}, ensure_ascii=False
+                )
+            )
             return
         for rank, hit in enumerate(found.hits, start=1):
             click.secho(f"{rank:2}. {_place(hit)}", bold=True, nl=False)
@@ -97,14 +104,9 @@ def _show_sources(finished: Finished) -> None:
 
 
 def _print_json(finished: Finished) -> None:
-    import json
-    from dataclasses import asdict
+    from causeway.web.answers import answer_shape
 
-    from causeway.contracts.money import to_dollars
-
-    document = asdict(finished)
-    document["cost_usd"] = to_dollars(document.pop("cost_micros"))
-    click.echo(json.dumps(document, ensure_ascii=False, default=str))
+    click.echo(answer_shape(finished).model_dump_json())
 
 
 def _place(hit: Hit) -> str:

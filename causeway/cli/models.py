@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from causeway.cli.running import load_settings, run
@@ -22,7 +24,7 @@ def list_models(as_json: bool) -> None:
     from causeway.models.pull import is_pulled
 
     settings = load_settings()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": card.id,
             "kind": card.kind,
@@ -38,7 +40,7 @@ def list_models(as_json: bool) -> None:
     for row in rows:
         here = "here" if row["is_here"] else "-"
         click.echo(
-            f"{row['id']:32} {row['kind']:7} {int(row['size_bytes']) / 1e6:8.0f} MB  {here:5} {row['license']}"
+            f"{row['id']:32} {row['kind']:7} {row['size_bytes'] / 1e6:8.0f} MB  {here:5} {row['license']}"
         )
 
 

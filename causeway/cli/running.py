@@ -38,14 +38,14 @@ def with_platform(work: Callable[[Platform], Awaitable[T]], *, works: bool = Fal
     from causeway import settings as configuration
     from causeway.cli.progress import pull_missing
     from causeway.observability import logs
-    from causeway.wiring import open_platform
+    from causeway.wiring import Work, open_platform
 
     settings = configuration.load()
     logs.configure(settings.telemetry, quiet=True)
 
     async def opened() -> T:
         await pull_missing(settings)
-        async with open_platform(settings, work="if free" if works else "never") as platform:
+        async with open_platform(settings, work=Work.IF_FREE if works else Work.NEVER) as platform:
             return await work(platform)
 
     return run(opened())

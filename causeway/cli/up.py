@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from causeway.wiring import Platform
 
 _GRACE_S = 5
+EXAMPLES = (
+    "How many days do I have to return something I bought online?",
+    "What does error E-4017 on the card terminal mean, and what do I do?",
+    "How many days of annual leave does a full-time colleague have?",
+    "Which of our tents is the lightest?",
+)
+"""Questions about the sample company, for the first screen."""
 
 
 @click.command()
@@ -102,7 +109,7 @@ async def _live(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as group:
-        server = _server(platform, settings) if listener else None
+        server = _server(platform, settings, demo=demo) if listener else None
         if server and listener:
             group.create_task(server.serve(sockets=[listener]))
             platform.folder.announce(_address(settings, listener))
@@ -115,10 +122,12 @@ async def _live(
             server.should_exit = True
 
 
-def _server(platform: Platform, settings: Settings) -> uvicorn.Server:
+def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Server:
     import uvicorn
 
     from causeway.web.app import build_app
+    from causeway.web.parts import WebParts
+    from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
         """Leaves signals to `_live`: uvicorn raises them again at its end, which would skip our own clean stop."""
@@ -127,8 +136,24 @@ def _server(platform: Platform, settings: Settings) -> uvicorn.Server:
         def capture_signals(self) -> Iterator[None]:
             yield
 
+    parts = WebParts(
+        settings=settings.server,
+        clock=platform.clock,
+        keys=platform.keys,
+        sessions=Sessions(platform.database, platform.clock),
+        library=platform.library,
+        uploads=platform.uploads,
+        blobs=platform.blobs,
+        search=platform.search,
+        answerer=platform.answerer,
+        traces=platform.traces,
+        feedback=platform.feedback,
+        edge=platform.edge,
+        readiness=platform.readiness,
+        examples={settings.knowledge.collection: EXAMPLES} if demo else {},
+    )
     config = uvicorn.Config(
-        build_app(platform),
+        build_app(parts),
         loop="none",
         http="httptools",
         ws="none",
@@ -137,7 +162,6 @@ def _server(platform: Platform, settings: Settings) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
-        root_path=settings.server.root_path,
     )
     return Quiet(config)
 

@@ -1,24 +1,42 @@
 """What the rest of Causeway may use of the knowledge base; import it from `causeway.knowledge`."""
 
+from causeway.knowledge.answer.answer import Answerer, AskRequest
+from causeway.knowledge.answer.assistant import KnowledgeAssistant
+from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
 from causeway.knowledge.collections import Collection, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders, SyncSummary
 from causeway.knowledge.library import DocumentPage, Library, Progress
+from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
+from causeway.knowledge.search.search import Search
 
 __all__ = [
     "Added",
+    "AnswerEvent",
+    "Answerer",
+    "AskRequest",
     "Chunk",
+    "Cited",
     "Collection",
     "Document",
     "DocumentPage",
     "DocumentState",
     "EmbeddingModel",
+    "Finished",
     "Folders",
+    "Hit",
     "Incoming",
+    "KnowledgeAssistant",
     "Library",
     "Progress",
+    "Retrieved",
+    "Scores",
+    "Search",
+    "SearchRequest",
+    "SearchResult",
     "SyncSummary",
+    "TextDelta",
     "Uploads",
 ]

@@ -1,0 +1,244 @@
+"""What exists, and what is handed to what: settings in, an open platform out.
+
+Each service is built once, opened in order and closed in the reverse order, whatever happened in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import text
+
+from causeway.contracts.clock import Clock, SystemClock
+from causeway.contracts.identity import SYSTEM
+from causeway.contracts.model_gateway import Call
+from causeway.contracts.vectors import EmbedRequest
+from causeway.errors import CausewayError
+from causeway.gateway.edge_path import EdgePath
+from causeway.gateway.gateway import Gateway
+from causeway.gateway.keys import Keys
+from causeway.gateway.ledger import Ledger
+from causeway.gateway.providers import Providers
+from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Uploads
+from causeway.knowledge.collections import Collections, EmbeddingModel
+from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.ingest import worker
+from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.pipeline import Pipeline
+from causeway.knowledge.ingest.revisions import Revisions
+from causeway.knowledge.originals import Originals
+from causeway.observability.feedback import Feedback
+from causeway.observability.spans import Spans
+from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.prompts.shelf import Shelf
+from causeway.settings import Settings
+from causeway.storage.blobs import Blobs
+from causeway.storage.data_folder import DataFolder
+from causeway.storage.database import Database, open_database
+from causeway.storage.durable import Durable
+
+log = logging.getLogger(__name__)
+
+_TIDY_EVERY_S = 3600.0
+KNOWLEDGE_MODEL = "knowledge"
+"""The name under which ``/v1`` offers the knowledge base."""
+
+
+class Work(StrEnum):
+    """Whether this process does the data folder's background work."""
+
+    MUST = "must"
+    IF_FREE = "if free"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Everything that is open."""
+
+    settings: Settings
+    clock: Clock
+    folder: DataFolder
+    database: Database
+    blobs: Blobs
+    traces: TraceStore
+    feedback: Feedback
+    keys: Keys
+    gateway: Gateway
+    edge: EdgePath
+    library: Library
+    folders: Folders
+    uploads: Uploads
+    search: Search
+    answerer: Answerer
+    providers: Providers
+
+    async def readiness(self) -> Mapping[str, str | None]:
+        """Each part that an answer needs, and why it does not work; None when it does."""
+        parts: dict[str, str | None] = {"database": None, "models": None}
+        try:
+            async with self.database.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except CausewayError as exc:
+            parts["database"] = exc.message
+        missing = self.providers.missing()
+        if missing:
+            parts["models"] = f"not on this machine: {', '.join(missing)}; run 'causeway models pull'"
+        return parts
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Platform]:
+    """Everything, opened; closed when the block ends.
+
+    Raises:
+        AlreadyRunningError: ``work`` is ``MUST`` and another process works on the data folder.
+        SettingsError: A model alias names no model.
+        CausewayError: The database or a model cannot be opened.
+    """
+    async with AsyncExitStack() as opened:
+        clock = SystemClock()
+        folder = DataFolder(settings.storage.dir)
+        is_worker = _claim(folder, work, opened)
+        database = await open_database(settings.database, folder.postgres)
+        opened.push_async_callback(database.close)
+        spans = Spans(SpanWriter(database.url))
+        opened.push_async_callback(asyncio.to_thread, spans.close)
+        durable = Durable(database.url, executor_id=folder.executor_id)
+        opened.push_async_callback(durable.close)
+        providers = Providers(settings, run_dir=folder.run, clock=clock)
+        opened.push_async_callback(providers.close)
+        gateway = Gateway(
+            routes=providers.routes(),
+            ledger=Ledger(database),
+            spans=spans,
+            clock=clock,
+            capture_content=settings.telemetry.capture_content,
+        )
+        embedding = await _embedding_model(settings, providers, gateway)
+        index = PostgresIndex(database)
+        originals = Originals(database=database, blobs=Blobs(folder.blobs))
+        library = Library(
+            database=database,
+            collections=Collections(database=database, embedding=embedding, settings=settings.knowledge),
+            originals=originals,
+            durable=durable,
+        )
+        search = Search(index, gateway, settings.knowledge, models=settings.models, spans=spans, clock=clock)
+        answerer = Answerer(
+            search=search,
+            gateway=gateway,
+            prompts=Shelf.packaged(),
+            spans=spans,
+            clock=clock,
+            settings=settings.knowledge,
+        )
+        keys = Keys(database, clock)
+        traces = TraceStore(database, spans)
+        platform = Platform(
+            settings=settings,
+            clock=clock,
+            folder=folder,
+            database=database,
+            blobs=Blobs(folder.blobs),
+            traces=traces,
+            feedback=Feedback(database, spans),
+            keys=keys,
+            gateway=gateway,
+            edge=EdgePath(
+                gateway=gateway,
+                keys=keys,
+                clock=clock,
+                assistants={KNOWLEDGE_MODEL: KnowledgeAssistant(answerer)},
+            ),
+            library=library,
+            folders=Folders(library=library, clock=clock, settings=settings.knowledge),
+            uploads=Uploads(
+                library=library,
+                folder=folder.run / "uploads",
+                clock=clock,
+                max_bytes=settings.server.max_upload_bytes,
+            ),
+            search=search,
+            answerer=answerer,
+            providers=providers,
+        )
+        if is_worker:
+            await index.prepare()
+            pipeline = Pipeline(
+                revisions=Revisions(database=database, originals=originals),
+                index=index,
+                chunker=Chunker(providers.tokenizer(), max_tokens=settings.knowledge.chunk_tokens),
+                gateway=gateway,
+                spans=spans,
+                settings=settings.knowledge,
+                model="embed",
+            )
+            await opened.enter_async_context(_working(platform, durable, pipeline))
+        yield platform
+
+
+def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
+    """Whether this process does the background work."""
+    match work:
+        case Work.MUST:
+            opened.enter_context(folder.claim())
+            return True
+        case Work.IF_FREE:
+            return opened.enter_context(folder.try_claim())
+        case Work.NEVER:
+            return False
+
+
+@asynccontextmanager
+async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> AsyncIterator[None]:
+    """Background work, until the block ends."""
+    platform.uploads.clear()
+    worker.register(durable, pipeline, platform.settings.knowledge)
+    await durable.launch()
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.tend(platform.library, stop=stop))
+        group.create_task(_tidy(platform, stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
+    """Delete traces that are older than is wanted, every hour."""
+    while not stop.is_set():
+        oldest = platform.clock.now() - timedelta(days=platform.settings.telemetry.trace_days)
+        try:
+            await platform.traces.forget_before(oldest)
+        except CausewayError as exc:
+            log.warning("old traces could not be deleted", extra={"reason": exc.message})
+        try:
+            await asyncio.wait_for(stop.wait(), _TIDY_EVERY_S)
+        except TimeoutError:
+            continue
+
+
+async def _embedding_model(settings: Settings, providers: Providers, gateway: Gateway) -> EmbeddingModel:
+    """What a collection's vectors are made with: a local model and its file, or a provider's, which has to be asked."""
+    card = providers.local_card("embed")
+    if card is not None:
+        return EmbeddingModel(name=f"{card.id}@{card.weights.sha256[:12]}", dimensions=card.dimensions)
+    request = EmbedRequest(model="embed", texts=("How many numbers?",))
+    probe = await gateway.embed(request, Call(principal=SYSTEM, purpose="start"))
+    return EmbeddingModel(name=settings.models.embed, dimensions=probe.vectors.shape[1])
+
+
+def sample_documents() -> Path:
+    """The sample company's documents: in a wheel beside the code, in a clone at its top."""
+    package = Path(__file__).parent
+    installed, cloned = package / "_samples", package.parent / "samples" / "documents"
+    return installed if installed.is_dir() else cloned
