@@ -24,8 +24,7 @@ import concurrent.futures
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -33,12 +32,13 @@ from typing import Literal
 
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 from dbos import DBOSPortableJSONSerializer as Json
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import CausewayError, DatabaseUnavailableError, TryLaterError
+from causeway.storage.database_failures import explained
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Durable:
         retry_after_s: Sequence[float] = _RETRY_AFTER_S,
         grace_s: float = 5.0,
     ) -> None:
-        self._url = url
+        self._url = make_url(url)
         self._executor_id = executor_id
         self._clock = clock or SystemClock()
         self._retry_after_s = retry_after_s
@@ -121,7 +121,7 @@ class Durable:
         worker = _Worker(
             connection, self._tasks, self._executor_id, clock=self._clock, retry_after_s=self._retry_after_s
         )
-        with _reachable():
+        with explained(self._url):
             await asyncio.to_thread(worker.start)
         self._worker = worker
 
@@ -150,7 +150,7 @@ class Durable:
         if within is not None:
             await within.run_sync(client.enqueue_in_transaction, options, *work)
             return
-        with _reachable():
+        with explained(self._url):
             await client.enqueue_async(options, *work)
 
     async def state(self, key: str) -> State:
@@ -160,7 +160,7 @@ class Durable:
             DatabaseUnavailableError: The database cannot be reached.
         """
         client = (await self._reach()).client
-        with _reachable():
+        with explained(self._url):
             found = await client.list_workflows_async(workflow_ids=[key], load_input=False)
         if not found:
             return "unknown"
@@ -189,7 +189,7 @@ class Durable:
     async def _reach(self) -> _Connection:
         async with self._opening:
             if self._connection is None:
-                with _reachable():
+                with explained(self._url):
                     self._connection = await asyncio.to_thread(_Connection, self._url)
             return self._connection
 
@@ -197,10 +197,10 @@ class Durable:
 class _Connection:
     """The queue's tables, made when they are not there, and a client of them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: URL) -> None:
         _route_logs()
-        DBOS.migrate(url, schema=_SCHEMA)
-        self.url = url
+        self.url = url.render_as_string(hide_password=False)
+        DBOS.migrate(self.url, schema=_SCHEMA)
         # two are held for listening and for the lock of DBOS's own jobs; queues and workflows share the others
         self.engine: Engine = create_engine(
             url,
@@ -409,14 +409,3 @@ def _route_logs() -> None:
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     logger.setLevel(logging.WARNING)
-
-
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as exc:
-        reason = str(exc.orig).strip().splitlines()[-1]
-        raise DatabaseUnavailableError(
-            f"the work queue's database cannot be reached: {reason}; see that PostgreSQL runs"
-        ) from exc

