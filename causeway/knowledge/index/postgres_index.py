@@ -1,0 +1,345 @@
+"""The search index in PostgreSQL: chunks, their vectors and their words.
+
+``replace_document`` is the only way chunks are written: old out, new in, in one transaction, so that nothing partial is
+ever found. Vectors are searched by pgvector, words by `KeywordIndex` (`bm25`). Fusing the two is not done here.
+
+A filtered vector search has a trap: an HNSW scan finds its nearest few first and filters after, so with 1 % of the rows
+passing it brings one result in ten of what is there, without a word (bench/results/retrieval.md). Hence few passing
+rows are compared exactly, and for many the scan goes on until it has enough (``hnsw.iterative_scan``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from causeway.contracts.vectors import Vectors
+from causeway.errors import InvalidInputError
+from causeway.knowledge.document import Chunk, DocumentState
+from causeway.knowledge.index.bm25 import KeywordIndex
+from causeway.knowledge.index.bm25_extension import ExtensionKeywords
+from causeway.knowledge.index.bm25_own import OwnKeywords
+from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
+from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
+from causeway.storage.database import Database
+from causeway.storage.schema import chunks, collections, documents
+
+log = logging.getLogger(__name__)
+
+MOST_EXACT: Final = 5000
+"""Filtered rows that are compared one by one: about 20 ms. It is 5 % of 100,000 chunks, where both ways cost the same."""
+_EF_SEARCH = 100
+_MAX_SCAN_TUPLES = 40_000
+_MOST_HALFVEC_DIMENSIONS = 4000
+"""pgvector indexes no longer ones; they are compared exactly."""
+_PREPARE_LOCK = 0x63775F696478
+"""An advisory lock's number: 'cw_idx' in ASCII."""
+
+
+class PostgresIndex:
+    """Chunks that can be found; see the module."""
+
+    def __init__(self, database: Database, *, most_exact: int = MOST_EXACT) -> None:
+        self._database = database
+        self._most_exact = most_exact
+        self._keywords: KeywordIndex = (
+            ExtensionKeywords() if database.capabilities.bm25 == "extension" else OwnKeywords()
+        )
+        self._prepared_dimensions: set[int] = set()
+
+    async def prepare(self) -> None:
+        """Make the indexes that are missing; call it once before anything else. Cheap when nothing is missing.
+
+        Two processes may do so at once: one waits for the other.
+        """
+        async with self._database.begin() as connection:
+            await _lock_preparation(connection)
+            await self._keywords.prepare(connection)
+            dimensions = (await connection.scalars(select(collections.c.dimensions).distinct())).all()
+        for count in dimensions:
+            await self._prepare_vectors(count)
+
+    async def replace_document(  # noqa: PLR0913 - what becomes true of a document, together or not at all
+        self,
+        document_id: str,
+        revision: int,
+        pieces: Sequence[Chunk],
+        vectors: Vectors,
+        *,
+        media_type: str,
+        title: str,
+        pages: int | None,
+        blob: str,
+    ) -> bool:
+        """Make ``pieces`` what is found of a document, and the document ready; a repeat changes nothing.
+
+        Returns:
+            False, with nothing changed, when the document is gone or ``revision`` is no longer its newest.
+
+        Raises:
+            InvalidInputError: The vectors are not one for each piece, or not of the collection's dimensions.
+        """
+        if len(pieces) != len(vectors):
+            raise InvalidInputError(
+                f"{len(pieces)} chunks came with {len(vectors)} vectors; give one for each"
+            )
+        if len(pieces):
+            await self._prepare_vectors(vectors.shape[1])
+        async with self._database.begin() as connection:
+            locked = select(
+                documents.c.revision, collections.c.id, collections.c.name, collections.c.dimensions
+            )
+            locked = locked.join_from(documents, collections).where(documents.c.id == document_id)
+            row = (await connection.execute(locked.with_for_update(of=documents))).first()
+            if row is None or row.revision != revision:
+                return False
+            if len(pieces) and vectors.shape[1] != row.dimensions:
+                raise InvalidInputError(
+                    f"collection '{row.name}' has vectors of {row.dimensions} dimensions and these have "
+                    f"{vectors.shape[1]}; embed with the model that the collection was made with"
+                )
+            await connection.execute(delete(chunks).where(chunks.c.document_id == document_id))
+            rows = _rows(document_id, row.id, revision, pieces, vectors)
+            if rows:
+                await connection.execute(insert(chunks), rows)
+                await self._keywords.add(connection, document_id)
+            ready = {"ready_revision": revision, "ready_blob": blob, "state": DocumentState.READY.value}
+            await connection.execute(
+                update(documents)
+                .where(documents.c.id == document_id)
+                .values(
+                    **ready,
+                    failure=None,
+                    media_type=media_type,
+                    title=title,
+                    pages=pages,
+                    updated_at=func.now(),
+                )
+            )
+        log.info("document indexed", extra={"document_id": document_id, "chunks": len(rows)})
+        return True
+
+    async def dense(
+        self, vector: Vectors, k: int, where: Filter = EVERYTHING, *, exact: bool = False
+    ) -> Sequence[Match]:
+        """The ``k`` chunks nearest to ``vector`` by cosine, nearest first; equal ones by chunk id.
+
+        Args:
+            vector: Shape ``(dimensions,)``, unit length.
+            k: Most chunks.
+            where: Only chunks of these documents; those must have been embedded by the vector's model.
+            exact: Compare with every chunk that passes ``where``, however many.
+        """
+        async with self._database.connect() as connection:
+            if (
+                exact
+                or len(vector) > _MOST_HALFVEC_DIMENSIONS
+                or await _is_narrow(connection, where, self._most_exact)
+            ):
+                found = _nearest_exactly(vector, k, where)
+            else:
+                await connection.execute(
+                    select(
+                        func.set_config("hnsw.iterative_scan", "relaxed_order", True),
+                        func.set_config("hnsw.ef_search", str(max(_EF_SEARCH, k)), True),
+                        func.set_config("hnsw.max_scan_tuples", str(_MAX_SCAN_TUPLES), True),
+                    )
+                )
+                found = _nearest_by_index(vector, k, where)
+            rows = (await connection.execute(found)).all()
+        return [Match(row.id, 1.0 - row.distance) for row in rows]
+
+    async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
+        """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
+        async with self._database.connect() as connection:
+            return await self._keywords.search(connection, query.replace("\x00", ""), k, where)
+
+    async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
+        """The searchable chunks of a document, in its order; none when it is not there or not ready."""
+        wanted = select(*_CHUNK).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+        async with self._database.connect() as connection:
+            return [_stored(row) for row in await connection.execute(wanted)]
+
+    async def get(self, chunk_ids: Sequence[str]) -> Mapping[str, PlacedChunk]:
+        """Those of ``chunk_ids`` that are there now, with their documents."""
+        wanted = (
+            select(*_CHUNK, *_PLACE)
+            .join_from(chunks, documents, chunks.c.document_id == documents.c.id)
+            .join(collections, chunks.c.collection_id == collections.c.id)
+            .where(chunks.c.id == func.any(list(chunk_ids)))
+        )
+        async with self._database.connect() as connection:
+            return {row.id: _placed(row) for row in await connection.execute(wanted)}
+
+    async def cosines(
+        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+    ) -> Mapping[str, float]:
+        """How near each of ``chunk_ids`` is to ``vector``; without those that are gone or do not pass ``where``."""
+        wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
+            chunks.c.id == func.any(list(chunk_ids)),
+            func.vector_dims(chunks.c.embedding) == len(vector),
+            _passes(where),
+        )
+        async with self._database.connect() as connection:
+            return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
+
+    async def collections(self) -> Sequence[IndexedCollection]:
+        """Every collection, by name."""
+        wanted = select(
+            collections.c.id, collections.c.name, collections.c.embedding_model, collections.c.dimensions
+        ).order_by(collections.c.name)
+        async with self._database.connect() as connection:
+            return [IndexedCollection(**row._mapping) for row in await connection.execute(wanted)]
+
+    async def _prepare_vectors(self, dimensions: int) -> None:
+        """Make the HNSW index for vectors of that many dimensions, unless it is there or cannot be."""
+        if dimensions in self._prepared_dimensions or dimensions > _MOST_HALFVEC_DIMENSIONS:
+            return
+        async with self._database.begin() as connection:
+            await _lock_preparation(connection)
+            await connection.execute(text("SET LOCAL maintenance_work_mem = '256MB'"))
+            await connection.execute(
+                text(
+                    f"CREATE INDEX IF NOT EXISTS chunks_embedding_{dimensions:d} ON chunks"
+                    f" USING hnsw ((embedding::halfvec({dimensions:d})) halfvec_cosine_ops)"
+                    f" WHERE vector_dims(embedding) = {dimensions:d}"
+                )
+            )
+        self._prepared_dimensions.add(dimensions)
+
+
+async def _lock_preparation(connection: AsyncConnection) -> None:
+    """One process at a time: ``IF NOT EXISTS`` alone fails when two find nothing at the same moment."""
+    await connection.execute(select(func.pg_advisory_xact_lock(_PREPARE_LOCK)))
+    await connection.execute(text("SET LOCAL statement_timeout = 0"))
+
+
+# --- vectors -------------------------------------------------------------------------------------------
+
+
+async def _is_narrow(connection: AsyncConnection, where: Filter, most: int) -> bool:
+    """Whether so few chunks pass that each can be compared."""
+    some = select(literal(1)).select_from(chunks).where(_passes(where)).limit(most + 1).subquery()
+    count = await connection.scalar(select(func.count()).select_from(some))
+    return count is not None and count <= most
+
+
+def _passes(where: Filter) -> ColumnElement[bool]:
+    if where == EVERYTHING:
+        return true()
+    return chunks.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
+
+
+def _nearest_exactly(vector: Vectors, k: int, where: Filter) -> Select[str, float]:
+    """Filter first, then compare: MATERIALIZED keeps the planner from turning it round."""
+    passing = (
+        select(chunks.c.id, chunks.c.embedding)
+        .where(func.vector_dims(chunks.c.embedding) == len(vector), _passes(where))
+        .cte("passing")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    distance = passing.c.embedding.cosine_distance(vector).label("distance")
+    return select(passing.c.id, distance).order_by(distance, passing.c.id).limit(k)
+
+
+def _nearest_by_index(vector: Vectors, k: int, where: Filter) -> Select[str, float]:
+    """An HNSW scan, in nearly the right order and by half-precision; then sorted by the full one."""
+    # the number of dimensions is written, not bound: the index is for exactly this expression
+    short = cast(chunks.c.embedding, HALFVEC(len(vector)))
+    near = (
+        select(chunks.c.id, chunks.c.embedding)
+        .where(func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes(where))
+        .order_by(short.cosine_distance(vector))
+        .limit(2 * k)
+        .cte("near")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    distance = near.c.embedding.cosine_distance(vector).label("distance")
+    return select(near.c.id, distance).order_by(distance, near.c.id).limit(k)
+
+
+# --- rows ----------------------------------------------------------------------------------------------
+
+_CHUNK = (
+    chunks.c.id,
+    chunks.c.document_id,
+    chunks.c.ordinal,
+    chunks.c.heading,
+    chunks.c.text,
+    chunks.c.page,
+    chunks.c.tokens,
+)
+_PLACE = (
+    collections.c.name.label("collection"),
+    documents.c.title,
+    documents.c.source,
+    documents.c.path,
+    documents.c.media_type,
+    documents.c.modified_at,
+    documents.c.metadata,
+)
+
+
+def _rows(
+    document_id: str, collection_id: str, revision: int, pieces: Sequence[Chunk], vectors: Vectors
+) -> list[dict[str, object]]:
+    name = document_id.removeprefix("doc_")
+    return [
+        {
+            "id": f"chk_{name}_{revision}_{piece.ordinal}",
+            "document_id": document_id,
+            "collection_id": collection_id,
+            "ordinal": piece.ordinal,
+            "heading": piece.heading.replace("\x00", ""),  # PostgreSQL's text cannot hold it
+            "text": piece.text.replace("\x00", ""),
+            "page": piece.page,
+            "tokens": piece.tokens,
+            "embedding": np.asarray(vector, dtype=np.float32),
+        }
+        for piece, vector in zip(pieces, vectors, strict=True)
+    ]
+
+
+def _stored(row: Row[*tuple[Any, ...]]) -> StoredChunk:
+    return StoredChunk(
+        id=row.id,
+        document_id=row.document_id,
+        ordinal=row.ordinal,
+        heading=row.heading,
+        text=row.text,
+        page=row.page,
+        tokens=row.tokens,
+    )
+
+
+def _placed(row: Row[*tuple[Any, ...]]) -> PlacedChunk:
+    return PlacedChunk(
+        chunk=_stored(row),
+        collection=row.collection,
+        title=row.title,
+        source=row.source,
+        path=row.path,
+        media_type=row.media_type,
+        modified_at=row.modified_at,
+        metadata=row.metadata,
+    )
