@@ -1,0 +1,177 @@
+"""Packs token sequences from many calls into full batches of similar length, and computes them in one thread.
+
+Padding is wasted work: batches of 32 in order of arrival reach 17 chunks/s where sorted ones reach 58
+(``bench/embedding.py``). A batch starts from the sequence that has waited longest and takes its nearest in length
+from all calls that wait, so nothing starves and several small calls fill one batch. Nothing is delayed to wait for
+company: what arrives while a batch computes is what the next one is packed from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import tokenizers
+
+from causeway.errors import BusyError, ModelUnavailableError
+from causeway.models.onnx_model import Floats
+
+_MOST_WAITING = 20_000
+
+
+@dataclass(slots=True)
+class _Call:
+    rows: list[Floats | None]
+    left: int
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Item:
+    length: int
+    encoding: tokenizers.Encoding = field(repr=False)
+    call: _Call
+    row: int
+    is_taken: bool = False
+
+
+class Batcher:
+    """One thread, and the queue in front of it.
+
+    Args:
+        compute: Sequences to one row each; called in the thread.
+        budget_tokens: Most tokens in a batch, padding included; a longer sequence goes alone.
+        name: The thread's, for debuggers.
+    """
+
+    def __init__(
+        self, compute: Callable[[Sequence[tokenizers.Encoding]], Floats], *, budget_tokens: int, name: str
+    ) -> None:
+        self._compute = compute
+        self._budget_tokens = budget_tokens
+        self._name = name
+        self._changed = threading.Condition()
+        self._by_length: list[_Item] = []
+        self._by_age: deque[_Item] = deque()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    async def run(self, encodings: Sequence[tokenizers.Encoding]) -> Floats:
+        """A row for every sequence, in order.
+
+        Raises:
+            BusyError: Too many sequences wait already.
+            ModelUnavailableError: The batcher is closed.
+        """
+        if not encodings:
+            return np.zeros((0, 0), np.float32)
+        loop = asyncio.get_running_loop()
+        call = _Call([None] * len(encodings), len(encodings), loop, loop.create_future())
+        self._add([_Item(len(encoding), encoding, call, row) for row, encoding in enumerate(encodings)])
+        await call.done
+        return np.stack([row for row in call.rows if row is not None])
+
+    async def close(self) -> None:
+        """Stop after the batch that is being computed; calls that wait fail."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _add(self, items: list[_Item]) -> None:
+        with self._changed:
+            if self._is_closed:
+                raise ModelUnavailableError(f"'{self._name}' is being shut down")
+            if len(self._by_length) + len(items) > _MOST_WAITING:
+                raise BusyError(
+                    f"{len(self._by_length)} texts wait for '{self._name}' already; try again later"
+                )
+            for item in items:
+                bisect.insort(self._by_length, item, key=lambda waiting: waiting.length)
+            self._by_age.extend(items)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    # --- in the thread ---
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            try:
+                rows = self._compute([item.encoding for item in batch])
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the callers who wait must get it
+                _fail(batch, exc)
+            else:
+                _deliver(batch, rows)
+        _fail(self._by_length, ModelUnavailableError(f"'{self._name}' was shut down"))
+
+    def _next_batch(self) -> list[_Item]:
+        """The next sequences to compute; empty when closed."""
+        with self._changed:
+            while not self._is_closed:
+                while self._by_age and self._by_age[0].is_taken:
+                    self._by_age.popleft()
+                if self._by_age:
+                    batch = self._take_near(self._by_age.popleft())
+                    if wanted := [item for item in batch if not item.call.done.done()]:
+                        return wanted
+                else:
+                    self._changed.wait()
+            return []
+
+    def _take_near(self, oldest: _Item) -> list[_Item]:
+        items = self._by_length
+        first = bisect.bisect_left(items, oldest.length, key=lambda waiting: waiting.length)
+        while items[first] is not oldest:
+            first += 1
+        end = first + 1
+        while True:
+            shorter = items[first - 1].length if first > 0 else None
+            longer = items[end].length if end < len(items) else None
+            go_down = shorter is not None and (
+                longer is None or oldest.length - shorter <= longer - oldest.length
+            )
+            longest = items[end - 1].length if go_down else longer
+            if longest is None or (end - first + 1) * longest > self._budget_tokens:
+                break
+            first, end = (first - 1, end) if go_down else (first, end + 1)
+        batch = items[first:end]
+        del items[first:end]
+        for item in batch:
+            item.is_taken = True
+        return batch
+
+
+def _deliver(batch: Sequence[_Item], rows: Floats) -> None:
+    for item, row in zip(batch, rows, strict=True):
+        item.call.rows[item.row] = row
+        item.call.left -= 1
+        if item.call.left == 0:
+            _settle(item.call, None)
+
+
+def _fail(batch: Sequence[_Item], reason: Exception) -> None:
+    for item in batch:
+        _settle(item.call, reason)
+
+
+def _settle(call: _Call, reason: Exception | None) -> None:
+    def settle() -> None:
+        if call.done.done():  # the caller has gone, or another of its batches failed
+            return
+        if reason is None:
+            call.done.set_result(None)
+        else:
+            call.done.set_exception(reason)
+
+    with contextlib.suppress(RuntimeError):  # its event loop has ended
+        call.loop.call_soon_threadsafe(settle)
