@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -37,7 +37,7 @@ class FakeGateway:
         text = "".join(piece.text for piece in pieces)
         return ChatReply(text=text, model=request.model, stop_reason=StopReason.END, usage=_usage(text))
 
-    async def stream(self, request: ChatRequest, call: Call) -> AsyncIterator[ChatChunk]:  # noqa: ARG002
+    async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:  # noqa: ARG002
         """The next of ``replies``, word by word."""
         self.requests.append(request)
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]

@@ -1,0 +1,112 @@
+"""What a search is asked, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from causeway.errors import InvalidInputError
+
+LONGEST_QUERY: Final = 10_000
+"""In characters. No embedding model reads as much; keywords take the rarest words of it."""
+MOST_HITS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """A query.
+
+    Attributes:
+        collection: The collection to search; None searches all.
+        filters: Document field or metadata key -> value, or list of values; see
+            `causeway.knowledge.index.filters.from_pairs`.
+        top_k: Most hits, 1 to `MOST_HITS`.
+        rerank: Whether the cross-encoder scores the best candidates; None leaves it to the settings.
+    """
+
+    query: str
+    collection: str | None = None
+    filters: Mapping[str, object] = field(default_factory=dict)
+    top_k: int = 10
+    rerank: bool | None = None
+
+    def check(self) -> None:
+        """Pass, or refuse.
+
+        Raises:
+            InvalidInputError: The query is empty or too long, or ``top_k`` is out of range.
+        """
+        if not self.query.strip():
+            msg = "the query is empty; say what to look for"
+            raise InvalidInputError(msg)
+        if len(self.query) > LONGEST_QUERY:
+            raise InvalidInputError(
+                f"the query has {len(self.query)} characters; shorten it to {LONGEST_QUERY} or fewer"
+            )
+        if not 1 <= self.top_k <= MOST_HITS:
+            raise InvalidInputError(f"top_k is {self.top_k}; ask for 1 to {MOST_HITS} hits")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """How a hit was found; None where an arm did not find it or was not asked.
+
+    Attributes:
+        bm25: BM25: above 0, without an upper end.
+        vector: The cosine of query and chunk, -1 to 1.
+        fused: Both in one, 0 to 1, comparable between queries; see `causeway.knowledge.search.fusion`.
+        rerank: The cross-encoder's probability that the passage answers the query, 0 to 1.
+    """
+
+    bm25: float | None
+    vector: float | None
+    fused: float
+    rerank: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk that a search returned.
+
+    Attributes:
+        score: What hits are sorted by, 0 to 1.
+        heading: The document's title and the headings above the passage, joined by ' > '.
+        page: Where it begins, from 1; None where there are no pages.
+        metadata: The document's.
+    """
+
+    chunk_id: str
+    document_id: str
+    ordinal: int
+    collection: str
+    title: str
+    source: str
+    path: str
+    media_type: str
+    page: int | None
+    heading: str
+    text: str
+    tokens: int
+    score: float
+    scores: Scores
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        hits: Best first.
+        understood: How the request was read: ``collection`` and ``filters``.
+        took_ms: From request to hits.
+        is_reranked: Whether the cross-encoder had a share in the order.
+        notes: What was left out or failed and so made the hits worse, in sentences; empty when all went well.
+    """
+
+    hits: tuple[Hit, ...]
+    understood: Mapping[str, object]
+    took_ms: int
+    is_reranked: bool = False
+    notes: tuple[str, ...] = ()

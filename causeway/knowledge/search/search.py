@@ -1,0 +1,311 @@
+"""Search: a query becomes hits.
+
+Embed the query -> vectors and keywords side by side -> fuse -> drop repeated text -> the cross-encoder on the best few
+-> hits. A part that fails or is off makes the hits worse, not the search: the result says so in its notes. Only when no
+arm is left does the search fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from causeway.contracts.clock import Clock
+from causeway.contracts.model_gateway import Call, ModelGateway
+from causeway.contracts.vectors import EmbedRequest, RerankRequest
+from causeway.errors import CausewayError, NotFoundError
+from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
+from causeway.knowledge.index.identifiers import identifiers
+from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.index.stores import IndexedCollection, PlacedChunk
+from causeway.knowledge.search.fusion import Fused, fuse
+from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
+from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
+from causeway.observability import genai_names as names
+from causeway.observability.spans import Span, Spans
+from causeway.settings import KnowledgeSettings, ModelSettings
+
+log = logging.getLogger(__name__)
+
+_EMBED_TIMEOUT_S: Final = 15.0
+_RERANK_TIMEOUT_S: Final = 15.0
+_MOST_IDENTIFIER_SHARE: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A chunk on its way to being a hit; ``score`` is what it is sorted by so far."""
+
+    placed: PlacedChunk
+    fused: Fused
+    score: float
+    rerank: float | None = None
+
+
+class Search:
+    """Finds the chunks that match a query best; safe for many callers at once."""
+
+    def __init__(
+        self,
+        index: PostgresIndex,
+        gateway: ModelGateway,
+        settings: KnowledgeSettings,
+        *,
+        models: ModelSettings,
+        spans: Spans,
+        clock: Clock,
+        capture_content: bool = True,
+    ) -> None:
+        self._index = index
+        self._gateway = gateway
+        self._settings = settings
+        self._models = models
+        self._spans = spans
+        self._clock = clock
+        self._capture_content = capture_content
+
+    async def search(self, request: SearchRequest, call: Call) -> SearchResult:
+        """The best hits, and how the request was understood.
+
+        Raises:
+            InvalidInputError: The query, a filter or ``top_k`` cannot be used.
+            NotFoundError: There is no such collection; the message names those there are.
+            DeadlineError: The database did not answer in time.
+        """
+        request.check()
+        where = from_pairs(request.filters)
+        started = self._clock.monotonic()
+        with self._spans.start("search", parent=call.traceparent) as span:
+            self._describe(span, request, call)
+            inner = replace(call, traceparent=span.traceparent)
+            notes: list[str] = []
+            collections = await self._collections(request.collection)
+            hits: tuple[Hit, ...] = ()
+            if collections:
+                if request.collection is not None:
+                    where = all_of(Eq("collection", request.collection), where)
+                hits = await self._hits(request, collections, where, inner, notes)
+            result = SearchResult(
+                hits=hits,
+                understood={"collection": request.collection, "filters": dict(request.filters)},
+                took_ms=round((self._clock.monotonic() - started) * 1000),
+                is_reranked=any(hit.scores.rerank is not None for hit in hits),
+                notes=tuple(notes),
+            )
+            self._record(span, result)
+            return result
+
+    async def _collections(self, name: str | None) -> Sequence[IndexedCollection]:
+        known = await self._index.collections()
+        if name is None:
+            return known
+        wanted = [collection for collection in known if collection.name == name]
+        if not wanted:
+            there_are = ", ".join(f"'{collection.name}'" for collection in known)
+            raise NotFoundError(
+                f"there is no collection '{name}'; "
+                + (f"there are {there_are}" if known else "ingest documents to make one")
+            )
+        return wanted
+
+    async def _hits(
+        self,
+        request: SearchRequest,
+        collections: Sequence[IndexedCollection],
+        where: Filter,
+        call: Call,
+        notes: list[str],
+    ) -> tuple[Hit, ...]:
+        vectors = await self._vectors(request.query, collections, call, notes)
+        with self._spans.start("retrieve", parent=call.traceparent) as span:
+            k = max(self._settings.candidates, request.top_k)
+            candidates = await retrieve(self._index, request.query, vectors, k=k, where=where)
+            span.set({"causeway.candidates.vector": len(candidates.cosines)})
+            span.set({"causeway.candidates.keyword": len(candidates.bm25)})
+        found = self._fused(request.query, candidates)
+        if self._wants_rerank(request, notes):
+            found = await self._reranked(request.query, found, call, notes)
+        return tuple(_hit(candidate) for candidate in found[: request.top_k])
+
+    # --- embed ---------------------------------------------------------------------------------------
+
+    async def _vectors(
+        self, query: str, collections: Sequence[IndexedCollection], call: Call, notes: list[str]
+    ) -> list[QueryVector]:
+        """The query's vector for each embedding model that the collections were made with."""
+        by_model: dict[tuple[str, int], list[str]] = {}
+        for collection in collections:
+            by_model.setdefault((collection.embedding_model, collection.dimensions), []).append(
+                collection.name
+            )
+        vectors = []
+        for (model, dimensions), collection_names in by_model.items():
+            # a local model's name in a collection ends in '@' and its file's hash; it is called without that
+            request = EmbedRequest(model=model.partition("@")[0], texts=(query,), kind="query")
+            try:
+                async with asyncio.timeout(_EMBED_TIMEOUT_S):
+                    embeddings = await self._gateway.embed(request, call)
+            except (CausewayError, TimeoutError) as exc:
+                notes.append(f"found by keywords alone: the embedding model '{model}' {_reason(exc)}")
+                log.warning("search without vectors", extra={"model": model, "reason": _reason(exc)})
+                continue
+            if embeddings.vectors.shape[1] != dimensions:
+                notes.append(
+                    f"found by keywords alone in {', '.join(collection_names)}: '{model}' now makes vectors of "
+                    f"{embeddings.vectors.shape[1]} dimensions instead of {dimensions}; ingest into a new collection"
+                )
+                continue
+            theirs = In("collection", tuple(collection_names)) if len(by_model) > 1 else EVERYTHING
+            vectors.append(QueryVector(embeddings.vectors[0], theirs))
+        return vectors
+
+    # --- order ---------------------------------------------------------------------------------------
+
+    def _fused(self, query: str, candidates: Candidates) -> list[_Candidate]:
+        """The candidates in order, each text once."""
+        fused = fuse(candidates.cosines, candidates.bm25, vector_weight=self._settings.vector_weight)
+        found = [
+            _Candidate(candidates.placed[one.chunk_id], one, one.score)
+            for one in fused
+            if one.chunk_id in candidates.placed
+        ]
+        return _without_repeats(_favour_identifiers(query, found))
+
+    def _wants_rerank(self, request: SearchRequest, notes: list[str]) -> bool:
+        if request.rerank and not self._models.rerank:
+            notes.append("not reranked: models.rerank is empty")
+        wanted = self._settings.rerank if request.rerank is None else request.rerank
+        return wanted and bool(self._models.rerank)
+
+    async def _reranked(
+        self, query: str, found: list[_Candidate], call: Call, notes: list[str]
+    ) -> list[_Candidate]:
+        """``found`` with the best few in the order that the cross-encoder has a share in."""
+        best = found[: self._settings.rerank_candidates]
+        if not best:
+            return found
+        request = RerankRequest(
+            model=self._models.rerank,
+            query=query,
+            texts=tuple(candidate.placed.chunk.searchable for candidate in best),
+        )
+        try:
+            async with asyncio.timeout(_RERANK_TIMEOUT_S):
+                relevance = await self._gateway.rerank(request, call)
+        except (CausewayError, TimeoutError) as exc:
+            notes.append(f"not reranked: the model '{self._models.rerank}' {_reason(exc)}")
+            log.warning("search without rerank", extra={"model": self._models.rerank, "reason": _reason(exc)})
+            return found
+        return [*_blended(best, relevance.scores, self._settings.rerank_weight), *found[len(best) :]]
+
+    # --- spans ---------------------------------------------------------------------------------------
+
+    def _describe(self, span: Span, request: SearchRequest, call: Call) -> None:
+        span.set(
+            {
+                names.OPERATION: "retrieval",
+                names.DATA_SOURCE: request.collection,
+                names.RETRIEVAL_TOP_K: request.top_k,
+                names.RETRIEVAL_QUERY: request.query if self._capture_content else None,
+                names.PRINCIPAL: call.principal.id,
+                names.PURPOSE: call.purpose,
+                "causeway.filters": dict(request.filters) or None,
+            }
+        )
+
+    def _record(self, span: Span, result: SearchResult) -> None:
+        documents = [_described(hit, with_text=self._capture_content) for hit in result.hits]
+        span.set({names.RETRIEVAL_DOCUMENTS: documents, "causeway.took_ms": result.took_ms})
+        for note in result.notes:
+            span.event("degraded", {"reason": note})
+
+
+def _favour_identifiers(query: str, found: list[_Candidate]) -> list[_Candidate]:
+    """Candidates that hold the query's part numbers and codes come forward, the more so the less else is asked.
+
+    A vector hardly tells ``E-4017`` from ``E-4071``. Where no candidate holds any, the order stays as it is.
+    """
+    asked = identifiers(query)
+    shares = [
+        len(asked & identifiers(candidate.placed.chunk.searchable)) / len(asked) if asked else 0.0
+        for candidate in found
+    ]
+    if not any(shares):
+        return found
+    weight = min(_MOST_IDENTIFIER_SHARE, len(asked) / len(query.split()))
+    favoured = [
+        replace(candidate, score=(1 - weight) * candidate.score + weight * share)
+        for candidate, share in zip(found, shares, strict=True)
+    ]
+    return sorted(favoured, key=_order)
+
+
+def _blended(best: list[_Candidate], relevance: Sequence[float], weight: float) -> list[_Candidate]:
+    """``best`` in a new order: relevance is laid on the range of their own scores, so they stay ahead of the rest.
+
+    Blended, not replaced: on Cranfield the cross-encoder alone makes the order worse (bench/results/retrieval.md).
+    """
+    highest, lowest = best[0].score, best[-1].score
+    scored = [
+        replace(
+            one, score=(1 - weight) * one.score + weight * (lowest + (highest - lowest) * score), rerank=score
+        )
+        for one, score in zip(best, relevance, strict=True)
+    ]
+    return sorted(scored, key=_order)
+
+
+def _without_repeats(found: list[_Candidate]) -> list[_Candidate]:
+    """The first of every text; documents often hold the same paragraph, or are in two folders."""
+    by_text: dict[str, _Candidate] = {}
+    for candidate in found:
+        by_text.setdefault(" ".join(candidate.placed.chunk.text.split()).casefold(), candidate)
+    return list(by_text.values())
+
+
+def _order(candidate: _Candidate) -> tuple[float, str]:
+    return -candidate.score, candidate.placed.chunk.id
+
+
+def _reason(error: CausewayError | TimeoutError) -> str:
+    return f"failed ({error.code})" if isinstance(error, CausewayError) else "did not answer in time"
+
+
+def _hit(candidate: _Candidate) -> Hit:
+    placed, chunk = candidate.placed, candidate.placed.chunk
+    return Hit(
+        chunk_id=chunk.id,
+        document_id=chunk.document_id,
+        ordinal=chunk.ordinal,
+        collection=placed.collection,
+        title=placed.title,
+        source=placed.source,
+        path=placed.path,
+        media_type=placed.media_type,
+        page=chunk.page,
+        heading=chunk.heading,
+        text=chunk.text,
+        tokens=chunk.tokens,
+        score=round(candidate.score, 6),
+        scores=Scores(
+            bm25=candidate.fused.bm25,
+            vector=candidate.fused.cosine,
+            fused=candidate.fused.score,
+            rerank=candidate.rerank,
+        ),
+        metadata=placed.metadata,
+    )
+
+
+def _described(hit: Hit, *, with_text: bool) -> Mapping[str, object]:
+    described: dict[str, object] = {
+        "id": hit.chunk_id,
+        "document_id": hit.document_id,
+        "title": hit.title,
+        "page": hit.page,
+        "score": hit.score,
+    }
+    return {**described, "text": hit.text} if with_text else described
