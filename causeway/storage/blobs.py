@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from causeway.errors import DiskFullError, NotFoundError, OperatorError
+from causeway.storage.file_lock import try_lock
 
 _PIECE_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -109,8 +109,7 @@ class Blobs:
     def _draft(self) -> Iterator[IO[bytes]]:
         while True:
             with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as draft:
-                fcntl.flock(draft.fileno(), fcntl.LOCK_EX)
-                if os.fstat(draft.fileno()).st_nlink == 0:
+                if not try_lock(draft.fileno(), "exclusive") or os.fstat(draft.fileno()).st_nlink == 0:
                     continue  # another process took it for an orphan before it was locked
                 try:
                     yield draft
@@ -128,9 +127,9 @@ class Blobs:
 
     def _remove_orphans(self) -> None:
         for draft in self._incoming.iterdir():
-            with suppress(FileNotFoundError), draft.open("rb") as file, suppress(BlockingIOError):
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-                draft.unlink()
+            with suppress(FileNotFoundError), draft.open("rb") as file:
+                if try_lock(file.fileno(), "exclusive"):
+                    draft.unlink()
 
 
 @contextmanager

@@ -10,7 +10,6 @@ exist. The text in the lock file only says who holds it.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from causeway.errors import AlreadyRunningError, DiskFullError, OperatorError
+from causeway.storage.file_lock import try_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class DataFolder:
         with _explained(self.root):
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not _lock(descriptor, fcntl.LOCK_EX):
+            if not try_lock(descriptor, "exclusive"):
                 yield False
                 return
             self._claimed = descriptor
@@ -113,7 +113,7 @@ class DataFolder:
         except FileNotFoundError:
             return None
         try:
-            if _lock(descriptor, fcntl.LOCK_SH):
+            if try_lock(descriptor, "shared"):
                 return None
             return _read_owner(os.pread(descriptor, 4096, 0))
         finally:
@@ -128,14 +128,6 @@ class DataFolder:
             f"{who} already works on the data folder '{self.root}'; "
             "use that one, stop it first, or set CAUSEWAY_STORAGE__DIR to another folder"
         )
-
-
-def _lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read_owner(line: bytes) -> Owner:

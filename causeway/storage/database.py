@@ -33,6 +33,7 @@ from causeway.storage.capabilities import (
     wants_bm25_extension,
 )
 from causeway.storage.database_failures import MAY_NOT, explained, sqlstate
+from causeway.storage.postgres_package import offered_version
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ async def _open(url: URL, settings: DatabaseSettings, kind: Kind, *, release: Ca
 
 
 def _preload(settings: DatabaseSettings) -> dict[str, str]:
-    offered = embedded_postgres.offered_version(BM25_EXTENSION)
+    offered = offered_version(BM25_EXTENSION)
     if offered is None or not wants_bm25_extension(settings.bm25, offered):
         return {}
     return {"shared_preload_libraries": BM25_EXTENSION}

@@ -1,7 +1,7 @@
 """Work that outlives the process: queued by key, run at least once, resumed after ``kill -9``.
 
-Owns the queue and the retries; the only file that knows DBOS, whose tables live in the schema ``dbos`` of the same
-database. Does not own what the work does: a ``Task`` gets its argument string and must be safe to run twice, since
+Owns the queue and the retries; the only file that knows DBOS (hence its length), whose tables live in the schema
+``dbos`` of the same database. Does not own what the work does: a ``Task`` gets its argument string and must be safe to run twice, since
 one that was running when the process died runs again.
 
 How DBOS is used, and what of it is kept out:
@@ -134,11 +134,15 @@ class Durable:
             name: The task, which the process that works must have registered.
             argument: All that the task gets; ids, not contents.
             key: What makes this work one piece, whoever enqueues it however often.
-            within: A connection whose transaction decides whether the work exists; None commits at once.
+            within: A connection whose transaction decides whether the work exists; None commits at once. Await
+                ``state`` or ``launch`` before opening it: the first call may make the queue's tables, which
+                waits for open transactions and so would wait for this one for ever.
 
         Raises:
             DatabaseUnavailableError: The database cannot be reached.
         """
+        if within is not None and self._connection is None:
+            raise RuntimeError(f"await state() or launch() before enqueueing '{key}' within a transaction")
         client = (await self._reach()).client
         options: EnqueueOptions = {
             "workflow_name": _WORKFLOW,

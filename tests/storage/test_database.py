@@ -20,7 +20,8 @@ from causeway.errors import (
 from causeway.settings import DatabaseSettings
 from causeway.storage.capabilities import Bm25Wish, choose_bm25, require_pgvector
 from causeway.storage.database import Database, open_database
-from causeway.storage.embedded_postgres import EmbeddedPostgres, offered_version
+from causeway.storage.embedded_postgres import EmbeddedPostgres
+from causeway.storage.postgres_package import offered_version
 
 NOWHERE = Path("unused")
 URL = make_url("postgresql://someone:secret@db.example:5432/kb")

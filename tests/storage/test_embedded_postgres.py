@@ -22,7 +22,8 @@ from causeway.errors import (
     OperatorError,
 )
 from causeway.storage import embedded_postgres
-from causeway.storage.embedded_postgres import EmbeddedPostgres, find_programs, offered_version, start
+from causeway.storage.embedded_postgres import EmbeddedPostgres, start
+from causeway.storage.postgres_package import find_programs, offered_version
 
 
 @pytest.fixture
