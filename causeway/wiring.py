@@ -25,7 +25,7 @@ from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
 from causeway.gateway.ledger import Ledger
-from causeway.gateway.providers import Providers
+from causeway.gateway.providers import Providers, vector_space
 from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.index.postgres_index import PostgresIndex
@@ -231,7 +231,7 @@ async def _embedding_model(settings: Settings, providers: Providers, gateway: Ga
     """What a collection's vectors are made with: a local model and its file, or a provider's, which has to be asked."""
     card = providers.local_card("embed")
     if card is not None:
-        return EmbeddingModel(name=f"{card.id}@{card.weights.sha256[:12]}", dimensions=card.dimensions)
+        return EmbeddingModel(name=vector_space(card), dimensions=card.dimensions)
     request = EmbedRequest(model="embed", texts=("How many numbers?",))
     probe = await gateway.embed(request, Call(principal=SYSTEM, purpose="start"))
     return EmbeddingModel(name=settings.models.embed, dimensions=probe.vectors.shape[1])

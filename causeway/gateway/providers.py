@@ -19,7 +19,8 @@ from causeway.models.catalog import Catalog, ModelCard
 from causeway.models.llama_process import LlamaProcess
 from causeway.models.local_chat import LocalChat
 from causeway.models.model_folder import is_pulled, model_folder
-from causeway.models.onnx_embedder import OnnxEmbedder, load_tokenizer
+from causeway.models.onnx_embedder import OnnxEmbedder
+from causeway.models.onnx_model import load_tokenizer
 from causeway.models.onnx_reranker import OnnxReranker
 from causeway.models.openai_compatible import OpenAICompatible
 from causeway.models.provider import ChatProvider, EmbeddingProvider, RerankProvider
@@ -115,6 +116,7 @@ class Providers:
                 embedder = OnnxEmbedder(card, folder, threads=settings.embed_threads)
                 self._opened.append(embedder)
                 self._embed[card.id] = Route(model=card.id, provider=embedder)
+                self._embed[vector_space(card)] = Route(model=card.id, provider=embedder)
             case "rerank":
                 reranker = OnnxReranker(card, folder, threads=settings.embed_threads)
                 self._opened.append(reranker)
@@ -151,3 +153,8 @@ class Providers:
                     f"models.{alias} is '{model}', which is neither in the local catalogue ('causeway models list')"
                     " nor 'provider/model' of a configured provider"
                 )
+
+
+def vector_space(card: ModelCard) -> str:
+    """What a collection remembers of the local model it was made with: another file's vectors do not fit."""
+    return f"{card.id}@{card.weights.sha256[:12]}"

@@ -86,7 +86,7 @@ class Routes:
 
     def names(self) -> list[str]:
         """Every name that can be called, aliases first."""
-        models = {*self._chat, *self._embed, *self._rerank}
+        models = {name for name in (*self._chat, *self._embed, *self._rerank) if "@" not in name}
         return [*sorted(alias for alias, model in self._aliases.items() if model), *sorted(models)]
 
     def _find(self, name: str, table: Mapping[str, Route[Provider]]) -> Route[Provider] | None:
