@@ -1,0 +1,92 @@
+"""One file -> one `ParsedDocument`: finds out what it is and hands it to the reader of its kind.
+
+Runs inside the disposable process of `sandbox`, so each reader is imported only when a file of its kind arrives.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from causeway.errors import UnreadableDocumentError
+from causeway.knowledge.document import Block, ParsedDocument
+from causeway.knowledge.ingest import sniff
+
+# ruff: noqa: PLC0415 - a process reads one file: it pays for one reader
+
+_NO_TEXT = "the file has no text"
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def parse_file(path: Path, *, name: str, max_pages: int) -> ParsedDocument:
+    """The document in ``path``; ``name`` is what its owner calls it.
+
+    Raises:
+        UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
+    """
+    return parse_bytes(path.read_bytes(), name=name, max_pages=max_pages)
+
+
+def parse_bytes(content: bytes, *, name: str, max_pages: int, is_attachment: bool = False) -> ParsedDocument:
+    """The document in ``content``.
+
+    Raises:
+        UnreadableDocumentError: It cannot be made searchable.
+    """
+    media_type = sniff.media_type_of(content, name)
+    if media_type == sniff.MAIL and is_attachment:
+        media_type = sniff.PLAIN  # mails in mails are not unpacked
+    parsed = _parse(content, media_type, max_pages)
+    blocks = tuple(_storable(block) for block in parsed.blocks)
+    if not any(block.text.strip() for block in blocks):
+        raise UnreadableDocumentError(_NO_TEXT)
+    return replace(
+        parsed,
+        title=_clean(parsed.title),
+        blocks=blocks,
+        metadata={_clean(key): _clean(value) for key, value in parsed.metadata.items()},
+    )
+
+
+def _parse(content: bytes, media_type: str, max_pages: int) -> ParsedDocument:
+    if media_type == sniff.PDF:
+        from causeway.knowledge.ingest.parse_pdf import parse_pdf
+
+        return parse_pdf(content, max_pages=max_pages)
+    if media_type == sniff.HTML:
+        from causeway.knowledge.ingest.parse_web import parse_html
+
+        return parse_html(content)
+    if media_type == sniff.CSV:
+        from causeway.knowledge.ingest.parse_csv import parse_csv
+
+        return parse_csv(content)
+    if media_type == sniff.MAIL:
+        from causeway.knowledge.ingest.parse_mail import parse_mail
+
+        return parse_mail(
+            content,
+            lambda attached, name: parse_bytes(attached, name=name, max_pages=max_pages, is_attachment=True),
+        )
+    if media_type in (sniff.WORD, sniff.SLIDES, sniff.SHEETS):
+        from causeway.knowledge.ingest.parse_office import parse_office
+
+        return parse_office(content, media_type)
+    if media_type == sniff.MARKDOWN:
+        from causeway.knowledge.ingest.parse_markdown import parse_markdown
+
+        return parse_markdown(content)
+    from causeway.knowledge.ingest.parse_text import parse_plain
+
+    return parse_plain(content)
+
+
+def _storable(block: Block) -> Block:
+    text = _clean(block.text)
+    return block if text == block.text else replace(block, text=text)
+
+
+def _clean(text: str) -> str:
+    """Without what neither JSON nor PostgreSQL can hold."""
+    return _UNSTORABLE.sub("", text) if _UNSTORABLE.search(text) else text

@@ -1,0 +1,292 @@
+"""Makes headings, paragraphs and lists of the lines of a PDF.
+
+A heading is told by its font: larger than the text, or bold on a line of its own. Lines become a paragraph as long as
+they stand close together, look alike and the last one did not end a sentence short of the margin.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from causeway.knowledge.document import Block
+from causeway.knowledge.ingest.markdown_table import markdown_of
+from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
+from causeway.knowledge.ingest.pdf_page import SOFT_HYPHEN
+
+_BULLET = re.compile(
+    r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"
+)
+_NUMBERED = re.compile(r"^(?:\(?\d{1,3}[.)]|\(?[a-z]\)|\([A-Z]\)|\(?[ivx]{1,5}[.)])\s+(?=\S)")
+_SECTION_NUMBER = re.compile(
+    r"^(?:(?:§|Section|Chapter|Article|Appendix)\s*)?(\d{1,3}(?:\.\d{1,3})*)\.?\)?\s+\S"
+)
+_CAPTION = re.compile(r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
+
+
+def blocks_of(items: Sequence[Item]) -> list[Block]:
+    """The document's blocks, from its lines and tables in reading order."""
+    style, speller = _Style.of(items), _Speller.of(items)
+    pitch = _usual_pitch(items)
+    blocks: list[Block] = []
+    draft: _Draft | None = None
+    above: PlacedTable | None = None
+    for item in items:
+        if isinstance(item, PlacedTable):
+            _finish(draft, blocks, style, speller)
+            draft = None
+            _add_table(item, above, blocks)
+            above = item
+            continue
+        above = None
+        kind = _kind(item, style)
+        if draft is not None and _goes_on(draft, item, kind, style, pitch):
+            draft.lines.append(item)
+            continue
+        _finish(draft, blocks, style, speller)
+        draft = _Draft(kind, [item])
+    _finish(draft, blocks, style, speller)
+    return _number_levels(blocks)
+
+
+def usual_size(items: Iterable[Item]) -> float:
+    """The size that most of the text is set in."""
+    sizes: Counter[float] = Counter()
+    for item in items:
+        if isinstance(item, Line):
+            sizes[round(item.size * 2) / 2] += len(item.text)
+    return sizes.most_common(1)[0][0] if sizes else 10.0
+
+
+# --- headings ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """How this document sets its text and its headings.
+
+    Attributes:
+        ranks: For each heading style (size, bold), its place from 1, largest first.
+    """
+
+    size: float
+    is_bold: bool
+    ranks: Mapping[tuple[float, bool], int]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> _Style:
+        lines = [item for item in items if isinstance(item, Line)]
+        letters = sum(len(line.text) for line in lines)
+        is_bold = sum(len(line.text) for line in lines if line.is_bold) > 0.5 * letters
+        style = cls(usual_size(items), is_bold, {})
+        looks = sorted(
+            {style.look(line) for line in lines if style.is_heading(line)},
+            key=lambda look: (-look[0], not look[1]),
+        )
+        ranks: dict[tuple[float, bool], int] = {}
+        rank = 0
+        for place, look in enumerate(looks):
+            if not place or looks[place - 1][0] > 1.04 * look[0] or looks[place - 1][1] != look[1]:
+                rank += 1
+            ranks[look] = rank
+        return replace(style, ranks=ranks)
+
+    def look(self, line: Line) -> tuple[float, bool]:
+        return round(line.size * 2) / 2, line.is_bold and not self.is_bold
+
+    def is_heading(self, line: Line) -> bool:
+        text = line.text
+        if len(text) > 160 or sum(map(str.isalpha, text)) < 2 or _BULLET.match(text) or _CAPTION.match(text):
+            return False
+        if line.size >= 1.13 * self.size:
+            return not (len(text) > 90 and text.endswith((".", ",", ";")))
+        if not line.is_bold or self.is_bold or line.size < 0.93 * self.size:
+            return False
+        return not text.endswith((".", ",", ";", ":")) and len(text) <= 110
+
+    def level(self, line: Line) -> int:
+        rank = self.ranks.get(self.look(line), 1)
+        return max(1, min(6, rank))
+
+
+# --- paragraphs --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A block that still takes lines."""
+
+    kind: str
+    lines: list[Line]
+
+
+def _usual_pitch(items: Sequence[Item]) -> float:
+    """The usual distance between the lines of a paragraph, in units of the text's size."""
+    pitches: Counter[float] = Counter()
+    for above, below in pairwise(items):
+        if isinstance(above, Line) and isinstance(below, Line) and above.region == below.region:
+            step = (below.baseline - above.baseline) / max(above.size, 1.0)
+            if 0.8 < step < 2.6 and abs(above.size - below.size) < 0.5:
+                pitches[round(step, 1)] += 1
+    return pitches.most_common(1)[0][0] if pitches else 1.2
+
+
+def _kind(line: Line, style: _Style) -> str:
+    if style.is_heading(line):
+        return "heading"
+    return "list" if _BULLET.match(line.text) or _NUMBERED.match(line.text) else "paragraph"
+
+
+def _goes_on(draft: _Draft, line: Line, kind: str, style: _Style, pitch: float) -> bool:
+    """Whether ``line`` belongs to the block above it."""
+    last = draft.lines[-1]
+    if draft.kind == "heading" or kind == "heading":
+        return draft.kind == kind and _heading_goes_on(last, line, style)
+    if kind == "list":
+        return False
+    if line.region != last.region:
+        return not _SENTENCE_END.search(last.text) and _starts_low(line.text) and len(last.text) > 25
+    if abs(line.size - last.size) > 0.12 * last.size:
+        return False
+    step = (line.baseline - last.baseline) / max(last.size, 1.0)
+    if not 0 <= step <= pitch * 1.28:
+        return False
+    if draft.kind == "list":
+        return line.box.x0 > draft.lines[0].box.x0 - 1
+    is_indented = line.box.x0 > last.box.x0 + 0.8 * line.size and last.box.x0 <= last.left + 1
+    if is_indented and _SENTENCE_END.search(last.text):
+        return False
+    return not _ends(last)
+
+
+def _heading_goes_on(last: Line, line: Line, style: _Style) -> bool:
+    step = (line.baseline - last.baseline) / max(last.size, 1.0)
+    return (
+        line.region == last.region
+        and (abs(line.box.x0 - last.box.x0) < last.size or abs(_middle(line) - _middle(last)) < last.size)
+        and style.look(line) == style.look(last)
+        and 0 <= step <= 1.6
+        and not _SECTION_NUMBER.match(line.text)
+    )
+
+
+def _middle(line: Line) -> float:
+    return (line.box.x0 + line.box.x1) / 2
+
+
+def _ends(line: Line) -> bool:
+    """Whether a paragraph ends here: the sentence does, well before the right edge."""
+    return bool(_SENTENCE_END.search(line.text)) and line.box.x1 < line.right - 0.12 * (
+        line.right - line.left
+    )
+
+
+def _starts_low(text: str) -> bool:
+    return text[:1].islower() or text[:1] in "([,"
+
+
+def _finish(draft: _Draft | None, blocks: list[Block], style: _Style, speller: _Speller) -> None:
+    if draft is None:
+        return
+    first = draft.lines[0]
+    text = speller.joined([line.text for line in draft.lines])
+    if not text:
+        return
+    if draft.kind == "heading":
+        blocks.append(Block(kind="heading", text=text, level=style.level(first), page=first.page))
+    elif draft.kind == "list":
+        _add_list_item(text, first, blocks)
+    else:
+        blocks.append(Block(kind="paragraph", text=text, page=first.page))
+
+
+def _add_list_item(text: str, first: Line, blocks: list[Block]) -> None:
+    item = _BULLET.sub("- ", text, count=1)
+    indent = "  " if first.box.x0 > first.left + 3.5 * first.size else ""
+    last = blocks[-1] if blocks else None
+    if last is not None and last.kind == "list":
+        blocks[-1] = replace(last, text=f"{last.text}\n{indent}{item}")
+    else:
+        blocks.append(Block(kind="list", text=item, page=first.page))
+
+
+def _add_table(item: PlacedTable, above: PlacedTable | None, blocks: list[Block]) -> None:
+    """Add a table, or the rest of the one ``above`` it that a page end cut."""
+    rows = item.table.rows
+    if above is None or not _goes_on_below(above, item):
+        blocks.append(Block(kind="table", text=markdown_of(rows), page=item.page))
+        return
+    head = blocks[-1].text.split("\n", 1)[0]
+    lines = markdown_of(rows).split("\n")
+    added = [*([] if lines[0] == head else lines[:1]), *lines[2:]]
+    blocks[-1] = replace(blocks[-1], text="\n".join([blocks[-1].text, *added]))
+
+
+def _goes_on_below(above: PlacedTable, below: PlacedTable) -> bool:
+    first, second = above.table, below.table
+    return (
+        below.page > above.page
+        and len(first.rows[0]) == len(second.rows[0])
+        and abs(first.box.x0 - second.box.x0) < 6
+        and abs(first.box.x1 - second.box.x1) < 6
+    )
+
+
+def _number_levels(blocks: list[Block]) -> list[Block]:
+    """Where headings of one style are numbered 1, 1.1, 1.1.1, the numbers say the level."""
+    depths: dict[int, list[int]] = defaultdict(list)
+    for block in blocks:
+        found = _SECTION_NUMBER.match(block.text) if block.kind == "heading" else None
+        if found:
+            depths[block.level].append(found[1].count("."))
+    levelled: list[Block] = []
+    for block in blocks:
+        found = _SECTION_NUMBER.match(block.text) if block.kind == "heading" else None
+        if found and len(set(depths[block.level])) > 1:
+            deeper = found[1].count(".") - min(depths[block.level])
+            levelled.append(replace(block, level=min(6, block.level + deeper)))
+        else:
+            levelled.append(block)
+    return levelled
+
+
+@dataclass(frozen=True, slots=True)
+class _Speller:
+    """Joins lines, and the words that line ends split: as the document spells them elsewhere."""
+
+    words: frozenset[str]
+
+    @classmethod
+    def of(cls, items: Iterable[Item]) -> _Speller:
+        words: set[str] = set()
+        for item in items:
+            if isinstance(item, Line):
+                # The last word of a line may be half of one.
+                words.update(word.strip(".,;:()").casefold() for word in item.text.split()[:-1])
+        return cls(frozenset(words))
+
+    def joined(self, lines: Sequence[str]) -> str:
+        text = ""
+        for line in lines:
+            if not text:
+                text = line
+            elif text.endswith(SOFT_HYPHEN):
+                text = text.removesuffix(SOFT_HYPHEN) + line
+            elif text.endswith(("-", "\u2010")) and len(text) > 1 and text[-2].isalnum():
+                text = self._mended(text, line)
+            else:
+                text = f"{text} {line}"
+        return " ".join(text.replace(SOFT_HYPHEN, "").split())
+
+    def _mended(self, text: str, line: str) -> str:
+        head = text[:-1].rsplit(" ", 1)[-1].strip("(\"'").casefold()
+        tail = line.split(" ", 1)[0].strip(".,;:()\"'").casefold()
+        if f"{head}{tail}" in self.words:
+            return text[:-1] + line
+        if f"{head}-{tail}" in self.words or not line[:1].islower() or "-" in head:
+            return text + line
+        return text[:-1] + line

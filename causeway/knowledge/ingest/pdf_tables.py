@@ -1,0 +1,350 @@
+"""Finds the tables of a PDF page: in grids of drawn lines, and in words that line up in columns without any.
+
+A grid is a set of rulings that touch. Its cells come from where the lines are, merged cells included, and the words go
+to the cell their middle is in. Without lines, a table is a run of rows whose pieces leave the same gutters free.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from causeway.knowledge.ingest.pdf_page import Box, Page, Ruling, Word
+
+_SNAP = 3.0
+_MAX_TOUCHES = 400_000
+_MARKER = re.compile(
+    r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u2013\u2014*\u00b7\uf0b7-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)])$"
+)
+_LEADER = re.compile(r"\.{4,}|(?:\. ){4,}|\u2026{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Words that follow each other on one line without a wide gap."""
+
+    words: tuple[Word, ...]
+    box: Box
+    baseline: float
+    size: float
+
+    @property
+    def text(self) -> str:
+        """Its words, one space between."""
+        return " ".join(word.text for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells, the first one the header."""
+
+    rows: tuple[tuple[str, ...], ...]
+    box: Box
+
+
+Row = list[Segment]
+"""Segments that stand on one baseline, from left to right."""
+
+
+def ruled_tables(page: Page) -> tuple[list[Table], frozenset[int]]:
+    """The tables with drawn lines, and the indices of the page's words that they hold."""
+    tables: list[Table] = []
+    taken: set[int] = set()
+    for grid in _grids(page.rulings):
+        inside = [
+            index
+            for index, word in enumerate(page.words)
+            if index not in taken and _contains(grid.box, word.box)
+        ]
+        rows = grid.rows([page.words[index] for index in inside])
+        if rows is not None:
+            tables.append(Table(rows, grid.box))
+            taken.update(inside)
+    return tables, frozenset(taken)
+
+
+def aligned_table(rows: Sequence[Row]) -> tuple[Table, int] | None:
+    """The table that begins at the first of ``rows`` and has no lines drawn, and how many rows it takes."""
+    if len(rows[0]) < 2:
+        return None
+    columns: list[tuple[float, float]] = []
+    taken: list[Row] = []
+    most = 0
+    for row in rows:
+        if taken and not _is_near(taken[-1], row):
+            break
+        gutter = 0.5 * row[0].size
+        widened = _columns([segment for each in (*taken, row) for segment in each], gutter)
+        if len(widened) < 2 or len(widened) < 0.7 * most:
+            break
+        if len(row) < 2 and _column_of(widened, row[0]) == 0:
+            break  # a line of its own below the table, or a paragraph
+        columns, most = widened, max(most, len(widened))
+        taken.append(row)
+    while taken and len(taken[-1]) < 2 and _column_of(columns, taken[-1][0]) == 0:
+        taken.pop()
+    cells = _cells(taken, columns)
+    if not _is_tabular(cells):
+        return None
+    box = taken[0][0].box
+    for row in taken:
+        for segment in row:
+            box = box.around(segment.box)
+    return Table(tuple(tuple(row) for row in cells), box), len(taken)
+
+
+# --- tables with drawn lines -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Rulings that touch each other, with the places of their columns and rows."""
+
+    across: tuple[Ruling, ...]
+    down: tuple[Ruling, ...]
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+
+    @property
+    def box(self) -> Box:
+        return Box(self.xs[0], self.ys[0], self.xs[-1], self.ys[-1])
+
+    def rows(self, words: Sequence[Word]) -> tuple[tuple[str, ...], ...] | None:
+        """The cells' texts; None when this is a frame, a chart or a form rather than a table."""
+        columns, lines = len(self.xs) - 1, len(self.ys) - 1
+        if columns < 2 or not words:
+            return None
+        roots = self._roots(columns, lines)
+        held: dict[tuple[int, int], list[Word]] = defaultdict(list)
+        for word in words:
+            column = _slot(self.xs, (word.box.x0 + word.box.x1) / 2)
+            line = _slot(self.ys, (word.box.y0 + word.box.y1) / 2)
+            held[roots[line, column]].append(word)
+        if self._is_unruled(held, lines):
+            cells = _by_baseline(words, self.xs)
+        else:
+            cells = [
+                [_text_of(held.get((line, column), ())) for column in range(columns)] for line in range(lines)
+            ]
+        filled = _without_empty(cells)
+        if len(filled) < 2 or len(filled[0]) < 2:
+            return None
+        if sum(bool(cell) for row in filled for cell in row) < 0.25 * len(filled) * len(filled[0]):
+            return None
+        return tuple(tuple(row) for row in filled)
+
+    def _is_unruled(self, held: dict[tuple[int, int], list[Word]], lines: int) -> bool:
+        """Whether rows are told apart by white space alone, below at most a ruled header."""
+        if lines > 2:
+            return False
+        counts = [len({round(word.baseline) for word in words}) for words in held.values()]
+        return len(counts) > 2 and max(counts) >= 4
+
+    def _roots(self, columns: int, lines: int) -> dict[tuple[int, int], tuple[int, int]]:
+        """For each cell, the top left cell it is merged with: itself when lines stand all around it."""
+        roots: dict[tuple[int, int], tuple[int, int]] = {}
+        for line in range(lines):
+            y = (self.ys[line] + self.ys[line + 1]) / 2
+            for column in range(columns):
+                x = (self.xs[column] + self.xs[column + 1]) / 2
+                root = (line, column)
+                if column and not _is_drawn(self.down, self.xs[column], y):
+                    root = roots[line, column - 1]
+                elif line and not _is_drawn(self.across, x, self.ys[line]):
+                    root = roots[line - 1, column]
+                roots[line, column] = root
+        return roots
+
+
+def _is_drawn(rulings: Iterable[Ruling], x: float, y: float) -> bool:
+    return any(
+        box.x0 - _SNAP <= x <= box.x1 + _SNAP and box.y0 - _SNAP <= y <= box.y1 + _SNAP
+        for box in (ruling.box for ruling in rulings)
+    )
+
+
+def _grids(rulings: Sequence[Ruling]) -> list[_Grid]:
+    across = _merged([ruling for ruling in rulings if ruling.is_horizontal])
+    down = _merged([ruling for ruling in rulings if not ruling.is_horizontal])
+    if len(across) < 2 or not down or len(across) * len(down) > _MAX_TOUCHES:
+        return []
+    parent = list(range(len(across) + len(down)))
+
+    def find(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for a, first in enumerate(across):
+        for b, second in enumerate(down):
+            if _touch(first.box, second.box):
+                parent[find(len(across) + b)] = find(a)
+    groups: dict[int, tuple[list[Ruling], list[Ruling]]] = defaultdict(lambda: ([], []))
+    for a, ruling in enumerate(across):
+        groups[find(a)][0].append(ruling)
+    for b, ruling in enumerate(down):
+        groups[find(len(across) + b)][1].append(ruling)
+    grids = [_grid(h, v) for h, v in groups.values() if len(h) >= 2 and v]
+    return sorted(
+        (grid for grid in grids if len(grid.xs) > 2 and len(grid.ys) > 1), key=lambda grid: grid.box.y0
+    )
+
+
+def _grid(across: list[Ruling], down: list[Ruling]) -> _Grid:
+    xs = _places([(ruling.box.x0 + ruling.box.x1) / 2 for ruling in down])
+    ys = _places([(ruling.box.y0 + ruling.box.y1) / 2 for ruling in across])
+    # Tables without an outer border: the lines of the other direction say how far they reach.
+    xs = _reach(xs, min(r.box.x0 for r in across), max(r.box.x1 for r in across))
+    ys = _reach(ys, min(r.box.y0 for r in down), max(r.box.y1 for r in down))
+    return _Grid(tuple(across), tuple(down), tuple(xs), tuple(ys))
+
+
+def _reach(places: list[float], low: float, high: float) -> list[float]:
+    before = [low] if low < places[0] - 10 else []
+    after = [high] if high > places[-1] + 10 else []
+    return [*before, *places, *after]
+
+
+def _places(values: list[float]) -> list[float]:
+    clusters: list[list[float]] = []
+    for value in sorted(values):
+        if clusters and value - clusters[-1][-1] <= _SNAP:
+            clusters[-1].append(value)
+        else:
+            clusters.append([value])
+    return [mean(cluster) for cluster in clusters]
+
+
+def _merged(rulings: list[Ruling]) -> list[Ruling]:
+    """The rulings, with pieces of one line joined: tables are often drawn cell by cell."""
+    if not rulings:
+        return []
+    is_horizontal = rulings[0].is_horizontal
+
+    def place(box: Box) -> tuple[float, float, float]:
+        return (box.y0, box.x0, box.x1) if is_horizontal else (box.x0, box.y0, box.y1)
+
+    lines: list[list[Box]] = []
+    for box in sorted((ruling.box for ruling in rulings), key=place):
+        if lines and place(box)[0] - place(lines[-1][0])[0] <= 1.5:
+            lines[-1].append(box)
+        else:
+            lines.append([box])
+    joined: list[Ruling] = []
+    for line in lines:
+        line.sort(key=lambda box: place(box)[1])
+        current = line[0]
+        for box in line[1:]:
+            if place(box)[1] <= place(current)[2] + _SNAP:
+                current = current.around(box)
+            else:
+                joined.append(Ruling(current, is_horizontal))
+                current = box
+        joined.append(Ruling(current, is_horizontal))
+    return joined
+
+
+def _touch(first: Box, second: Box) -> bool:
+    return (
+        first.x0 - _SNAP <= second.x1
+        and second.x0 <= first.x1 + _SNAP
+        and first.y0 - _SNAP <= second.y1
+        and second.y0 <= first.y1 + _SNAP
+    )
+
+
+def _contains(box: Box, inner: Box) -> bool:
+    x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
+    return box.x0 - 1 <= x <= box.x1 + 1 and box.y0 - 1 <= y <= box.y1 + 1
+
+
+def _slot(places: Sequence[float], value: float) -> int:
+    return min(max(bisect_right(places, value) - 1, 0), len(places) - 2)
+
+
+def _text_of(words: Iterable[Word]) -> str:
+    """The words of one cell in reading order."""
+    lines: list[list[Word]] = []
+    for word in sorted(words, key=lambda word: word.baseline):
+        if lines and word.baseline - lines[-1][0].baseline <= 0.4 * word.size:
+            lines[-1].append(word)
+        else:
+            lines.append([word])
+    return " ".join(word.text for line in lines for word in sorted(line, key=lambda word: word.box.x0))
+
+
+def _by_baseline(words: Sequence[Word], xs: Sequence[float]) -> list[list[str]]:
+    rows: list[list[list[Word]]] = []
+    last = -1e9
+    for word in sorted(words, key=lambda word: word.baseline):
+        if word.baseline - last > 0.4 * word.size:
+            rows.append([[] for _ in range(len(xs) - 1)])
+            last = word.baseline
+        rows[-1][_slot(xs, (word.box.x0 + word.box.x1) / 2)].append(word)
+    return [[_text_of(cell) for cell in row] for row in rows]
+
+
+def _without_empty(cells: list[list[str]]) -> list[list[str]]:
+    rows = [row for row in cells if any(row)]
+    if not rows:
+        return []
+    kept = [column for column in range(len(rows[0])) if any(row[column] for row in rows)]
+    return [[row[column] for column in kept] for row in rows]
+
+
+# --- tables without lines ----------------------------------------------------------------------------
+
+
+def _is_near(above: Row, below: Row) -> bool:
+    return below[0].baseline - above[0].baseline <= 3.0 * max(above[0].size, below[0].size)
+
+
+def _columns(segments: Sequence[Segment], gutter: float) -> list[tuple[float, float]]:
+    """The stretches that the segments cover together, told apart by gaps of at least ``gutter``."""
+    columns: list[tuple[float, float]] = []
+    for segment in sorted(segments, key=lambda segment: segment.box.x0):
+        if columns and segment.box.x0 - columns[-1][1] < gutter:
+            columns[-1] = (columns[-1][0], max(columns[-1][1], segment.box.x1))
+        else:
+            columns.append((segment.box.x0, segment.box.x1))
+    return columns
+
+
+def _column_of(columns: Sequence[tuple[float, float]], segment: Segment) -> int:
+    return max(0, bisect_right([start for start, _ in columns], segment.box.x0 + 0.5) - 1)
+
+
+def _cells(rows: Sequence[Row], columns: Sequence[tuple[float, float]]) -> list[list[str]]:
+    cells: list[list[str]] = []
+    for row in rows:
+        texts = [""] * len(columns)
+        for segment in row:
+            column = _column_of(columns, segment)
+            texts[column] = f"{texts[column]} {segment.text}".strip()
+        if cells and not texts[0] and cells[-1][0]:
+            # The rest of a cell that is written on two lines.
+            cells[-1] = [f"{above} {below}".strip() for above, below in zip(cells[-1], texts, strict=True)]
+        else:
+            cells.append(texts)
+    return cells
+
+
+def _is_tabular(cells: Sequence[Sequence[str]]) -> bool:
+    """Whether these rows are a table, rather than two columns of prose, a list or a table of contents."""
+    if not cells or len(cells) < (3 if len(cells[0]) == 2 else 2):
+        return False
+    width = len(cells[0])
+    filled = sum(bool(cell) for row in cells for cell in row)
+    if filled < 0.6 * len(cells) * width:
+        return False
+    lengths = [mean([len(row[column]) for row in cells if row[column]] or [0]) for column in range(width)]
+    if min(lengths) >= 22:
+        return False
+    if any(_LEADER.search(cell) for row in cells for cell in row):
+        return False
+    return not (width == 2 and all(_MARKER.match(row[0]) for row in cells if row[0]))

@@ -1,0 +1,194 @@
+"""Reads a file in a process made for it alone, so that no file can take Causeway down.
+
+Every fast reader we tried crashed, hung or took gigabytes on some file (`docs/adr/0004-parsing-in-a-disposable-process.md`). The
+child limits its own memory, time and files (`parse_child`); the parent keeps the deadline, bounds what it takes back,
+and kills the child's whole process group. The parent imports none of the readers.
+
+How many files are read at once is the caller's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from causeway.errors import UnreadableDocumentError
+from causeway.knowledge.document import ParsedDocument
+from causeway.settings import KnowledgeSettings, child_environment
+
+log = logging.getLogger(__name__)
+
+_CHILD = "causeway.knowledge.ingest.parse_child"
+_SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKIO_WORKER_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",  # glibc's arenas of one thread each count against the memory limit
+}
+_MOST_COMPLAINTS_BYTES = 64_000
+_EMPTY = "the file is empty"
+_GONE = "the file is no longer there"
+_OUT_OF_MEMORY = (b"memory allocation", b"MemoryError", b"bad_alloc", b"out of memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParseLimits:
+    """What reading one file may take.
+
+    Attributes:
+        max_answer_bytes: Most that the child may hand back, as JSON.
+    """
+
+    timeout_s: float = 120.0
+    memory_bytes: int = 2_000_000_000
+    max_pages: int = 3000
+    max_file_bytes: int = 200_000_000
+    max_answer_bytes: int = 200_000_000
+
+    @classmethod
+    def from_settings(cls, settings: KnowledgeSettings) -> Self:
+        """The limits that the settings name."""
+        return cls(
+            timeout_s=settings.parse_timeout_s,
+            memory_bytes=settings.parse_memory_bytes,
+            max_pages=settings.max_pages,
+            max_file_bytes=settings.max_file_bytes,
+        )
+
+
+async def parse(path: Path, *, name: str, limits: ParseLimits) -> ParsedDocument:
+    """The document in ``path``; ``name`` is what its owner calls it, extension included.
+
+    Raises:
+        UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
+    """
+    _check_size(path, limits)
+    # -P: a file that happens to lie in the working directory must not pass for a module.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-P", "-m", _CHILD, _request(path, name, limits)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env=child_environment(**_SINGLE_THREADED),
+    )
+    try:
+        async with asyncio.timeout(limits.timeout_s):
+            answer, complaints = await _listen(process, limits)
+            code = await process.wait()
+    except TimeoutError as exc:
+        raise UnreadableDocumentError(_too_slow(limits)) from exc
+    finally:
+        await _end(process)
+    return _document(answer, complaints, code, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the child says: the document, or why there is none."""
+
+    document: ParsedDocument | None = None
+    reason: str = ""
+
+
+def _check_size(path: Path, limits: ParseLimits) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as exc:
+        raise UnreadableDocumentError(_GONE) from exc
+    if size == 0:
+        raise UnreadableDocumentError(_EMPTY)
+    if size > limits.max_file_bytes:
+        raise UnreadableDocumentError(
+            f"the file has {size / 1e6:,.1f} MB and the limit is {limits.max_file_bytes / 1e6:,.1f} MB; "
+            "split it, or raise knowledge.max_file_bytes"
+        )
+
+
+def _request(path: Path, name: str, limits: ParseLimits) -> str:
+    return json.dumps(
+        {
+            "path": str(path.absolute()),
+            "name": name,
+            "max_pages": limits.max_pages,
+            "memory_bytes": limits.memory_bytes,
+            "timeout_s": limits.timeout_s,
+        }
+    )
+
+
+async def _listen(process: asyncio.subprocess.Process, limits: ParseLimits) -> tuple[bytes, bytes]:
+    """All the child says, up to the limits; one that says more is cut off."""
+    async with asyncio.TaskGroup() as group:
+        answer = group.create_task(_read(process.stdout, limits.max_answer_bytes))
+        complaints = group.create_task(_read(process.stderr, _MOST_COMPLAINTS_BYTES))
+    return answer.result(), complaints.result()
+
+
+async def _read(stream: asyncio.StreamReader | None, most: int) -> bytes:
+    """What comes, to its end; what exceeds ``most`` by a byte or more is dropped."""
+    pieces: list[bytes] = []
+    left = most + 1
+    while stream is not None and (piece := await stream.read(1 << 18)):
+        pieces.append(piece[:left])
+        left -= len(pieces[-1])
+    return b"".join(pieces)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the child and all it started, unless it is gone."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _document(answer: bytes, complaints: bytes, code: int, limits: ParseLimits) -> ParsedDocument:
+    if len(answer) > limits.max_answer_bytes:
+        raise UnreadableDocumentError(
+            f"the file holds more than {limits.max_answer_bytes / 1e6:,.0f} MB of text; split it"
+        )
+    if code != 0:
+        log.warning("a reader died", extra={"code": code, "complaints": _tail(complaints)})
+        raise UnreadableDocumentError(_death(code, complaints, limits))
+    said = msgspec.json.decode(answer, type=_Answer)
+    if complaints:
+        log.warning("a reader failed", extra={"reason": said.reason, "complaints": _tail(complaints)})
+    if said.document is None:
+        raise UnreadableDocumentError(said.reason)
+    return said.document
+
+
+def _death(code: int, complaints: bytes, limits: ParseLimits) -> str:
+    if code in (-signal.SIGXCPU, -signal.SIGALRM):
+        return _too_slow(limits)
+    if code == -signal.SIGKILL or any(sign in complaints for sign in _OUT_OF_MEMORY):
+        return (
+            f"reading the file takes more than {limits.memory_bytes / 1e6:,.0f} MB of memory; "
+            "split it, or raise knowledge.parse_memory_bytes"
+        )
+    return (
+        "the file is damaged in a way that crashed its reader; save it anew in its program and add it again"
+    )
+
+
+def _too_slow(limits: ParseLimits) -> str:
+    return (
+        f"reading the file took longer than {limits.timeout_s:g} seconds; "
+        "split it, or raise knowledge.parse_timeout_s"
+    )
+
+
+def _tail(complaints: bytes) -> str:
+    return complaints[-2000:].decode("utf-8", "replace")

@@ -1,0 +1,225 @@
+"""What a file's bytes really are, whatever it is called, and why some are refused.
+
+Magic numbers come first and cost nothing. Text whose extension names a text format is believed. Only text without a
+telling extension is shown to magika, a small classifier, which takes 0.4 s to load (`bench/results/parsing.md`).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import PurePath
+
+from causeway.errors import UnreadableDocumentError
+from causeway.knowledge.ingest.text_encoding import decode
+
+PDF = "application/pdf"
+WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+SLIDES = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+SHEETS = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+MARKDOWN = "text/markdown"
+PLAIN = "text/plain"
+HTML = "text/html"
+CSV = "text/csv"
+MAIL = "message/rfc822"
+
+MAX_UNPACKED_BYTES = 1_000_000_000
+"""An Office file that says it unpacks to more is refused unopened."""
+
+_TEXT_EXTENSIONS = {
+    ".md": MARKDOWN,
+    ".markdown": MARKDOWN,
+    ".mdx": MARKDOWN,
+    ".txt": PLAIN,
+    ".text": PLAIN,
+    ".log": PLAIN,
+    ".rst": PLAIN,
+    ".html": HTML,
+    ".htm": HTML,
+    ".xhtml": HTML,
+    ".csv": CSV,
+    ".tsv": CSV,
+    ".eml": MAIL,
+}
+_MAGIKA_LABELS = {"markdown": MARKDOWN, "html": HTML, "csv": CSV, "tsv": CSV, "eml": MAIL}
+
+_OCR = "a picture, and reading pictures (OCR) is not installed; add a version with text"
+_ARCHIVE = "an archive; unpack it and add the files inside"
+_PROGRAM = "a program, not a document"
+_MEDIA = "sound or video, which cannot be searched; add a transcript"
+_DATABASE = "a database file; export what should be searchable"
+_REFUSED: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", _OCR),
+    (b"\xff\xd8\xff", _OCR),
+    (b"GIF87a", _OCR),
+    (b"GIF89a", _OCR),
+    (b"II*\x00", _OCR),
+    (b"MM\x00*", _OCR),
+    (b"\x00\x00\x01\x00", _OCR),
+    (b"8BPS", _OCR),
+    (b"\x7fELF", _PROGRAM),
+    (b"\xca\xfe\xba\xbe", _PROGRAM),
+    (b"\xcf\xfa\xed\xfe", _PROGRAM),
+    (b"\xce\xfa\xed\xfe", _PROGRAM),
+    (b"\x00asm", _PROGRAM),
+    (b"\x1f\x8b", _ARCHIVE),
+    (b"BZh", _ARCHIVE),
+    (b"\xfd7zXZ\x00", _ARCHIVE),
+    (b"7z\xbc\xaf\x27\x1c", _ARCHIVE),
+    (b"Rar!\x1a\x07", _ARCHIVE),
+    (b"\x28\xb5\x2f\xfd", _ARCHIVE),
+    (b"ID3", _MEDIA),
+    (b"OggS", _MEDIA),
+    (b"fLaC", _MEDIA),
+    (b"\x1aE\xdf\xa3", _MEDIA),
+    (b"SQLite format 3\x00", _DATABASE),
+    (b"{\\rtf", "an RTF file; save it as .docx or PDF and add that"),
+)
+_EMPTY = "the file is empty"
+_BROKEN_ZIP = "the file is damaged or was cut short: it cannot be unpacked; get a whole copy and add it again"
+_OTHER_OFFICE = (
+    "the file is an OpenDocument or EPUB file, which is not read yet; save it as .docx, .pptx, .xlsx or PDF"
+)
+_ODD_OFFICE = "the file is an Office file of a kind that is not read here; save it as PDF"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_HTML_START = re.compile(
+    r"\A\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_MAIL_HEADER = re.compile(
+    r"^(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version|Delivered-To|Content-Type):",
+    re.IGNORECASE,
+)
+
+
+def media_type_of(content: bytes, name: str) -> str:
+    """The media type of ``content``: one that a parser here reads.
+
+    Raises:
+        UnreadableDocumentError: It is empty, or nothing that can be made searchable; the message says what it is.
+    """
+    if not content.strip(b"\x00\t\n\r "):
+        raise UnreadableDocumentError(_EMPTY)
+    if b"%PDF-" in content[:1024]:
+        return PDF
+    if content.startswith(b"PK\x03\x04"):
+        return _in_zip(content)
+    if content.startswith(_OLE):
+        raise UnreadableDocumentError(_old_office(content))
+    refused = _refused(content)
+    if refused:
+        raise UnreadableDocumentError(f"the file is {refused}")
+    if not _is_text(content):
+        raise UnreadableDocumentError(f"the file is {_described(content)}, which nothing here can read")
+    return _text_type(content, name)
+
+
+def _refused(content: bytes) -> str:
+    for magic, what in _REFUSED:
+        if content.startswith(magic):
+            return what
+    if content.startswith(b"BM") and content[6:10] == b"\0\0\0\0":
+        return _OCR
+    if content.startswith(b"MZ") and b"\0" in content[:64]:
+        return _PROGRAM
+    if content.startswith(b"RIFF"):
+        return _OCR if content[8:12] == b"WEBP" else _MEDIA
+    if content[4:8] == b"ftyp":
+        return _OCR if content[8:12] in (b"heic", b"heix", b"mif1", b"avif") else _MEDIA
+    return _ARCHIVE if content[257:262] == b"ustar" else ""
+
+
+def _in_zip(content: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as exc:
+        raise UnreadableDocumentError(_BROKEN_ZIP) from exc
+    names = {entry.filename for entry in entries}
+    unpacked = sum(entry.file_size for entry in entries)
+    if "[Content_Types].xml" not in names:
+        if "META-INF/manifest.xml" in names or "mimetype" in names:
+            raise UnreadableDocumentError(_OTHER_OFFICE)
+        raise UnreadableDocumentError(f"the file is {_ARCHIVE}")
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise UnreadableDocumentError(
+            f"the file unpacks to {unpacked / 1e6:,.0f} MB and the limit is {MAX_UNPACKED_BYTES / 1e6:,.0f} MB; "
+            "it is damaged or made to do harm"
+        )
+    for folder, media_type in (("word/", WORD), ("ppt/", SLIDES), ("xl/", SHEETS)):
+        if any(name.startswith(folder) for name in names):
+            return media_type
+    raise UnreadableDocumentError(_ODD_OFFICE)
+
+
+def _old_office(content: bytes) -> str:
+    if "EncryptedPackage".encode("utf-16-le") in content:
+        return "the file is protected by a password; save a copy without one and add it again"
+    for stream, what in (
+        ("WordDocument", "an old Word document (.doc); save it as .docx"),
+        ("PowerPoint Document", "an old presentation (.ppt); save it as .pptx"),
+        ("Workbook", "an old workbook (.xls); save it as .xlsx"),
+        ("__substg1.0_", "an Outlook message (.msg); save it as .eml"),
+    ):
+        if stream.encode("utf-16-le") in content:
+            return f"the file is {what} and add that"
+    return "the file is in an old Office format; save it in the current one and add that"
+
+
+def _is_text(content: bytes) -> bool:
+    sample = content[:65536]
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    zeros = sample.count(0)
+    if zeros:
+        # UTF-16 without a mark: nearly every second byte of Western text is zero, always on the same side.
+        even, odd = sample[::2].count(0), sample[1::2].count(0)
+        return zeros > 0.3 * len(sample) and min(even, odd) < 0.05 * max(even, odd)
+    controls = len(sample) - len(
+        sample.translate(None, bytes((*range(1, 9), 11, *range(14, 27), *range(28, 32))))
+    )
+    return controls <= 1 + 0.005 * len(sample)
+
+
+def _text_type(content: bytes, name: str) -> str:
+    head = decode(content[:8192])
+    named = _TEXT_EXTENSIONS.get(PurePath(name).suffix.lower())
+    if named == MARKDOWN:
+        return MARKDOWN
+    if _HTML_START.match(head):
+        return HTML
+    if _is_mail(head):
+        return MAIL
+    if named is not None and named != MAIL:
+        return named
+    return _MAGIKA_LABELS.get(_text_label(content), PLAIN)
+
+
+def _is_mail(head: str) -> bool:
+    lines = head.split("\n\n", 1)[0].split("\n")
+    headers = [line for line in lines if not line.startswith((" ", "\t"))]
+    known = {line.split(":", 1)[0].lower() for line in headers if _MAIL_HEADER.match(line)}
+    return len(known) >= 3 and "from" in known and len(known) >= 0.2 * len(headers)
+
+
+def _text_label(content: bytes) -> str:
+    label, is_text = _magika(content)
+    return label if is_text else ""
+
+
+def _described(content: bytes) -> str:
+    label, is_text = _magika(content)
+    return (
+        "data of an unknown kind"
+        if is_text or label in ("unknown", "undefined")
+        else f"of the kind '{label}'"
+    )
+
+
+def _magika(content: bytes) -> tuple[str, bool]:
+    """What magika takes it for, and whether that is text."""
+    from magika import Magika  # noqa: PLC0415 - loads onnxruntime and a model: 0.4 s that few files need
+
+    found = Magika().identify_bytes(content).output
+    return str(found.label), bool(found.is_text)
