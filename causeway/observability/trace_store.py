@@ -104,6 +104,7 @@ class TraceStore:
 
     async def recent(self, *, limit: int = 50, before: datetime | None = None) -> list[TraceSummary]:
         """The newest traces, newest first; ``before`` pages backwards."""
+        await asyncio.to_thread(self._recorder.flush)
         roots = (
             select(spans).where(spans.c.parent_id.is_(None)).order_by(spans.c.started_at.desc()).limit(limit)
         )
@@ -149,6 +150,7 @@ class TraceStore:
         Raises:
             NotFoundError: No such trace, or it is older than is kept.
         """
+        await asyncio.to_thread(self._recorder.flush)
         query = (
             select(spans).where(spans.c.trace_id == trace_id).order_by(spans.c.started_at, spans.c.span_id)
         )

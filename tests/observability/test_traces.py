@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from causeway.errors import NotFoundError, UpstreamError
+from causeway.observability import genai_names as names
+from causeway.observability import logs
+from causeway.observability.feedback import Feedback
+from causeway.observability.spans import Spans
+from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.settings import TelemetrySettings
+from causeway.storage.database import Database
+
+
+@pytest.fixture
+def spans(database: Database) -> Iterator[Spans]:
+    recorder = Spans(SpanWriter(database.url))
+    yield recorder
+    recorder.close()
+
+
+async def test_a_trace_is_its_spans_under_one_root(database: Database, spans: Spans) -> None:
+    with (
+        spans.start("ask", attributes={names.QUESTION: "why?"}) as root,
+        spans.start("retrieval", parent=root.traceparent) as step,
+    ):
+        step.set({names.RETRIEVAL_DOCUMENTS: [{"id": "chk_1"}], "left out": None})
+    trace = await TraceStore(database, spans).trace(root.trace_id)
+    assert {span.name: span.parent_id for span in trace.spans} == {"ask": None, "retrieval": root.span_id}
+    retrieval = next(span for span in trace.spans if span.name == "retrieval")
+    assert json.loads(retrieval.attributes[names.RETRIEVAL_DOCUMENTS]) == [{"id": "chk_1"}]
+    assert "left out" not in retrieval.attributes
+
+
+async def test_a_failed_step_keeps_the_errors_code_and_sentence(database: Database, spans: Spans) -> None:
+    with pytest.raises(UpstreamError), spans.start("chat") as span:
+        msg = "the provider is down"
+        raise UpstreamError(msg)
+    (stored,) = (await TraceStore(database, spans).trace(span.trace_id)).spans
+    assert (stored.status, stored.status_message) == ("error", "the provider is down")
+    assert stored.attributes[names.ERROR_TYPE] == "upstream_error"
+
+
+async def test_a_list_of_traces_sums_tokens_and_cost_and_is_newest_first(
+    database: Database, spans: Spans
+) -> None:
+    for question in ("first", "second"):
+        with spans.start("ask", attributes={names.QUESTION: question}) as root:
+            for _ in range(2):
+                with spans.start("chat m", parent=root.traceparent) as call:
+                    call.set({names.OPERATION: "chat", names.RESPONSE_MODEL: "m"})
+                    call.set({names.INPUT_TOKENS: 3, names.OUTPUT_TOKENS: 2, names.COST_MICROS: 7})
+    found = await TraceStore(database, spans).recent()
+    assert [trace.question for trace in found] == ["second", "first"]
+    assert (found[0].input_tokens, found[0].output_tokens, found[0].cost_micros) == (6, 4, 14)
+    assert found[0].model == "m"
+
+
+async def test_text_that_postgresql_refuses_is_stored_without_its_nul(
+    database: Database, spans: Spans
+) -> None:
+    with spans.start("ask", attributes={names.QUESTION: "a\x00b"}) as root:
+        pass
+    (stored,) = (await TraceStore(database, spans).trace(root.trace_id)).spans
+    assert stored.attributes[names.QUESTION] == "ab"
+
+
+async def test_old_traces_are_forgotten(database: Database, spans: Spans) -> None:
+    with spans.start("ask") as root:
+        pass
+    store = TraceStore(database, spans)
+    await store.trace(root.trace_id)
+    assert await store.forget_before(datetime(9999, 1, 1, tzinfo=UTC)) == 1
+    with pytest.raises(NotFoundError):
+        await store.trace(root.trace_id)
+
+
+async def test_a_second_vote_replaces_the_first(database: Database, spans: Spans) -> None:
+    feedback = Feedback(database, spans)
+    with spans.start("ask") as root:
+        pass
+    await feedback.vote(root.trace_id, "key_1", is_up=True)
+    await feedback.vote(root.trace_id, "key_1", is_up=False, reason="wrong page")
+    async with database.connect() as connection:
+        rows = (await connection.exec_driver_sql("SELECT is_up, reason FROM votes")).all()
+    assert [tuple(row) for row in rows] == [(False, "wrong page")]
+
+
+async def test_a_vote_needs_an_answer(database: Database, spans: Spans) -> None:
+    with pytest.raises(NotFoundError):
+        await Feedback(database, spans).vote("0" * 32, "key_1", is_up=True)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_log_line_has_its_fields(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = logging.getLogger().handlers[:]
+    try:
+        logs.configure(TelemetrySettings.model_validate({"log_format": form}))
+        logging.getLogger("causeway.x").warning("reply cached", extra={"key": "k1"})
+    finally:
+        logging.getLogger().handlers[:] = before
+        logging.getLogger().setLevel(logging.WARNING)
+    line = capsys.readouterr().err.strip()
+    assert (json.loads(line)["key"] if form == "json" else line.rpartition("key=")[2]) == "k1"
