@@ -23,7 +23,7 @@ from causeway.web import static_files
 
 THEME_COOKIE = "causeway_theme"
 _TEMPLATES = Path(__file__).parent / "templates"
-_MARK = re.compile(r"\[(\d{1,2})\]")
+_MARK = re.compile(r"( ?)\[(\d{1,2})\]")
 
 
 def link(request: Request, name: str, query: Mapping[str, object] | None = None, **places: Any) -> str:
@@ -193,9 +193,10 @@ def cited_markdown(text: str, targets: Mapping[int, str]) -> Markup:
     """An answer as safe HTML, with each ``[n]`` a link to ``targets[n]``."""
 
     def mark(found: re.Match[str]) -> str:
-        target = targets.get(int(found[1]))
-        return (
-            str(Markup('<a class="cite" href="{}">{}</a>').format(target, found[1])) if target else found[0]
-        )
+        target = targets.get(int(found[2]))
+        if target is None:
+            return found[0]
+        gap = "\N{NO-BREAK SPACE}" if found[1] else ""  # a mark stays on its sentence's line
+        return gap + Markup('<a class="cite" href="{}">{}</a>').format(target, found[2])
 
     return Markup(_MARK.sub(mark, markdown(text)))  # noqa: S704 - as above, and `mark` escapes

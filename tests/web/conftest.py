@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from starlette.testclient import TestClient
 
 from causeway.web.app import build_app
@@ -29,6 +29,7 @@ _CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 _START_S = 10.0
+_PATIENCE_MS = 20_000
 
 
 @pytest.fixture
@@ -100,43 +101,36 @@ def served(site: Scripted) -> Iterator[Served]:
         yield Served(address, site)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium."""
+    """Debian's chromium. Playwright keeps an event loop running in this thread, so no asynchronous test may stand in
+    a module that uses it, and it ends with the module.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.fail("browser tests need chromium: apt-get install -y chromium")
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=_CHROMIUM_ARGUMENTS)
         yield opened
         opened.close()
 
 
-@dataclass(slots=True)
-class Complaints:
-    """What a page said on its console or threw."""
-
-    said: list[str]
-
-
 @contextmanager
-def visiting(browser: Browser, address: str, **options: object) -> Iterator[Page]:
+def visiting(browser: Browser, address: str, *, key: str = ADMIN_KEY, **options: object) -> Iterator[Page]:
     """A page of a fresh context, signed in; it fails when the page complained."""
     complaints: list[str] = []
     context = browser.new_context(base_url=address, **options)  # type: ignore[arg-type]  # playwright's own options
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(_PATIENCE_MS)
     page.on(
         "console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto("/sign-in")
-    page.fill("[name=key]", ADMIN_KEY)
+    page.fill("[name=key]", key)
     page.press("[name=key]", "Enter")
     page.wait_for_url(f"{address}/")
     yield page
     context.close()
     assert complaints == []
-
-
-__all__ = ["Error", "Page", "Served", "serving", "visiting"]

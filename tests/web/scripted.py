@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -530,6 +531,7 @@ def _words(question: str, text: str) -> Sequence[str]:
     return re.findall(r"\S+\s*|\s+", text)
 
 
+@cache
 def _chunks(file: Path, media_type: str, path: str) -> tuple[tuple[Chunk, ...], int | None]:
     """Cut a sample along its headings, or its pages: enough to look at, not what ingestion does."""
     if media_type == "application/pdf":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from starlette.testclient import TestClient
@@ -20,7 +21,7 @@ def span(
     at_ms: int = 0,
     duration_ms: int = 100,
     status: str = "ok",
-    **attributes: object,
+    attributes: Mapping[str, object] | None = None,
 ) -> SpanRecord:
     return SpanRecord(
         span_id=span_id,
@@ -32,7 +33,7 @@ def span(
         duration_ms=duration_ms,
         status=status,
         status_message="no luck" if status == "error" else None,
-        attributes=attributes,
+        attributes=attributes or {},
         events=(),
     )
 
@@ -67,14 +68,14 @@ def test_stretches_are_shares_of_the_whole_and_never_vanish() -> None:
 
 
 def test_attributes_of_strangers_are_shown_and_do_no_harm() -> None:
-    odd = {
+    odd: dict[str, object] = {
         names.INPUT_MESSAGES: "not json",
         names.OUTPUT_MESSAGES: '[{"role": "assistant", "parts": [{"content": "hi"}]}, 7]',
         names.RETRIEVAL_DOCUMENTS: '{"not": "a list"}',
         names.INPUT_TOKENS: "many",
         "x": ["<b>", 1],
     }
-    step = waterfall(Trace(trace_id="0" * 32, spans=(span("a", status="error", **odd),))).steps[0]
+    step = waterfall(Trace(trace_id="0" * 32, spans=(span("a", status="error", attributes=odd),))).steps[0]
     assert [said.text for said in step.asked] == ["not json"]
     assert [said.text for said in step.replied] == ["hi"]
     assert step.found == ()

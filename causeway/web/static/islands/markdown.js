@@ -17,7 +17,10 @@ function citations(md) {
   md.inline.ruler.before("link", "citation", (state, silent) => {
     const found = /^\[(\d{1,2})\]/.exec(state.src.slice(state.pos, state.pos + 4));
     if (!found || Number(found[1]) < 1 || Number(found[1]) > (state.env.passages ?? 0)) return false;
-    if (!silent) state.push("citation", "", 0).meta = found[1];
+    if (!silent) {
+      state.pending = state.pending.replace(/ $/, "\u00a0"); // a mark stays on its sentence's line
+      state.push("citation", "", 0).meta = found[1];
+    }
     state.pos += found[0].length;
     return true;
   });
