@@ -124,6 +124,14 @@ async def test_work_enqueued_within_a_transaction_shares_its_fate(
     assert await durable.state("lost") == "unknown"
 
 
+async def test_first_word_with_the_queue_is_not_within_a_transaction(database: Database) -> None:
+    durable = Durable(database.url, executor_id="exe_test")
+    async with database.begin() as connection:
+        with pytest.raises(RuntimeError, match="before enqueueing 'a' within"):
+            await durable.enqueue("work", "a", key="a", within=connection)
+    await durable.close()
+
+
 async def test_work_that_asks_to_be_tried_later_is(launch: Launch, settled: Settled) -> None:
     task = Recorder(ModelUnavailableError("starting"), DatabaseUnavailableError("restarting"))
     durable = await launch(task)
@@ -257,6 +265,18 @@ async def test_work_finished_long_ago_is_forgotten(
     async with database.connect() as connection:
         for table in ("workflow_status", "workflow_input", "workflow_output"):
             assert await connection.scalar(text(f"SELECT count(*) FROM dbos.{table}")) == 0  # noqa: S608
+
+
+async def test_work_belongs_to_no_release_so_the_next_one_resumes_it(
+    database: Database, launch: Launch, settled: Settled
+) -> None:
+    durable = await launch(Recorder())
+    await durable.enqueue("work", "a", key="a")
+    await settled(durable, "a")
+
+    async with database.connect() as connection:
+        versions = await connection.scalars(text("SELECT application_version FROM dbos.workflow_status"))
+        assert versions.all() == ["causeway"]
 
 
 async def test_arguments_and_outcomes_are_stored_readable(
