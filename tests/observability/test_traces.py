@@ -38,9 +38,9 @@ async def test_a_trace_is_its_spans_under_one_root(database: Database, spans: Sp
 
 
 async def test_a_failed_step_keeps_the_errors_code_and_sentence(database: Database, spans: Spans) -> None:
+    error = UpstreamError("the provider is down")
     with pytest.raises(UpstreamError), spans.start("chat") as span:
-        msg = "the provider is down"
-        raise UpstreamError(msg)
+        raise error
     (stored,) = (await TraceStore(database, spans).trace(span.trace_id)).spans
     assert (stored.status, stored.status_message) == ("error", "the provider is down")
     assert stored.attributes[names.ERROR_TYPE] == "upstream_error"
