@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from pathlib import PurePath
 
 from causeway.errors import UnreadableDocumentError
@@ -131,6 +130,8 @@ def _refused(content: bytes) -> str:
 
 
 def _in_zip(content: bytes) -> str:
+    import zipfile  # noqa: PLC0415 - 8 ms that only Office files are worth
+
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
