@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -242,19 +242,20 @@ asyncio.run(pull(msgspec.json.decode(sys.argv[1], type=ModelCard), Path(sys.argv
 """
 
 
-async def test_after_kill_9_a_pull_continues_where_it_was(tmp_path: Path, serve: Serve) -> None:
-    import msgspec
-
+async def test_after_kill_9_a_pull_continues_where_it_was(
+    tmp_path: Path, serve: Serve, eventually: Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+) -> None:
     hub = Hub(pause_s=0.05)
     tiny = card(UrlSource(await serve(hub.application()) + "/model.gguf"))
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", KILLED, msgspec.json.encode(tiny).decode(), str(tmp_path)
     )
     partial = tmp_path / ".partial" / tiny.weights.sha256
-    deadline = time.monotonic() + 30
-    while not (partial.exists() and partial.stat().st_size):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+
+    async def has_begun() -> bool:
+        return partial.exists() and partial.stat().st_size > 0
+
+    await eventually(has_begun)
     child.send_signal(signal.SIGKILL)
     await child.wait()
     assert not is_pulled(tiny, tmp_path)
