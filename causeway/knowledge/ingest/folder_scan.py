@@ -70,7 +70,11 @@ class Scan:
 
 
 def scan(root: Path, under: str = "") -> Scan:
-    """Every file to ingest in ``root / under``, at any depth; blocks, so call it in a thread."""
+    """Every file to ingest in ``root / under``, at any depth; blocks, so call it in a thread.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
     seen = Scan()
     folders = [under]
     while folders:
@@ -82,6 +86,8 @@ def scan(root: Path, under: str = "") -> Scan:
                     if _look(entry, path, seen):
                         folders.append(path)
         except OSError as exc:
+            if folder == under and isinstance(exc, FileNotFoundError):
+                raise
             seen.unreadable[folder] = reason_of(exc)
     return seen
 

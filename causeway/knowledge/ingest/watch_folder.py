@@ -181,9 +181,9 @@ class Folders:
     async def _look(
         self, path: Path, root: Path, under: str, known: Mapping[str, Known], *, is_folder: bool
     ) -> Scan:
-        if is_folder:
-            return await asyncio.to_thread(scan, root, under)
         try:
+            if is_folder:
+                return await asyncio.to_thread(scan, root, under)
             return Scan(files={under: await asyncio.to_thread(look_at, path)})
         except FileNotFoundError as exc:
             stays = f"; the {len(known)} documents that came from it stay searchable" if known else ""

@@ -30,6 +30,8 @@ async def tend(library: Library, *, stop: asyncio.Event, every_s: float = 60.0) 
             queued = await library.resume()
         except CausewayError as exc:
             log.warning("unfinished documents could not be queued", extra={"reason": exc.message})
+        except Exception:  # a worker's loop: the next round may fare better
+            log.exception("unfinished documents could not be queued")
         else:
             if queued:
                 log.info("unfinished documents queued", extra={"documents": queued})

@@ -68,10 +68,11 @@ def test_a_name_that_is_not_text_is_reported(tmp_path: Path) -> None:
     assert found.unreadable == {"caf?.md": "its name is not valid UTF-8; rename it"}
 
 
-def test_a_folder_that_is_not_there_may_hold_everything(tmp_path: Path) -> None:
-    found = scan(tmp_path / "gone")
-    assert found.unreadable
-    assert found.may_hold("any/file.md")
+def test_a_folder_that_is_not_there_is_an_error_and_not_empty(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        scan(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        scan(tmp_path, "gone")
 
 
 def test_what_cannot_be_looked_at_may_hold_what_lies_beneath_it_and_nothing_else(tmp_path: Path) -> None:
