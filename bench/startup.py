@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
     helps = sorted(_time_help() for _ in range(runs))
-    starts, memory = [], {}
+    starts: list[float] = []
+    memory: dict[str, int] = {}
     for _ in range(runs):
         seconds, memory = _time_start()
         starts.append(seconds)

@@ -211,6 +211,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
             yield
         finally:
             stop.set()
+            await durable.close()  # before the models that running work still needs
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
