@@ -73,7 +73,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """A whole trace, ready to draw."""
+    """A whole trace, ready to draw; its tokens are those of its chats, its cost that of all its calls."""
 
     steps: tuple[Step, ...]
     duration_ms: float
@@ -101,8 +101,8 @@ def waterfall(trace: Trace) -> Waterfall:
         answer=_first(trace.spans, names.ANSWER),
         is_refused=any(span.attributes.get(names.REFUSED) is True for span in trace.spans),
         model=chats[0].model if chats else None,
-        input_tokens=sum(step.tokens[0] for step in steps if step.tokens),
-        output_tokens=sum(step.tokens[1] for step in steps if step.tokens),
+        input_tokens=sum(step.tokens[0] for step in chats if step.tokens),
+        output_tokens=sum(step.tokens[1] for step in chats if step.tokens),
         cost_micros=sum(step.cost_micros for step in steps),
         failure=next(
             (span.status_message or "failed" for span in trace.spans if span.status == "error"), None

@@ -184,11 +184,10 @@ function card(hit, n) {
 
 function meta(done) {
   const { input_tokens: read, output_tokens: written } = done.usage;
-  const seconds = done.took_ms / 1000;
   const parts = [
     done.model,
     read || written ? `${read.toLocaleString()} tokens read, ${written.toLocaleString()} written` : "",
-    seconds < 1 ? `${done.took_ms} ms` : `${seconds.toFixed(1)} s`,
+    took(done.took_ms),
     done.cost_usd ? `$${done.cost_usd.toFixed(done.cost_usd < 0.01 ? 5 : 3)}` : "$0",
   ].filter(Boolean);
   const nodes = parts.flatMap((part) => [part, dot()]);
@@ -197,6 +196,13 @@ function meta(done) {
   trace.href = page.dataset.traceUrl.replace("ID", done.trace_id);
   trace.textContent = "Trace";
   return [...nodes, trace];
+}
+
+function took(ms) {
+  if (ms < 1000) return `${ms} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 function dot() {
