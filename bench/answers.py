@@ -1,6 +1,6 @@
 """Answers the sample company's questions and grades the answers against what is known.
 
-    python bench/answers.py [--questions 60] [--retrieval-only] > bench/results/answers.md
+    python bench/answers.py [--every 1] [--retrieval-only] > bench/results/answers.md
 
 Works on the data folder of the settings, into which `make up` has loaded the sample company. An answerable question is
 right when the answer has every required fact and cites a document that holds the answer; an unanswerable one is right
@@ -65,11 +65,11 @@ class Graded:
 def main() -> None:
     """Ask, grade and print a page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--questions", type=int, default=60)
+    parser.add_argument("--every", type=int, default=1, help="ask every Nth question")
     parser.add_argument("--retrieval-only", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
-    questions = [json.loads(line) for line in QUESTIONS.read_text().splitlines()][: arguments.questions]
+    questions = [json.loads(line) for line in QUESTIONS.read_text().splitlines()][:: arguments.every]
     graded = asyncio.run(
         _ask_all(questions, is_whole=not arguments.retrieval_only, is_verbose=arguments.verbose)
     )

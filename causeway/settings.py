@@ -160,8 +160,8 @@ class KnowledgeSettings(Section):
     rerank_weight: float = Field(
         default=0.3, ge=0, le=1, description="Share of the cross-encoder in the final score"
     )
-    passages: int = Field(default=5, ge=1, le=50, description="Most passages an answer is written from")
-    context_tokens: int = Field(default=1400, ge=200, description="Most tokens of passages in the prompt")
+    passages: int = Field(default=4, ge=1, le=50, description="Most passages an answer is written from")
+    context_tokens: int = Field(default=900, ge=200, description="Most tokens of passages in the prompt")
     answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
     refuse_below: float = Field(
         default=0.0, ge=0, le=1, description="Refuse when no passage is at least this relevant"

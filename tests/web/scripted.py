@@ -202,7 +202,7 @@ class ScriptedLibrary:
         *,
         name: str,
         collection: str | None = None,
-        metadata: Mapping[str, object] | None = None,  # noqa: ARG002 - the Protocol names it
+        metadata: Mapping[str, object] | None = None,
     ) -> Added:
         kept = self._folder / uuid4().hex
         kept.write_bytes(b"".join([piece async for piece in stream]))
@@ -355,7 +355,7 @@ class ScriptedSearch:
     def __init__(self, library: ScriptedLibrary) -> None:
         self._library = library
 
-    async def search(self, request: SearchRequest, call: Call) -> SearchResult:  # noqa: ARG002 - the Protocol names it
+    async def search(self, request: SearchRequest, call: Call) -> SearchResult:
         return SearchResult(
             hits=self._library.nearest(request.query, request.top_k), understood={}, took_ms=3
         )
@@ -371,7 +371,7 @@ class ScriptedAnswerer:
         self.closed = 0
         """Answers whose reader went away before the end."""
 
-    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:  # noqa: ARG002 - the Protocol names it
+    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
         wanted, text = _ANSWERS.get(request.question, ((), ""))
         hits = self._library.hits(wanted) or self._library.nearest(request.question, 3)
         await asyncio.sleep(20 * self._pause_s)
@@ -458,10 +458,10 @@ class ScriptedFeedback:
     async def vote(
         self,
         trace_id: str,
-        principal_id: str,  # noqa: ARG002 - the Protocol names it
+        principal_id: str,
         *,
         is_up: bool,
-        reason: str | None = None,  # noqa: ARG002 - the Protocol names it
+        reason: str | None = None,
         correction: str | None = None,
     ) -> None:
         self.votes.append((trace_id, is_up, correction))

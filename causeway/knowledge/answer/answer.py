@@ -18,6 +18,7 @@ from causeway.errors import InvalidInputError
 from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.context import choose
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.support import codes
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
 from causeway.observability import genai_names as names
@@ -90,7 +91,7 @@ class Answerer:
             inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
             hits = await self._passages(replace(request, question=question), inner)
             yield Retrieved(hits=hits)
-            draft = _Draft(CitedText(hits, question), is_refused=not self._is_relevant(hits))
+            draft = _Draft(CitedText(hits, question), is_refused=not self._is_relevant(question, hits))
             if not draft.is_refused:
                 async with aclosing(self._write(question, hits, draft, inner)) as pieces:
                     async for piece in pieces:
@@ -107,9 +108,14 @@ class Answerer:
         found = await self._search.search(asked, call)
         return choose(found.hits, most=self._settings.passages, budget_tokens=self._settings.context_tokens)
 
-    def _is_relevant(self, hits: tuple[Hit, ...]) -> bool:
-        """Whether any passage is worth writing from; an unmeasured relevance does not refuse."""
-        if not hits:
+    def _is_relevant(self, question: str, hits: tuple[Hit, ...]) -> bool:
+        """Whether any passage is worth writing from; a relevance that was not measured does not refuse.
+
+        A question about error E-4055 is not answered from passages about E-4017, however alike they are.
+        """
+        asked = codes(question)
+        known = frozenset[str]().union(*(codes(f"{hit.heading} {hit.text}") for hit in hits))
+        if not hits or (asked and not asked & known):
             return False
         scores = [hit.scores.rerank for hit in hits if hit.scores.rerank is not None]
         return not scores or max(scores) >= self._settings.refuse_below

@@ -164,6 +164,13 @@ def best_quote(sentence: str, passage: str) -> str:
     return max(pieces, key=lambda piece: len(said & _terms(piece)), default=passage.strip())
 
 
+def codes(text: str) -> frozenset[str]:
+    """The identifiers in ``text``, lower case: words of letters and digits such as ``e-4017`` or ``fs-tnt-210``."""
+    return frozenset(
+        term for term in _terms(text) if _is_exact(term) and any(letter.isalpha() for letter in term)
+    )
+
+
 def weight(sentence: str) -> int:
     """How many content words a sentence has."""
     return len(_terms(sentence))
