@@ -121,16 +121,13 @@ async def _database(settings: Settings) -> list[Finding]:
         can = database.capabilities
     finally:
         await database.close()
-    bm25 = (
-        Finding("keyword search", "ok", f"BM25 by the server's extension, {can.bm25_extension}")
-        if can.bm25 == "extension"
-        else Finding(
-            "keyword search",
-            "ok",
-            "BM25 by Causeway's own SQL",
-            "faster on large collections: install pg_textsearch",
+    if can.bm25 == "extension":
+        bm25 = Finding("keyword search", "ok", f"BM25 by the server's pg_textsearch {can.bm25_extension}")
+    else:
+        # 1.0 loses its index in a crash: docs/adr/0005-hybrid-search-in-postgresql.md
+        bm25 = Finding(
+            "keyword search", "ok", "BM25 by Causeway's own SQL; pg_textsearch is used from 1.4 on"
         )
-    )
     return [
         Finding("database", "ok", f"PostgreSQL {can.server_version}, {can.kind}"),
         Finding("vector search", "ok", f"pgvector {can.pgvector}"),
