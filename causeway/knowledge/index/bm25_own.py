@@ -3,7 +3,7 @@
 The table ``chunk_keywords`` holds each chunk's lexemes and length, narrow so that it stays in memory. A search counts
 the query's terms, takes as candidates the chunks that hold one of the rarest, and scores these by all terms. Up to
 `MOST_CANDIDATES` matching chunks the result is exact; above, a chunk that holds nothing but the commonest words of the
-query can be missed, which is what keeps common words fast (bench/retrieval.py measures both).
+query can be missed, which is what keeps common words fast (bench/results/index_scale.md).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 ever found. Vectors are searched by pgvector, words by `KeywordIndex` (`bm25`). Fusing the two is not done here.
 
 A filtered vector search has a trap: an HNSW scan finds its nearest few first and filters after, so with 1 % of the rows
-passing it brings one result in ten of what is there, without a word (bench/results/retrieval.md). Hence few passing
+passing it brings one result in twenty of what is there, without a word (bench/results/index_scale.md). Hence few passing
 rows are compared exactly, and for many the scan goes on until it has enough (``hnsw.iterative_scan``).
 """
 
