@@ -136,7 +136,7 @@ class PostgresIndex:
                     updated_at=func.now(),
                 )
             )
-        log.info("document indexed", extra={"document_id": document_id, "chunks": len(rows)})
+        log.debug("document indexed", extra={"document_id": document_id, "chunks": len(rows)})
         return True
 
     async def dense(
