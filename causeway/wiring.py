@@ -131,7 +131,15 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             originals=originals,
             durable=durable,
         )
-        search = Search(index, gateway, settings.knowledge, models=settings.models, spans=spans, clock=clock)
+        search = Search(
+            index,
+            gateway,
+            settings.knowledge,
+            models=settings.models,
+            spans=spans,
+            clock=clock,
+            capture_content=settings.telemetry.capture_content,
+        )
         answerer = Answerer(
             search=search,
             gateway=gateway,
@@ -139,6 +147,7 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             spans=spans,
             clock=clock,
             settings=settings.knowledge,
+            capture_content=settings.telemetry.capture_content,
         )
         keys = Keys(database, clock)
         traces = TraceStore(database, spans)

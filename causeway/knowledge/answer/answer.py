@@ -63,6 +63,7 @@ class Answerer:
         spans: Spans,
         clock: Clock,
         settings: KnowledgeSettings,
+        capture_content: bool = True,
     ) -> None:
         self._search = search
         self._gateway = gateway
@@ -70,6 +71,7 @@ class Answerer:
         self._spans = spans
         self._clock = clock
         self._settings = settings
+        self._capture_content = capture_content
 
     async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
         """The answer as it is made; closing the iterator early stops the model.
@@ -85,7 +87,11 @@ class Answerer:
         started = self._clock.monotonic()
         with self._spans.start("ask", kind="server", parent=call.traceparent) as span:
             span.set(
-                {names.QUESTION: question, names.PRINCIPAL: call.principal.id, names.PURPOSE: call.purpose}
+                {
+                    names.QUESTION: question if self._capture_content else None,
+                    names.PRINCIPAL: call.principal.id,
+                    names.PURPOSE: call.purpose,
+                }
             )
             span.set({names.CONVERSATION: request.conversation_id})
             inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
@@ -164,7 +170,8 @@ class Answerer:
             model=draft.model,
             took_ms=took_ms,
         )
-        span.set({names.ANSWER: finished.answer, names.REFUSED: finished.refused})
+        span.set({names.ANSWER: finished.answer if self._capture_content else None})
+        span.set({names.REFUSED: finished.refused})
         span.set(
             {
                 "causeway.citations": [

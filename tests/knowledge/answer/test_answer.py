@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from causeway.contracts.chat import ChatChunk, ChatRequest, StopReason, Usage
 from causeway.contracts.clock import SystemClock
@@ -17,6 +18,7 @@ from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retri
 from causeway.knowledge.search.request import Hit, SearchRequest, SearchResult
 from causeway.knowledge.search.search import Search
 from causeway.models.provider import collect
+from causeway.observability import genai_names as names
 from causeway.observability.spans import Spans
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings
@@ -57,14 +59,22 @@ class _Writer:
             self.is_closed = True
 
 
-def _answerer(writer: _Writer, hits: tuple[Hit, ...] = HITS, refuse_below: float = 0.0) -> Answerer:
+def _answerer(
+    writer: _Writer,
+    hits: tuple[Hit, ...] = HITS,
+    refuse_below: float = 0.0,
+    *,
+    spans: Spans | None = None,
+    captures: bool = True,
+) -> Answerer:
     return Answerer(
         search=cast("Search", _Found(hits)),
         gateway=cast("ModelGateway", writer),
         prompts=Shelf.packaged(),
-        spans=Spans(),
+        spans=spans or Spans(),
         clock=SystemClock(),
         settings=KnowledgeSettings(refuse_below=refuse_below),
+        capture_content=captures,
     )
 
 
@@ -125,6 +135,19 @@ async def test_leaving_early_stops_the_model() -> None:
             break
     await events.aclose()
     assert writer.is_closed
+
+
+@pytest.mark.parametrize("is_captured", [True, False])
+async def test_question_and_answer_are_in_the_trace_only_where_content_may_be(is_captured: bool) -> None:
+    memory = InMemorySpanExporter()
+    spans = Spans(memory)
+    answerer = _answerer(_Writer("You have 45 days to return an item."), spans=spans, captures=is_captured)
+    await _ask(answerer)
+    spans.flush()
+    (ask,) = memory.get_finished_spans()
+    stored = dict(ask.attributes or {})
+    assert (names.QUESTION in stored, names.ANSWER in stored) == (is_captured, is_captured)
+    assert stored[names.REFUSED] is False
 
 
 async def test_an_empty_question_is_refused_as_such() -> None:
