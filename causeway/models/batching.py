@@ -1,7 +1,7 @@
 """Packs token sequences from many calls into full batches of similar length, and computes them in one thread.
 
-Padding is wasted work: batches of 32 in order of arrival reach 17 chunks/s where sorted ones reach 58
-(``bench/embedding.py``). A batch starts from the sequence that has waited longest and takes its nearest in length
+Padding is wasted work: batches of 32 in order of arrival are half as fast as sorted ones
+(``bench/results/embedding.md``). A batch starts from the sequence that has waited longest and takes its nearest in length
 from all calls that wait, so nothing starves and several small calls fill one batch. Nothing is delayed to wait for
 company: what arrives while a batch computes is what the next one is packed from.
 """

@@ -2,7 +2,7 @@
 
 Batches: `causeway.models.batching`; speed against a bare onnxruntime loop: ``bench/results/embedding.md``. The model
 is quantized with scales that depend on the whole batch, so one text's vector differs a little with its company
-(cosine 0.997 at worst over 120 abstracts).
+(cosine 0.997 at worst).
 """
 
 from __future__ import annotations
