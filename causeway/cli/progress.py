@@ -53,15 +53,25 @@ async def pull_with_bars(cards: list[ModelCard], models_dir: Path, *, offline: b
     """Fetch ``cards`` one after the other."""
     from causeway.models.pull import pull
 
+    unreachable: set[str] = set()
     with bars(counts_bytes=True) as progress:
-        for card in cards:
+        for position, card in enumerate(cards, start=1):
             task = progress.add_task(f"fetching {card.id}", total=card.size_bytes)
-            await pull(card, models_dir, progress=_mover(progress, task), offline=offline)
+            await pull(
+                card,
+                models_dir,
+                progress=_mover(progress, task),
+                offline=offline,
+                unreachable=unreachable,
+                then=cards[position:],
+            )
             progress.update(task, completed=card.size_bytes)
 
 
 def _mover(progress: Progress, task: TaskID) -> Callable[[PullProgress], None]:
     def move(event: PullProgress) -> None:
-        progress.update(task, completed=event.done_bytes, total=event.total_bytes)
+        doing = "waiting for another process to fetch" if event.state == "waiting" else "fetching"
+        description = f"{doing} {event.model}"
+        progress.update(task, description=description, completed=event.done_bytes, total=event.total_bytes)
 
     return move
