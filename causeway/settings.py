@@ -10,7 +10,6 @@ The reference page ``docs/reference/settings.md`` is generated from this file.
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -231,11 +230,6 @@ def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment for a child process, without Causeway's own settings and secrets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     return {**kept, **extra}
-
-
-def process_name() -> str:
-    """How this program was started, for messages that name a command to run."""
-    return Path(sys.argv[0]).name if sys.argv and Path(sys.argv[0]).name != "__main__.py" else "causeway"
 
 
 def _from_file(environ: Mapping[str, str], origins: Origins) -> dict[str, Any]:

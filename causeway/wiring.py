@@ -124,7 +124,8 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
         )
         embedding = await _embedding_model(settings, providers, gateway)
         index = PostgresIndex(database)
-        originals = Originals(database=database, blobs=Blobs(folder.blobs))
+        blobs = Blobs(folder.blobs)
+        originals = Originals(database=database, blobs=blobs)
         library = Library(
             database=database,
             collections=Collections(database=database, embedding=embedding, settings=settings.knowledge),
@@ -156,7 +157,7 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             clock=clock,
             folder=folder,
             database=database,
-            blobs=Blobs(folder.blobs),
+            blobs=blobs,
             traces=traces,
             feedback=Feedback(database, spans),
             keys=keys,

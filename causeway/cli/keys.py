@@ -43,7 +43,7 @@ def create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) 
             click.echo(key.secret)
             click.echo(f"may: {', '.join(wanted)}; this key is not shown again", err=True)
 
-    with_platform(make)
+    with_platform(make, models=False)
 
 
 @keys.command("list")
@@ -82,7 +82,7 @@ def list_keys(as_json: bool) -> None:
                 f"{row['prefix']}...  {row['state']:8}  {row['created_at']}  {scopes:20}  {row['name']}"
             )
 
-    with_platform(show)
+    with_platform(show, models=False)
 
 
 @keys.command()
@@ -95,4 +95,4 @@ def revoke(key: str) -> None:
         await platform.keys.revoke(key)
         click.echo(f"revoked {key}", err=True)
 
-    with_platform(end)
+    with_platform(end, models=False)

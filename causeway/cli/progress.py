@@ -39,14 +39,11 @@ def bars(*, counts_bytes: bool) -> Iterator[Progress]:
 async def pull_missing(settings: Settings) -> None:
     """Fetch the local models that the settings name and this machine lacks, with a bar each."""
     from causeway.models.catalog import Catalog
-    from causeway.models.pull import is_pulled
+    from causeway.models.model_folder import missing
 
-    catalog = Catalog.load()
-    wanted = dict.fromkeys(name for name in settings.models.names() if name in catalog)
-    missing = [catalog.get(name) for name in wanted]
-    missing = [card for card in missing if not is_pulled(card, settings.storage.models_dir)]
-    if missing:
-        await pull_with_bars(missing, settings.storage.models_dir, offline=settings.models.offline)
+    lacking = missing(settings.models.names(), Catalog.load(), settings.storage.models_dir)
+    if lacking:
+        await pull_with_bars(lacking, settings.storage.models_dir, offline=settings.models.offline)
 
 
 async def pull_with_bars(cards: list[ModelCard], models_dir: Path, *, offline: bool) -> None:

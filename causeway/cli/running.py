@@ -33,18 +33,22 @@ def run(work: Awaitable[T]) -> T:
         raise
 
 
-def with_platform(work: Callable[[Platform], Awaitable[T]], *, works: bool = False) -> T:
-    """Open the platform for one command; ``works`` lets it do background work when no other process does."""
-    from causeway import settings as configuration
+def with_platform(work: Callable[[Platform], Awaitable[T]], *, works: bool = False, models: bool = True) -> T:
+    """Open the platform for one command.
+
+    Args:
+        work: The command.
+        works: It may do background work when no other process does.
+        models: It needs the local models, so they are fetched first.
+    """
     from causeway.cli.progress import pull_missing
-    from causeway.observability import logs
     from causeway.wiring import Work, open_platform
 
-    settings = configuration.load()
-    logs.configure(settings.telemetry, quiet=True)
+    settings = load_settings()
 
     async def opened() -> T:
-        await pull_missing(settings)
+        if models:
+            await pull_missing(settings)
         async with open_platform(settings, work=Work.IF_FREE if works else Work.NEVER) as platform:
             return await work(platform)
 

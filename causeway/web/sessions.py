@@ -5,7 +5,6 @@ A session ends when it is closed, after 30 days, or with its key: revoking the k
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import timedelta
 
@@ -14,6 +13,7 @@ from sqlalchemy import delete, insert, select
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal, Scope
 from causeway.errors import NotSignedInError
+from causeway.gateway.keys import digest
 from causeway.storage.database import Database
 from causeway.storage.schema import api_keys, sessions
 
@@ -35,7 +35,7 @@ class Sessions:
             await connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
             await connection.execute(
                 insert(sessions).values(
-                    token_hash=_digest(token), key_id=key_id, created_at=now, expires_at=now + LIFETIME
+                    token_hash=digest(token), key_id=key_id, created_at=now, expires_at=now + LIFETIME
                 )
             )
         return token
@@ -50,7 +50,7 @@ class Sessions:
         query = (
             select(api_keys.c.id, api_keys.c.name, api_keys.c.scopes)
             .join(sessions, sessions.c.key_id == api_keys.c.id)
-            .where(sessions.c.token_hash == _digest(token), sessions.c.expires_at > now)
+            .where(sessions.c.token_hash == digest(token), sessions.c.expires_at > now)
             .where(api_keys.c.revoked_at.is_(None))
             .where(api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > now))
         )
@@ -65,8 +65,4 @@ class Sessions:
     async def close(self, token: str) -> None:
         """End a session; ending it twice does nothing."""
         async with self._database.begin() as connection:
-            await connection.execute(delete(sessions).where(sessions.c.token_hash == _digest(token)))
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+            await connection.execute(delete(sessions).where(sessions.c.token_hash == digest(token)))

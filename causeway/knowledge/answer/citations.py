@@ -68,16 +68,12 @@ class CitedText:
         while self._held:
             mark, ending = _MARK.search(self._held), _ENDING.search(self._held)
             begun = None if at_end else _MARK_BEGUN.search(self._held)
-            stop = (
-                min(found.start() for found in (mark, ending, begun) if found)
-                if mark or ending or begun
-                else None
-            )
+            stop = min((found.start() for found in (mark, ending, begun) if found), default=None)
             if stop != 0:
                 yield from self._say(self._held[:stop])
                 self._held = "" if stop is None else self._held[stop:]
             elif mark and mark.start() == 0:
-                self._take_marks(mark)
+                self._held = self._take_mark(mark, self._held)
             elif ending and ending.start() == 0:
                 if not at_end and not self._held[ending.end() :].strip():
                     return  # a mark may yet follow the full stop
@@ -93,17 +89,17 @@ class CitedText:
         if shown:
             yield self._write(shown)
 
-    def _take_marks(self, mark: re.Match[str]) -> None:
+    def _take_mark(self, mark: re.Match[str], text: str) -> str:
+        """Note the numbers of ``mark``; what follows it in ``text``."""
         self._marks += [int(number) for number in re.findall(r"\d+", mark[1])]
-        self._held = self._held[mark.end() :]
+        return text[mark.end() :]
 
     def _end_sentence(self, ending: re.Match[str]) -> Iterator[TextDelta | Cited]:
         rest = self._held[ending.end() :]
-        following = _MARK.match(rest.lstrip(" "))
-        while following:  # 'within 30 days. [1]': the mark belongs to the sentence before it
-            self._marks += [int(number) for number in re.findall(r"\d+", following[1])]
-            rest = rest.lstrip(" ")[following.end() :]
-            following = _MARK.match(rest.lstrip(" "))
+        while following := _MARK.match(
+            rest.lstrip(" ")
+        ):  # 'within 30 days. [1]' cites the sentence before it
+            rest = self._take_mark(following, rest.lstrip(" "))
         self._held = rest
         if weight(self._sentence) < _FULL_SENTENCE_WORDS and ending[0] != "\n":
             self._sentence += ending[0]
