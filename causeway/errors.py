@@ -11,7 +11,7 @@ The reference page ``docs/reference/errors.md`` is generated from this file.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class CausewayError(Exception):
@@ -21,10 +21,18 @@ class CausewayError(Exception):
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 
+    retry_after_s: float | None = None
+    """How long to wait before the same call can succeed, where that is known."""
+
     @property
     def message(self) -> str:
         """The sentence for the person who made the call: what happened, with the value, and the remedy."""
         return str(self)
+
+    def after(self, seconds: float | None) -> Self:
+        """This error, telling its caller to wait ``seconds``."""
+        self.retry_after_s = seconds
+        return self
 
 
 class TryLaterError(CausewayError):
@@ -79,6 +87,21 @@ class UpstreamRateLimitError(TryLaterError):
     http_status = 429
 
 
+class RateLimitedError(TryLaterError):
+    """The caller's tier allows no further call, or no further tokens, at this moment."""
+
+    code = "rate_limited"
+    http_status = 429
+
+
+class BudgetSpentError(TryLaterError):
+    """A budget that the call would be paid from has too little left for it."""
+
+    code = "budget_spent"
+    http_status = 429
+    retryable = False
+
+
 class DeadlineError(TryLaterError):
     """Something outside did not answer within its deadline."""
 
@@ -114,6 +137,12 @@ class ContextLengthError(InvalidInputError):
     """The messages and the reply asked for do not fit in the model's context window."""
 
     code = "context_length_exceeded"
+
+
+class ContentBlockedError(InvalidInputError):
+    """A guard refuses the content of a call: personal data, secrets or instructions that its tier forbids."""
+
+    code = "content_blocked"
 
 
 class TooLargeError(InvalidInputError):
@@ -152,6 +181,12 @@ class NotAllowedError(NoAccessError):
     code = "not_allowed"
 
 
+class ModelNotAllowedError(NoAccessError):
+    """The key, or its tier, does not reach this model or endpoint."""
+
+    code = "model_not_allowed"
+
+
 # --- operator ----------------------------------------------------------------------------------------
 
 
@@ -179,6 +214,13 @@ class MissingCapabilityError(OperatorError):
 
     code = "missing_capability"
     http_status = 501
+
+
+class GuardFailedError(OperatorError):
+    """A guard broke, and the caller's tier lets nothing through unguarded."""
+
+    code = "guard_failed"
+    http_status = 503
 
 
 class PortInUseError(OperatorError):

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from causeway.errors import SettingsError
 
@@ -121,17 +121,199 @@ class PriceSettings(Section):
 
     input: Decimal = Field(default=Decimal(0), ge=0, description="Per million input tokens")
     output: Decimal = Field(default=Decimal(0), ge=0, description="Per million output tokens")
+    cached_input: Decimal | None = Field(
+        default=None,
+        ge=0,
+        description="Per million input tokens read from the provider's cache; as input when unset",
+    )
+    image: Decimal = Field(default=Decimal(0), ge=0, description="Per picture, in US dollars")
 
 
 class ProviderSettings(Section):
     """A server that models are reached through."""
 
-    kind: Literal["openai", "scripted"] = Field(default="openai", description="The protocol it speaks")
+    kind: Literal["openai", "azure", "anthropic", "scripted"] = Field(
+        default="openai", description="The protocol it speaks; openai is any OpenAI-compatible server"
+    )
     base_url: str = Field(default="", description="Such as https://api.openai.com/v1")
-    api_key: SecretStr = Field(default=SecretStr(""), description="Sent as a bearer token")
-    models: list[str] = Field(default_factory=list, description="Models to offer; empty offers any name")
+    api_key: SecretStr = Field(default=SecretStr(""), description="Sent in the header its protocol wants")
+    api_keys: list[SecretStr] = Field(
+        default_factory=list,
+        description="Further keys of the same provider, used in turn; one that is refused rests",
+    )
+    api_version: str = Field(
+        default="", description="azure: the api-version parameter; anthropic: its version header"
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="Further headers of every call")
+    models: list[str] = Field(
+        default_factory=list, description="Models to offer; empty offers what the server lists, and any name"
+    )
     timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for the next byte")
-    prices: dict[str, PriceSettings] = Field(default_factory=dict, description="Price per model")
+    connect_timeout_s: float = Field(default=10.0, gt=0, description="Longest wait for a connection")
+    max_concurrent: int = Field(
+        default=0, ge=0, description="Most calls at a time, by priority; 0 sets no bound"
+    )
+    weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="Share of the calls when several providers offer the model of one route",
+    )
+    prices: dict[str, PriceSettings] = Field(
+        default_factory=dict, description="Price per model, before the packaged table's"
+    )
+
+
+class RouteSettings(Section):
+    """A name of your own for one or more models, tried in order or by weight."""
+
+    models: list[str] = Field(
+        min_length=1, description="provider/model or local names; the first that works answers"
+    )
+    spread: Literal["order", "weight"] = Field(
+        default="order",
+        description="Whether the first model is always preferred, or calls are spread by weight",
+    )
+
+
+class TierSettings(Section):
+    """What the callers of a tier may use and spend; a limit left unset is none."""
+
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, description="Calls in any 60 seconds, per key"
+    )
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Tokens in and out in any 60 seconds, per key"
+    )
+    concurrent_requests: int | None = Field(
+        default=None, ge=1, description="Calls under way at once, per key"
+    )
+    models: list[str] = Field(default_factory=lambda: ["*"], description="Patterns of the models it may use")
+    max_output_tokens: int | None = Field(default=None, ge=1, description="Most tokens one reply may have")
+    priority: int = Field(
+        default=0, ge=0, le=9, description="Where calls wait for a provider, higher goes first"
+    )
+    key_budget_usd_per_day: Decimal | None = Field(
+        default=None, ge=0, description="Each key's spending a day, UTC"
+    )
+    key_budget_usd_per_month: Decimal | None = Field(
+        default=None, ge=0, description="Each key's spending a calendar month, UTC"
+    )
+    budget_usd_per_day: Decimal | None = Field(
+        default=None, ge=0, description="The whole tier's spending a day, UTC"
+    )
+    budget_usd_per_month: Decimal | None = Field(
+        default=None, ge=0, description="The whole tier's spending a calendar month, UTC"
+    )
+    pii: Literal["off", "mask", "refuse"] = Field(
+        default="mask", description="Personal data and secrets on their way to a provider"
+    )
+    mask_local: bool = Field(default=False, description="Mask also what goes to a model of this machine")
+    injection: Literal["off", "log", "refuse"] = Field(
+        default="log", description="Instructions in a call that try to take a model over"
+    )
+    filter_output: bool = Field(
+        default=True, description="Take remote pictures, hidden links and secrets out of answers to people"
+    )
+    on_guard_failure: Literal["open", "closed"] = Field(
+        default="closed", description="Whether calls go on, with an alarm, when a guard breaks"
+    )
+    cache: Literal["off", "exact", "semantic"] = Field(
+        default="exact",
+        description="Which stored replies may answer: the same request's, or a paraphrase's too",
+    )
+    cache_similarity: float = Field(
+        default=0.92, ge=0.5, le=1, description="Least cosine at which a paraphrase's reply is used"
+    )
+    auto_threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Model 'auto': questions scored harder than this go to the strong model",
+    )
+
+
+def _packaged_tiers() -> dict[str, TierSettings]:
+    return {
+        "internal": TierSettings(pii="mask", priority=5),
+        "free": TierSettings(
+            requests_per_minute=20,
+            tokens_per_minute=40_000,
+            concurrent_requests=2,
+            max_output_tokens=2_048,
+            cache="semantic",
+        ),
+        "pro": TierSettings(
+            requests_per_minute=600, tokens_per_minute=2_000_000, concurrent_requests=64, priority=3
+        ),
+    }
+
+
+class GatewaySettings(Section):
+    """The life of a model call."""
+
+    default_tier: str = Field(default="pro", description="The tier of a key that is made without one")
+    max_body_bytes: int = Field(default=32_000_000, gt=0, description="Largest request body")
+    max_messages: int = Field(default=10_000, gt=0, description="Most messages in one request")
+    body_timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest time a client may take to send its body"
+    )
+    deadline_s: float = Field(
+        default=600.0, gt=0, description="Longest time one call may take, retries included"
+    )
+    retries: int = Field(default=2, ge=0, le=10, description="Most further tries of a call on the same model")
+    retry_budget: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Most retries as a share of recent calls, so that an outage is not doubled",
+    )
+    fallbacks: dict[str, list[str]] = Field(
+        default_factory=dict, description="Model -> models to try in its place, in order"
+    )
+    breaker_failures: int = Field(
+        default=5, ge=1, description="Failures in a row that take a provider's model out of use"
+    )
+    breaker_rest_s: float = Field(
+        default=20.0, gt=0, description="How long it rests before one call probes it"
+    )
+    cache_ttl_s: float = Field(default=3600.0, gt=0, description="How long a reply may answer again")
+    cache_bytes: int = Field(
+        default=64_000_000, ge=0, description="Memory of the in-process cache; 0 turns it off"
+    )
+    ledger_flush_s: float = Field(
+        default=1.0, gt=0, description="How often the ledger is written to the database"
+    )
+    auto_strong: str = Field(default="chat", description="Model 'auto': what answers hard questions")
+    auto_cheap: str = Field(default="fast", description="Model 'auto': what answers simple ones")
+
+
+class RedisSettings(Section):
+    """State shared by several processes."""
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="redis://host:6379/0; empty keeps limits, budgets and cache in the process",
+    )
+    timeout_s: float = Field(default=2.0, gt=0, description="Longest wait for an answer")
+
+
+class GuardSettings(Section):
+    """What is looked for in calls and answers."""
+
+    phone_regions: list[str] = Field(
+        default_factory=lambda: ["US", "GB"],
+        description="ISO 3166 countries whose national phone numbers are found",
+    )
+    kinds: list[str] = Field(
+        default_factory=lambda: ["email", "phone", "card", "iban", "national_id", "secret", "date_of_birth"],
+        description="Kinds of personal data and secrets that are found",
+    )
+    ner: bool = Field(
+        default=False, description="Find names of people too, by the optional NER model (extra: ner)"
+    )
+    injection_threshold: float = Field(
+        default=0.9, ge=0, le=1, description="Score from which a call counts as an injection"
+    )
 
 
 class KnowledgeSettings(Section):
@@ -189,8 +371,26 @@ class Settings(Section):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    routes: dict[str, RouteSettings] = Field(default_factory=dict)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    guard: GuardSettings = Field(default_factory=GuardSettings)
+    tiers: dict[str, TierSettings] = Field(default_factory=dict, validate_default=True)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+    @field_validator("tiers", mode="before")
+    @classmethod
+    def _with_packaged_tiers(cls, written: object) -> object:
+        """The packaged tiers, each with what the operator wrote over it, and the operator's own."""
+        if not isinstance(written, dict):
+            return written
+        packaged = {name: tier.model_dump(exclude_unset=True) for name, tier in _packaged_tiers().items()}
+        over = {
+            name: tier.model_dump(exclude_unset=True) if isinstance(tier, TierSettings) else tier
+            for name, tier in written.items()
+        }
+        return {name: {**packaged.get(name, {}), **over.get(name, {})} for name in {**packaged, **over}}
 
 
 Origins = dict[str, str]

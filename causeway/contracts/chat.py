@@ -37,6 +37,16 @@ class ImagePart:
 
 
 @dataclass(frozen=True, slots=True)
+class RawPart:
+    """A part that Causeway does not read, such as audio or a file, passed through in OpenAI's own JSON."""
+
+    content: Mapping[str, object]
+
+
+Part = TextPart | ImagePart | RawPart
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A function the model wants called; ``arguments`` is the JSON text it wrote, which may be invalid."""
 
@@ -70,7 +80,7 @@ class Message:
     """One turn of a chat."""
 
     role: Role
-    content: str | tuple[TextPart | ImagePart, ...] = ""
+    content: str | tuple[Part, ...] = ""
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
@@ -109,11 +119,20 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call, as the provider counted them."""
+    """Tokens of one call, as the provider counted them.
+
+    Attributes:
+        input_tokens: All of the input, the cached part included.
+        cached_input_tokens: The part of the input that the provider read from its prompt cache.
+        reasoning_tokens: The part of the output that was thought and not said.
+        is_estimate: The call ended before its provider counted, or its provider never counts.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    is_estimate: bool = False
 
     @property
     def total_tokens(self) -> int:
@@ -125,6 +144,8 @@ class Usage:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_input_tokens + other.cached_input_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.is_estimate or other.is_estimate,
         )
 
 
@@ -132,10 +153,17 @@ class Usage:
 class ChatChunk:
     """The next piece of a streamed reply; the last one has ``stop_reason``, ``usage`` and the settled cost.
 
-    ``extensions`` are fields beyond OpenAI's shape, such as the citations of an answer.
+    Attributes:
+        reasoning: A piece of what the model thinks before it answers, where its provider shows that.
+        logprobs: Log-probabilities of this piece's tokens in OpenAI's JSON (``{"content": [...]}``), when asked for.
+        headers: On the first piece of a gateway's stream: what a door may show as HTTP headers.
+        extensions: Fields beyond OpenAI's shape, such as the citations of an answer.
     """
 
     text: str = ""
+    reasoning: str = ""
+    logprobs: Mapping[str, object] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     tool_calls: tuple[ToolCallDelta, ...] = ()
     stop_reason: StopReason | None = None
     usage: Usage | None = None
@@ -147,9 +175,12 @@ class ChatChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatReply:
-    """A whole reply."""
+    """A whole reply; its attributes are those of `ChatChunk`, put together."""
 
     text: str
+    reasoning: str = ""
+    logprobs: Mapping[str, object] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     model: str
     stop_reason: StopReason
     usage: Usage

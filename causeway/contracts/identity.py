@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from causeway.errors import NotAllowedError
+
+Operation = Literal["chat", "embeddings", "rerank", "images"]
+"""A kind of model call."""
+
+INTERNAL_TIER = "internal"
+"""The tier of Causeway's own work; without limits unless the settings say otherwise."""
 
 
 class Scope(StrEnum):
@@ -29,11 +36,19 @@ class Principal:
         id: Stable; what ledgers and traces record.
         name: For people.
         scopes: What this caller may do; ``ADMIN`` includes every other scope.
+        team: The team whose budget pays too, and whose members share a cache; None for a caller without one.
+        tier: Which of the settings' ``tiers`` bounds this caller.
+        models: Patterns (``openai/*``) of the only models this caller may use; empty leaves it to the tier.
+        endpoints: The only operations this caller may use, such as ``chat``; empty allows all.
     """
 
     id: str
     name: str
     scopes: frozenset[Scope]
+    team: str | None = None
+    tier: str = INTERNAL_TIER
+    models: tuple[str, ...] = ()
+    endpoints: frozenset[Operation] = frozenset()
 
     def may(self, scope: Scope) -> bool:
         """Whether this caller may do ``scope``."""

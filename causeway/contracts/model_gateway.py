@@ -8,6 +8,7 @@ from typing import Protocol
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest
 from causeway.contracts.identity import Principal
+from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
 
 
@@ -20,6 +21,9 @@ class Call:
         traceparent: The span that this call belongs to, as a W3C Trace Context header value
             (https://www.w3.org/TR/trace-context/); None starts a trace of its own.
         prompt: Name and version of the prompt that made the messages, such as ``answer@1``.
+        may_cache: False for a caller that wants neither a stored reply nor its reply stored.
+        deadline_s: The longest the whole call may take, tries on other providers included; None leaves it to the
+            settings.
     """
 
     principal: Principal
@@ -27,13 +31,15 @@ class Call:
     traceparent: str | None = None
     prompt: str | None = None
     conversation_id: str | None = None
+    may_cache: bool = True
+    deadline_s: float | None = None
 
 
 class ModelGateway(Protocol):
     """Calls models: identifies, accounts and traces every call.
 
-    Every method raises `UnknownModelError`, `ModelUnavailableError`, `UpstreamError`, `DeadlineError`,
-    `ContextLengthError` or another `CausewayError`.
+    Every method raises `UnknownModelError`, `ModelNotAllowedError`, `RateLimitedError`, `BudgetSpentError`,
+    `ModelUnavailableError`, `UpstreamError`, `DeadlineError`, `ContextLengthError` or another `CausewayError`.
     """
 
     async def complete(self, request: ChatRequest, call: Call) -> ChatReply:
@@ -50,6 +56,10 @@ class ModelGateway(Protocol):
 
     async def rerank(self, request: RerankRequest, call: Call) -> Relevance:
         """One score a text."""
+        ...
+
+    async def draw(self, request: ImageRequest, call: Call) -> Images:
+        """Pictures of what the prompt describes."""
         ...
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ImagePart, Message, Usage
 from causeway.contracts.clock import Clock
+from causeway.contracts.identity import Operation
+from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
-from causeway.errors import CausewayError
-from causeway.gateway.ledger import Entry, Ledger, Operation
+from causeway.errors import CausewayError, UnknownModelError
+from causeway.gateway.ledger import Entry, Ledger
 from causeway.gateway.pricing import cost
 from causeway.gateway.routing import Routes
 from causeway.models.provider import collect
@@ -99,6 +101,12 @@ class Gateway:
             relevance = await route.provider.rerank(replace(request, model=route.model))
             record.usage = relevance.usage
             return relevance
+
+    async def draw(self, request: ImageRequest, call: Call) -> Images:  # noqa: ARG002
+        """Pictures; see `ModelGateway.draw`."""
+        raise UnknownModelError(
+            f"no image model is called '{request.model}'; configure a provider that has one"
+        )
 
     @asynccontextmanager
     async def _recorded(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 from uuid import uuid4
 
 from sqlalchemy import insert
 
 from causeway.contracts.chat import Usage
+from causeway.contracts.identity import Operation
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.money import Micros
 from causeway.storage.database import Database
 from causeway.storage.schema import ledger
-
-Operation = Literal["chat", "embeddings", "rerank"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

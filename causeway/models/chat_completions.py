@@ -13,8 +13,9 @@ import msgspec
 from causeway.contracts.chat import (
     ChatChunk,
     ChatRequest,
-    ImagePart,
     Message,
+    Part,
+    RawPart,
     StopReason,
     TextPart,
     Tool,
@@ -77,9 +78,11 @@ def _message(message: Message) -> dict[str, Any]:
     return written
 
 
-def _part(part: TextPart | ImagePart) -> dict[str, Any]:
+def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
+    if isinstance(part, RawPart):
+        return dict(part.content)
     detail = {} if part.detail is None else {"detail": part.detail}
     return {"type": "image_url", "image_url": {"url": part.url, **detail}}
 

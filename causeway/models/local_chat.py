@@ -8,10 +8,11 @@ from contextlib import aclosing
 
 from pydantic import SecretStr
 
-from causeway.contracts.chat import ChatChunk, ChatRequest
+from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest
 from causeway.errors import BusyError, DeadlineError, ModelUnavailableError, UpstreamError
 from causeway.models.llama_process import LlamaEndpoint, LlamaProcess
 from causeway.models.openai_compatible import OpenAICompatible
+from causeway.models.provider import collect
 from causeway.settings import ProviderSettings
 
 _TRIES = 2
@@ -34,6 +35,10 @@ class LocalChat:
     def name(self) -> str:
         """Which provider this is, for ledgers and traces."""
         return "local"
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The whole reply."""
+        return await collect(self.stream(request))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; the child is started when it does not run.

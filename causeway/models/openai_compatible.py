@@ -16,10 +16,11 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from causeway.contracts.chat import ChatChunk, ChatRequest, Usage
+from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, Usage
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Vectors
 from causeway.errors import CausewayError, DeadlineError, ModelUnavailableError, UpstreamError
 from causeway.models.chat_completions import Reading, request_body
+from causeway.models.provider import collect
 from causeway.models.refusals import refusal
 from causeway.settings import ProviderSettings
 
@@ -53,6 +54,10 @@ class OpenAICompatible:
     def name(self) -> str:
         """Which provider this is, for ledgers and traces."""
         return self._name
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The whole reply."""
+        return await collect(self.stream(request))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; closing the generator closes the connection, which stops the model.

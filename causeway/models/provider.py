@@ -1,12 +1,11 @@
 """What Causeway asks of a model provider, and how a streamed reply is collected.
 
-A provider streams; a complete reply is the collected stream, so both ways take one path and fail alike. What a
-provider raises is a `CausewayError`: the gateway decides by its family whether to try elsewhere.
+What a provider raises is a `CausewayError`: the gateway decides by its family whether to try elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from causeway.contracts.chat import (
     ToolCallDelta,
     Usage,
 )
+from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.money import Micros
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
 from causeway.errors import UpstreamError
@@ -34,6 +34,10 @@ class ChatProvider(Protocol):
     @property
     def name(self) -> str:
         """Which provider this is, for ledgers and traces."""
+        ...
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The whole reply by one plain call: cheaper than a stream, and some servers count only there."""
         ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
@@ -83,6 +87,23 @@ class RerankProvider(Protocol):
         ...
 
 
+class ImageProvider(Protocol):
+    """Draws pictures."""
+
+    @property
+    def name(self) -> str:
+        """Which provider this is, for ledgers and traces."""
+        ...
+
+    async def draw(self, request: ImageRequest) -> Images:
+        """``request.count`` pictures."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
 async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
     """The whole reply of ``stream``, which is closed.
 
@@ -90,6 +111,9 @@ async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
         UpstreamError: The stream ended without a stop reason: the reply may be cut off.
     """
     text: list[str] = []
+    reasoning: list[str] = []
+    logprobs: list[object] = []
+    headers: Mapping[str, str] = {}
     calls: dict[int, ToolCall] = {}
     extensions: dict[str, object] = {}
     stop_reason: StopReason | None = None
@@ -100,6 +124,9 @@ async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
             text.append(chunk.text)
+            reasoning.append(chunk.reasoning)
+            headers = chunk.headers or headers
+            logprobs += _tokens(chunk.logprobs)
             for delta in chunk.tool_calls:
                 calls[delta.index] = _extended(calls.get(delta.index), delta)
             extensions.update(chunk.extensions)
@@ -112,6 +139,9 @@ async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
         raise UpstreamError(f"the reply of '{model or 'the model'}' ended before it was finished; try again")
     return ChatReply(
         text="".join(text),
+        reasoning="".join(reasoning),
+        logprobs={"content": logprobs} if logprobs else None,
+        headers=headers,
         model=model,
         stop_reason=stop_reason,
         usage=usage,
@@ -120,6 +150,11 @@ async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
         trace_id=trace_id,
         extensions=extensions,
     )
+
+
+def _tokens(logprobs: Mapping[str, object] | None) -> list[object]:
+    content = logprobs.get("content") if logprobs else None
+    return content if isinstance(content, list) else []
 
 
 def _extended(call: ToolCall | None, delta: ToolCallDelta) -> ToolCall:

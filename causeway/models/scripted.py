@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from causeway.contracts.chat import ChatChunk, ChatRequest, StopReason, Usage
+from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, StopReason, Usage
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest, Vectors
 from causeway.errors import CausewayError
+from causeway.models.provider import collect
 
 DIMENSIONS = 384
 _WORD = re.compile(r"\w+")
@@ -54,6 +55,10 @@ class Scripted:
     def name(self) -> str:
         """Which provider this is, for ledgers and traces."""
         return self._name
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The whole reply."""
+        return await collect(self.stream(request))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """The reply, word by word; a word counts as a token."""

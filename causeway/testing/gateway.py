@@ -9,11 +9,13 @@ from hashlib import blake2b
 import numpy as np
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, StopReason, Usage
+from causeway.contracts.images import Image, ImageRequest, Images
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest, Vectors
 from causeway.errors import CausewayError
 
 _WORD = re.compile(r"\w+")
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
 
 
 class FakeGateway:
@@ -61,6 +63,11 @@ class FakeGateway:
         asked = set(_words(request.query))
         scores = tuple(len(asked & set(_words(text))) / max(1, len(asked)) for text in request.texts)
         return Relevance(scores=scores, model=request.model, usage=_usage(request.query, *request.texts))
+
+    async def draw(self, request: ImageRequest, call: Call) -> Images:  # noqa: ARG002
+        """As many copies of a transparent pixel as are asked for."""
+        image = Image(base64=_PIXEL)
+        return Images(images=(image,) * request.count, model=request.model, usage=_usage(request.prompt))
 
 
 def bags_of_words(texts: Sequence[str], dimensions: int) -> Vectors:
