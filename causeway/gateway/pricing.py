@@ -33,7 +33,7 @@ _MARGIN = 1.35
 class KnownModel:
     """A row of the table: what a model costs, the longest input it takes and the longest reply it writes."""
 
-    price: PriceSettings
+    price: PriceSettings = FREE
     context_tokens: int | None = None
     most_output_tokens: int | None = None
 
