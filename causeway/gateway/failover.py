@@ -32,6 +32,7 @@ from causeway.gateway.breaker import Breaker, Breakers, Permit
 from causeway.gateway.most_useful_error import most_useful_error
 from causeway.gateway.retry_budget import RetryBudget
 from causeway.gateway.routing import AnyProvider, Plan, Provider, Route
+from causeway.gateway.stream_deadline import StreamDeadline
 from causeway.models.provider import ChatProvider
 from causeway.settings import GatewaySettings
 
@@ -169,13 +170,10 @@ class Failover:
                 route = await run.next_route()
                 try:
                     async with aclosing(route.provider.stream(aimed(request, route))) as chunks:
-                        while True:
-                            async with asyncio.timeout(run.left_s):
-                                chunk = await anext(chunks, None)
-                            if chunk is None:
-                                break
-                            run.began()
-                            yield route, chunk
+                        with StreamDeadline(chunks, run.left_s) as deadline:
+                            while (chunk := await deadline.next()) is not None:
+                                run.began()
+                                yield route, chunk
                 except TimeoutError as exc:
                     run.ran_out_of_time(exc)
                 except CausewayError as exc:
