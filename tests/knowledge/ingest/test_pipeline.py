@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -31,6 +30,7 @@ from causeway.storage.blobs import Blobs
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
 from causeway.testing.gateway import FakeGateway, bags_of_words
+from causeway.testing.spans import CollectedSpans
 
 DIMENSIONS = 8  # of the collections that the `collections` fixture makes
 
@@ -53,13 +53,13 @@ class Gateway(FakeGateway):
 
 
 @pytest.fixture
-def exporter() -> InMemorySpanExporter:
-    return InMemorySpanExporter()
+def collected() -> CollectedSpans:
+    return CollectedSpans()
 
 
 @pytest.fixture
-def spans(exporter: InMemorySpanExporter) -> Iterator[Spans]:
-    made = Spans(exporter)
+def spans(collected: CollectedSpans) -> Iterator[Spans]:
+    made = Spans(collected)
     yield made
     made.close()
 
@@ -192,17 +192,16 @@ async def test_what_a_file_says_of_itself_becomes_metadata(
 
 
 async def test_every_step_is_a_span_of_one_trace(
-    pipeline: Pipeline, spans: Spans, exporter: InMemorySpanExporter, add: Add
+    pipeline: Pipeline, spans: Spans, collected: CollectedSpans, add: Add
 ) -> None:
     added = await add(MARKDOWN)
     await pipeline.ingest(argument(added))
     await asyncio.to_thread(spans.flush)
-    found = {span.name: span for span in exporter.get_finished_spans()}
+    found = {span.name: span for span in collected.finished}
     assert list(found) == ["parse", "chunk", "embed", "index", "ingest"]
     root = found.pop("ingest")
-    assert root.attributes is not None
     assert root.attributes["causeway.document.id"] == added.document_id
-    assert {span.parent.span_id for span in found.values() if span.parent} == {root.context.span_id}
+    assert {span.parent_id for span in found.values()} == {root.span_id}
 
 
 # --- edits and deletes in between ----------------------------------------------------------------------
