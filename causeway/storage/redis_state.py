@@ -121,7 +121,7 @@ class RedisState:
         Raises:
             SharedStateUnavailableError: The server cannot be reached.
         """
-        arguments = [self._time(), used, meter.ends_at + LATE_SETTLEMENT_S]
+        arguments: list[str | int | float] = [self._time(), used, meter.ends_at + LATE_SETTLEMENT_S]
         await self._ask(lambda: self._load([_key("total", meter.key)], arguments))
 
     async def get(self, key: str) -> bytes | None:
