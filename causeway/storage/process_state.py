@@ -88,26 +88,33 @@ class ProcessState:
         self._bytes = 0
         self._position = 0
 
+    @property
+    def size(self) -> int:
+        """How many meters, reservations, values, counters and logs are held now."""
+        self._now()
+        return len(self._gauges) + len(self._reservations) + len(self._kept)
+
     async def reserve(
         self, reservation: str, meters: Sequence[Meter], amounts: Mapping[str, int], *, lease_s: float
     ) -> Reserved:
         """Take every meter's share or nothing; see `SharedState.reserve`."""
         now = self._now()
-        gauges = [self._gauges.get(meter.key) or self._new_gauge(meter, now) for meter in meters]
-        known = [gauge for gauge in gauges if gauge is not None]
-        if len(known) < len(gauges):
-            return Reserved(unknown=tuple(m for m, g in zip(meters, gauges, strict=True) if g is None))
-        is_repeated = reservation in self._reservations
+        gauges: list[Gauge] = []
         fits = True
-        for meter, gauge in zip(meters, known, strict=True):
+        for meter in meters:
+            gauge = self._gauges.get(meter.key) or self._new_gauge(meter, now)
+            if gauge is None:
+                return Reserved(unknown=self._unknown(meters))
             gauge.advance(now)
+            gauges.append(gauge)
             amount = amounts[meter.unit]
             if amount and gauge.used + amount > meter.limit:
                 fits = False
+        is_repeated = reservation in self._reservations
         if is_repeated or not fits:
-            return _untaken(meters, known, {} if is_repeated else amounts, now)
+            return _untaken(meters, gauges, {} if is_repeated else amounts, now)
         remaining, resets = [], []
-        for meter, gauge in zip(meters, known, strict=True):
+        for meter, gauge in zip(meters, gauges, strict=True):
             gauge.take(reservation, amounts[meter.unit])
             remaining.append(meter.limit - gauge.used)
             resets.append(gauge.resets_in_s(now))
@@ -218,6 +225,9 @@ class ProcessState:
             gauge = self._gauges.get(meter.key)
             if isinstance(gauge, Level):
                 gauge.give_back(reservation)
+
+    def _unknown(self, meters: Sequence[Meter]) -> tuple[Meter, ...]:
+        return tuple(meter for meter in meters if meter.kind == "total" and meter.key not in self._gauges)
 
     def _new_gauge(self, meter: Meter, now: float) -> Gauge | None:
         gauge = new_gauge(meter, now)
