@@ -27,6 +27,7 @@ from sqlalchemy import Select, bindparam, func, select, update
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Budget, Principal, Scope
 from causeway.errors import BusyError, CausewayError, NotSignedInError
+from causeway.storage.background import alongside
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
 from causeway.storage.schema import api_keys, teams
@@ -163,13 +164,11 @@ class Identities:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write down once a minute, and in the end, when keys were last used."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._keep_noting())
-            try:
+        try:
+            async with alongside(self._keep_noting()):
                 yield
-            finally:
-                task.cancel()
-        await self._write_use()
+        finally:
+            await self._write_use()
 
     def _refuse_again(self, hashed: bytes) -> None:
         until, reason = self._refused.get(hashed, (0.0, ""))

@@ -33,6 +33,7 @@ from causeway.gateway.entries import (
 )
 from causeway.gateway.journal import Journal, Orphan, orphans, read_segment
 from causeway.gateway.ledger_table import BudgetScope, LedgerTable
+from causeway.storage.background import alongside
 from causeway.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -71,14 +72,8 @@ async def open_ledger(
     ledger = Ledger(database, Journal(folder), folder, settle=settle)
     try:
         await ledger.adopt()
-        async with asyncio.TaskGroup() as group:
-            work = (ledger.keep_flushing(flush_s), ledger.keep_adopting())
-            tasks = [group.create_task(endless) for endless in work]
-            try:
-                yield ledger
-            finally:
-                for task in tasks:
-                    task.cancel()
+        async with alongside(ledger.keep_flushing(flush_s), ledger.keep_adopting()):
+            yield ledger
     finally:
         await ledger.close()
 

@@ -12,13 +12,14 @@ import asyncio
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from causeway.storage.background import alongside
 from causeway.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -54,15 +55,9 @@ class Notices:
         """Wait until changes are heard."""
         await self._went_live.wait()
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
+    def listening(self) -> AbstractAsyncContextManager[None]:
         """Hear changes until the block ends, over a connection of its own that is opened anew when it breaks."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._listen())
-            try:
-                yield
-            finally:
-                task.cancel()
+        return alongside(self._listen())
 
     async def _listen(self) -> None:
         while True:
