@@ -23,10 +23,11 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Budget, Principal, Scope
-from causeway.errors import BusyError, CausewayError, NotSignedInError
+from causeway.errors import BusyError, CausewayError, DeadlineError, NotSignedInError
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
@@ -41,6 +42,7 @@ _REFUSED_FOR_S = 5.0
 _MOST_ASKING = 4
 """Connections of the pool that identifying may use at a time."""
 _MOST_WAITING = 1_000
+_ASK_DEADLINE_S = 10.0
 _NOTE_EVERY = timedelta(minutes=1)
 
 
@@ -133,6 +135,7 @@ class Identities:
         Raises:
             NotSignedInError: The key is unknown, expired or revoked.
             BusyError: Very many calls with keys that are not in memory wait already.
+            DeadlineError: The database does not answer.
         """
         if _FORM.fullmatch(secret) is None:
             raise NotSignedInError(_UNKNOWN)
@@ -178,8 +181,13 @@ class Identities:
     async def _ask(self, hashed: bytes) -> Principal:
         changes, hex_digest = self._changes, hashed.hex()
         is_secret = (api_keys.c.secret_hash == hex_digest) | (api_keys.c.previous_hash == hex_digest)
-        async with self._database.connect() as connection:
-            row = (await connection.execute(identity_query().where(is_secret))).mappings().one_or_none()
+        try:
+            async with asyncio.timeout(_ASK_DEADLINE_S), self._database.connect() as connection:
+                row = (await connection.execute(identity_query().where(is_secret))).mappings().one_or_none()
+        except TimeoutError as exc:
+            raise DeadlineError(
+                f"the database did not tell within {_ASK_DEADLINE_S:g} s whose key this is; try again later"
+            ) from exc
         now = self._clock.now()
         # what was read before a change must not be remembered after it
         may_remember = self._notices.is_live and changes == self._changes
@@ -216,8 +224,8 @@ class Identities:
         try:
             async with self._database.begin() as connection:
                 await connection.execute(statement, rows)
-        except CausewayError as exc:
-            log.warning("the last use of keys was not noted", extra={"reason": exc.message})
+        except (CausewayError, SQLAlchemyError) as exc:
+            log.warning("the last use of keys was not noted", extra={"reason": type(exc).__name__})
 
 
 _UNKNOWN = "unknown key; use one made by 'causeway keys create'"

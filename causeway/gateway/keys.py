@@ -159,6 +159,16 @@ class Keys:
         async with self._database.connect() as connection:
             return [_key(row) for row in (await connection.execute(query)).mappings()]
 
+    async def find(self, id_or_prefix: str) -> Key:
+        """One key.
+
+        Raises:
+            NotFoundError: No key in force has this id or prefix.
+            InvalidInputError: The prefix fits several keys.
+        """
+        async with self._database.connect() as connection:
+            return await _find(connection, id_or_prefix)
+
     async def update(
         self,
         id_or_prefix: str,
@@ -269,20 +279,20 @@ class Keys:
     @asynccontextmanager
     async def _changing(self, id_or_prefix: str) -> AsyncIterator[tuple[AsyncConnection, Key]]:
         """A transaction that has the one key in force of this id or prefix for itself."""
-        is_it = (api_keys.c.id == id_or_prefix) | (api_keys.c.prefix == id_or_prefix.removesuffix("..."))
-        query = select(api_keys).where(is_it, api_keys.c.revoked_at.is_(None)).with_for_update()
         async with self._database.begin() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-            if not rows:
-                raise NotFoundError(
-                    f"no key in force is called '{id_or_prefix}'; 'causeway keys list' shows them"
-                )
-            if len(rows) > 1:
-                ids = ", ".join(sorted(row["id"] for row in rows))
-                raise InvalidInputError(
-                    f"'{id_or_prefix}' is the prefix of several keys; name one by id: {ids}"
-                )
-            yield connection, _key(rows[0])
+            yield connection, await _find(connection, id_or_prefix)
+
+
+async def _find(connection: AsyncConnection, id_or_prefix: str) -> Key:
+    is_it = (api_keys.c.id == id_or_prefix) | (api_keys.c.prefix == id_or_prefix.removesuffix("..."))
+    query = select(api_keys).where(is_it, api_keys.c.revoked_at.is_(None)).with_for_update()
+    rows = (await connection.execute(query)).mappings().all()
+    if not rows:
+        raise NotFoundError(f"no key in force is called '{id_or_prefix}'; 'causeway keys list' shows them")
+    if len(rows) > 1:
+        ids = ", ".join(sorted(row["id"] for row in rows))
+        raise InvalidInputError(f"'{id_or_prefix}' is the prefix of several keys; name one by id: {ids}")
+    return _key(rows[0])
 
 
 async def _check(connection: AsyncConnection, bounds: Bounds) -> None:
