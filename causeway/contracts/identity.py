@@ -86,3 +86,6 @@ class Principal:
 
 SYSTEM = Principal(id="system", name="Causeway", scopes=frozenset({Scope.ADMIN}))
 """Causeway's own background work, such as ingestion."""
+
+COMMAND_LINE = Principal(id="command_line", name="command line", scopes=frozenset({Scope.ADMIN}))
+"""Whoever may run ``causeway`` on the machine: what its commands change is recorded under this name."""

@@ -3,18 +3,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
 from causeway.storage import migrate
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
-from causeway.storage.schema import tables
+from causeway.storage.schema import api_keys, ledger, tables
 
 
 async def test_migrated_database_needs_no_further_migration(database: Database) -> None:
@@ -81,3 +83,32 @@ async def test_many_who_migrate_at_once_migrate_once(database: Database) -> None
         tries = [group.create_task(migrate.migrate(database.engine)) for _ in range(4)]
 
     assert sorted(done.result() for done in tries) == [False, False, False, True]
+
+
+async def test_keys_and_ledger_of_the_first_release_are_kept(database: Database) -> None:
+    def first_release(connection: Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(migrate.MIGRATIONS))
+        command.upgrade(config, "0001")
+
+    async with database.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+        await connection.run_sync(first_release)
+        await connection.execute(
+            text(
+                "INSERT INTO api_keys (id, name, prefix, secret_hash, scopes) VALUES ('k', 'ci', 'cw-', 'h', '{ask}')"
+            )
+        )
+        await connection.execute(
+            text(
+                "INSERT INTO ledger (id, principal_id, purpose, operation, model, provider, input_tokens, output_tokens, "
+                "cost_micros, outcome) VALUES ('led', 'k', 'api', 'chat', 'words', 'test', 1, 2, 3, 'ok')"
+            )
+        )
+    assert await migrate.migrate(database.engine)
+    async with database.connect() as connection:
+        key = (await connection.execute(select(api_keys))).mappings().one()
+        line = (await connection.execute(select(ledger))).mappings().one()
+    assert (key["tier"], key["models"], key["team_id"]) == ("pro", [], None)
+    assert (line["requested_model"], line["cost_micros"], line["attempts"]) == ("words", 3, 1)
