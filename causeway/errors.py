@@ -29,6 +29,9 @@ class CausewayError(Exception):
     headers: Mapping[str, str] = MappingProxyType({})
     """What an HTTP answer tells about this error besides ``Retry-After``, such as the limits of its caller."""
 
+    trace_id: str | None = None
+    """The trace of the call that failed, where it had one."""
+
     @property
     def message(self) -> str:
         """The sentence for the person who made the call: what happened, with the value, and the remedy."""
@@ -127,6 +130,13 @@ class BusyError(TryLaterError):
     http_status = 503
 
 
+class SlowClientError(TryLaterError):
+    """The caller did not send its request's body in time."""
+
+    code = "request_timeout"
+    http_status = 408
+
+
 # --- invalid input -----------------------------------------------------------------------------------
 
 
@@ -135,6 +145,20 @@ class NotFoundError(InvalidInputError):
 
     code = "not_found"
     http_status = 404
+
+
+class WrongMethodError(InvalidInputError):
+    """The address is right and the HTTP method is not."""
+
+    code = "wrong_method"
+    http_status = 405
+
+
+class UnreadableBodyError(InvalidInputError):
+    """A body is in a format or an encoding that is not read here."""
+
+    code = "unsupported_media_type"
+    http_status = 415
 
 
 class UnknownModelError(InvalidInputError):
