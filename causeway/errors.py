@@ -24,6 +24,9 @@ class CausewayError(Exception):
     retry_after_s: float | None = None
     """How long to wait before the same call can succeed, where that is known."""
 
+    trace_id: str | None = None
+    """The trace of the call that failed, where it had one."""
+
     @property
     def message(self) -> str:
         """The sentence for the person who made the call: what happened, with the value, and the remedy."""
@@ -116,6 +119,13 @@ class BusyError(TryLaterError):
     http_status = 503
 
 
+class SlowClientError(TryLaterError):
+    """The caller did not send its request's body in time."""
+
+    code = "request_timeout"
+    http_status = 408
+
+
 # --- invalid input -----------------------------------------------------------------------------------
 
 
@@ -124,6 +134,20 @@ class NotFoundError(InvalidInputError):
 
     code = "not_found"
     http_status = 404
+
+
+class WrongMethodError(InvalidInputError):
+    """The address is right and the HTTP method is not."""
+
+    code = "wrong_method"
+    http_status = 405
+
+
+class UnreadableBodyError(InvalidInputError):
+    """A body is in a format or an encoding that is not read here."""
+
+    code = "unsupported_media_type"
+    http_status = 415
 
 
 class UnknownModelError(InvalidInputError):

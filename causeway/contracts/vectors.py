@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,20 +17,27 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedRequest:
-    """Texts to embed; ``kind`` tells models that treat questions and passages differently which these are."""
+    """Texts to embed.
+
+    Attributes:
+        kind: Tells models that treat questions and passages differently which these are.
+        dimensions: Numbers in each vector, for models that can shorten theirs; None leaves it to the model.
+    """
 
     model: str
     texts: tuple[str, ...]
     kind: Literal["query", "document"] = "document"
+    dimensions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embeddings:
-    """``vectors[i]`` belongs to ``texts[i]``. ``model`` is the model's own name."""
+    """``vectors[i]`` belongs to ``texts[i]``. ``model`` is the model's own name; ``headers`` as of `ChatReply`."""
 
     vectors: Vectors
     model: str
     usage: Usage
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +56,4 @@ class Relevance:
     scores: tuple[float, ...]
     model: str
     usage: Usage
+    headers: Mapping[str, str] = field(default_factory=dict)
