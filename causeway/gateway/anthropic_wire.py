@@ -24,7 +24,7 @@ from causeway.contracts.chat import (
 )
 from causeway.errors import InvalidInputError
 from causeway.gateway.openai_wire import Schema, TokenLimit
-from causeway.gateway.request_body import read_as, read_object, require_few
+from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 _BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
@@ -87,7 +87,7 @@ class _Metadata(msgspec.Struct):
 
 
 class _CountableBody(msgspec.Struct):
-    model: str
+    model: ModelName
     messages: list[_Turn]
     system: str | list[dict[str, Any]] | None = None
     tools: list[_Tool] | None = None

@@ -7,6 +7,7 @@ included. A client that goes away stops its model (`client_presence`).
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Protocol
 
@@ -31,6 +32,8 @@ AsgiScope = MutableMapping[str, Any]
 
 _MODELS = "/v1/models"
 _ANTHROPICS = "/v1/messages"
+_MOST_CAUSES = 5
+_MOST_FRAMES = 10
 
 
 class KeyRing(Protocol):
@@ -82,8 +85,10 @@ class EdgePath:
             await reply.fail(exc)
         except ClientGoneError:
             log.debug("client went away")
-        except Exception:
-            log.exception("call failed", extra={"endpoint": path if path in self._posts else _MODELS})
+        except Exception as exc:  # noqa: BLE001 - a door: whatever broke, the caller is answered
+            endpoint = path if path in self._posts else _MODELS
+            # no traceback as such: an error's own words may repeat a prompt
+            log.error("call failed", extra={"endpoint": endpoint, "fault": _fault(exc)})  # noqa: TRY400
             await reply.fail(CausewayError("Causeway failed on this call; its log tells why"))
 
     def _reply(self, send: Send, path: str, head: RequestHead) -> Reply:
@@ -140,3 +145,17 @@ async def _refuse_method(method: str, path: str, allowed: tuple[str, ...], reply
         return
     error = WrongMethodError(f"{path[:200]} takes {' or '.join(allowed)}, not {method[:20]}")
     await reply.fail(error, allow)
+
+
+def _fault(error: BaseException) -> str:
+    """What kind of error this is and where it was raised, with its causes, but nothing that it says."""
+    told: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(told) < _MOST_CAUSES:
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        frames = traceback.extract_tb(cause.__traceback__)[-_MOST_FRAMES:]
+        at = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+        told.append(f"{type(cause).__name__} at {at}")
+        cause = cause.__cause__ or cause.__context__
+    return "; because of ".join(told)

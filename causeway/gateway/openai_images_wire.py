@@ -8,13 +8,13 @@ import msgspec
 
 from causeway.contracts.images import ImageRequest, Images
 from causeway.errors import InvalidInputError
-from causeway.gateway.request_body import read_as, read_object
+from causeway.gateway.request_body import ModelName, read_as, read_object
 
 _MOST_PICTURES = 10  # OpenAI's bound
 
 
 class _ImagesBody(msgspec.Struct):
-    model: str
+    model: ModelName
     prompt: str
     n: Annotated[int, msgspec.Meta(ge=1, le=_MOST_PICTURES)] | None = None
     size: str | None = None

@@ -12,14 +12,14 @@ import msgspec
 
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
 from causeway.errors import InvalidInputError
-from causeway.gateway.request_body import read_as, read_object, require_few
+from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 _MOST_TEXTS = 2048  # OpenAI's bound
 _MOST_DIMENSIONS = 65_536
 
 
 class _EmbedBody(msgspec.Struct):
-    model: str
+    model: ModelName
     input: str | list[str | int | list[int]]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, msgspec.Meta(ge=1, le=_MOST_DIMENSIONS)] | None = None
@@ -38,7 +38,7 @@ class _Document(msgspec.Struct):
 
 
 class _RerankBody(msgspec.Struct):
-    model: str
+    model: ModelName
     query: str
     documents: list[str | _Document]
     top_n: Annotated[int, msgspec.Meta(ge=1)] | None = None

@@ -23,7 +23,7 @@ from causeway.contracts.chat import (
     ToolCall,
 )
 from causeway.errors import InvalidInputError
-from causeway.gateway.request_body import read_as, read_object, require_few
+from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -87,7 +87,7 @@ class _CacheControl(msgspec.Struct):
 
 
 class _ChatBody(msgspec.Struct):
-    model: str
+    model: ModelName
     messages: list[_Message]
     max_tokens: TokenLimit | None = None
     max_completion_tokens: TokenLimit | None = None

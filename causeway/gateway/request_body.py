@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from causeway.errors import InvalidInputError, SlowClientError, TooLargeError, UnreadableBodyError
 from causeway.gateway.request_head import RequestHead
+
+ModelName = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+"""What ledgers and messages repeat: short, and without control characters."""
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Body = TypeVar("Body")

@@ -24,7 +24,7 @@ from causeway.contracts.chat import (
 )
 from causeway.errors import InvalidInputError
 from causeway.gateway.openai_wire import JsonSchemaFormat, Schema, TokenLimit
-from causeway.gateway.request_body import read_as, read_object, require_few
+from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 _REFUSED = {
     "previous_response_id": "Causeway keeps no responses; send the earlier items in 'input'",
@@ -73,7 +73,7 @@ class _Reasoning(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    model: str
+    model: ModelName
     input: str | list[dict[str, Any]]
     instructions: str | None = None
     tools: list[_Tool] | None = None
