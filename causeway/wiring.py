@@ -174,6 +174,7 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
                 keys=keys,
                 clock=clock,
                 assistants={KNOWLEDGE_MODEL: KnowledgeAssistant(answerer)},
+                settings=settings.gateway,
             ),
             library=library,
             folders=Folders(library=library, clock=clock, settings=settings.knowledge),
