@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from causeway.errors import DiskFullError, NotFoundError, OperatorError
-from causeway.storage.blobs import Blobs
+from causeway.storage.blobs import BlobRef, Blobs
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
 
@@ -61,6 +61,25 @@ async def test_deleted_blob_is_gone_and_may_be_deleted_again(tmp_path: Path) -> 
 def test_name_that_is_no_sha256_reaches_no_file(name: str, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         Blobs(tmp_path).path(name)
+
+
+async def test_a_draft_becomes_a_blob_when_it_is_kept_and_only_then(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    async with blobs.draft() as draft:
+        await draft.write(b"hel")
+        await draft.write(b"lo")
+        with pytest.raises(NotFoundError):
+            blobs.path(HELLO)
+        assert await draft.keep() == BlobRef(HELLO, 5)
+        assert await draft.keep() == BlobRef(HELLO, 5)
+    assert blobs.path(HELLO).read_bytes() == b"hello"
+    assert len(files(tmp_path)) == 1
+
+
+async def test_a_draft_that_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
+    async with Blobs(tmp_path).draft() as draft:
+        await draft.write(b"hello")
+    assert files(tmp_path) == []
 
 
 async def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
