@@ -20,6 +20,8 @@ class CausewayError(Exception):
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    trace_id: str | None = None
+    """The trace it happened in, set by the first span that it leaves."""
 
     @property
     def message(self) -> str:

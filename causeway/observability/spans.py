@@ -54,8 +54,18 @@ class Span:
         self._span.add_event(name, {key: _attribute(value) for key, value in (attributes or {}).items()})
 
     def fail(self, error: BaseException) -> None:
-        """Mark the step as failed; it still has to be ended."""
-        code = error.code if isinstance(error, CausewayError) else type(error).__name__
+        """Mark the step as failed; it still has to be ended.
+
+        The error learns its trace: one of ours in ``trace_id``, any other in a note below its traceback.
+        """
+        if isinstance(error, CausewayError):
+            code = error.code
+            error.trace_id = error.trace_id or self.trace_id
+        else:
+            code = type(error).__name__
+            note = f"trace {self.trace_id}"
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
         self._span.set_attribute(ERROR_TYPE, code)
         self._span.set_status(Status(StatusCode.ERROR, str(error) or code))
 
