@@ -54,6 +54,14 @@ class Originals:
             return False
         return True
 
+    def require_room(self, size_bytes: int) -> None:
+        """Return when so many bytes more fit where files are kept, or in a database beside them.
+
+        Raises:
+            DiskFullError: They do not.
+        """
+        self._blobs.require_room(size_bytes)
+
     def path(self, sha256: str) -> Path:
         """Where a file's bytes are.
 

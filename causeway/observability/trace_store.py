@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import StatusCode
 from sqlalchemy import BigInteger, create_engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from causeway.contracts.money import Micros
@@ -27,6 +27,7 @@ from causeway.errors import NotFoundError
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Spans
 from causeway.storage.database import Database
+from causeway.storage.database_failures import first_line
 from causeway.storage.schema import spans
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,9 @@ class SpanWriter(SpanExporter):
             with self._engine.begin() as connection:
                 rows = [_row(span) for span in batch]
                 connection.execute(insert(spans).on_conflict_do_nothing(), rows)
+        except OperationalError as exc:  # the server is away or its disk full: others say so too
+            log.warning("spans lost", extra={"count": len(batch), "reason": first_line(exc)})
+            return SpanExportResult.FAILURE
         except SQLAlchemyError:
             log.exception("spans lost", extra={"count": len(batch)})
             return SpanExportResult.FAILURE

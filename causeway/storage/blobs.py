@@ -24,6 +24,7 @@ from typing import IO, BinaryIO
 
 from causeway.errors import BusyError, DiskFullError, NotFoundError, OperatorError
 from causeway.storage.file_lock import try_lock
+from causeway.storage.free_space import RESERVE_BYTES, require_room
 
 _PIECE_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -41,10 +42,17 @@ class BlobRef:
 
 
 class Blobs:
-    """The blobs in one folder, made when it is not there."""
+    """The blobs in one folder, made when it is not there.
 
-    def __init__(self, folder: Path, *, sync: Sync = os.fsync) -> None:
+    Args:
+        folder: Where they are.
+        sync: For tests that cannot pull a plug.
+        reserve_bytes: What they leave free on the disk; see `causeway.storage.free_space`.
+    """
+
+    def __init__(self, folder: Path, *, sync: Sync = os.fsync, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._folder = folder
+        self._reserve_bytes = reserve_bytes
         self._incoming = folder / "incoming"
         self._sync = sync
         with _explained(folder):
@@ -76,6 +84,14 @@ class Blobs:
             with _explained(self._folder):
                 file = opened.enter_context(self._draft_file())
             yield Draft(self, file)
+
+    def require_room(self, size_bytes: int) -> None:
+        """Return when so many bytes more fit on the disk, in a blob or in a database beside it.
+
+        Raises:
+            DiskFullError: They do not.
+        """
+        require_room(self._folder, size_bytes, reserve_bytes=self._reserve_bytes)
 
     def path(self, sha256: str) -> Path:
         """The file of a blob; reading it is all one may do.
@@ -174,6 +190,7 @@ class Draft:
     # --- blocking ---
 
     def _append(self, piece: bytes) -> None:
+        self._blobs.require_room(len(piece))
         self._digest.update(piece)
         self.size_bytes += len(piece)
         left = memoryview(piece)

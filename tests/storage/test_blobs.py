@@ -91,6 +91,18 @@ async def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> N
     assert files(tmp_path) == []
 
 
+async def test_what_is_kept_for_the_database_is_not_used_for_files(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"hello")
+    blobs = Blobs(tmp_path / "blobs", reserve_bytes=1 << 60)
+    with pytest.raises(DiskFullError, match="free some"):
+        await blobs.put(source)
+    async with blobs.draft() as draft:
+        with pytest.raises(DiskFullError, match="kept for the database"):
+            await draft.write(b"hello")
+    assert files(tmp_path / "blobs") == []
+
+
 async def test_source_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="No such file"):
         await Blobs(tmp_path / "blobs").put(tmp_path / "nothing")
