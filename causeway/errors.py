@@ -22,15 +22,14 @@ class CausewayError(Exception):
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    trace_id: str | None = None
+    """The trace it happened in, set by the first span that it leaves."""
 
     retry_after_s: float | None = None
     """How long to wait before the same call can succeed, where that is known."""
 
     headers: Mapping[str, str] = MappingProxyType({})
     """What an HTTP answer tells about this error besides ``Retry-After``, such as the limits of its caller."""
-
-    trace_id: str | None = None
-    """The trace of the call that failed, where it had one."""
 
     @property
     def message(self) -> str:

@@ -180,7 +180,7 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             folders=Folders(library=library, clock=clock, settings=settings.knowledge),
             uploads=Uploads(
                 library=library,
-                folder=folder.run / "uploads",
+                originals=originals,
                 clock=clock,
                 max_bytes=settings.server.max_upload_bytes,
             ),
@@ -218,7 +218,6 @@ def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
 @asynccontextmanager
 async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> AsyncIterator[None]:
     """Background work, until the block ends."""
-    platform.uploads.clear()
     worker.register(durable, pipeline, platform.settings.knowledge)
     await durable.launch()
     stop = asyncio.Event()

@@ -91,8 +91,18 @@ class Span:
             self.events.append((name, self._spans.clock.now(), noted))
 
     def fail(self, error: BaseException) -> None:
-        """Mark the step as failed; it still has to be ended."""
-        code = error.code if isinstance(error, CausewayError) else type(error).__name__
+        """Mark the step as failed; it still has to be ended.
+
+        The error learns its trace: one of ours in ``trace_id``, any other in a note below its traceback.
+        """
+        if isinstance(error, CausewayError):
+            code = error.code
+            error.trace_id = error.trace_id or self.trace_id
+        else:
+            code = type(error).__name__
+            note = f"trace {self.trace_id}"
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
         self.attributes[ERROR_TYPE] = code
         self.failure = str(error) or code
 

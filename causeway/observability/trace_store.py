@@ -6,20 +6,26 @@ A batch costs one commit a second at most; ``bench/spans.py`` says what a span c
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+import psycopg
 from sqlalchemy import BigInteger, create_engine, delete, func, select
+from sqlalchemy.exc import OperationalError
 
 from causeway.contracts.money import Micros
 from causeway.errors import NotFoundError
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
 from causeway.storage.database import Database
+from causeway.storage.database_failures import first_line
 from causeway.storage.schema import spans
+
+log = logging.getLogger(__name__)
 
 _COPY = """COPY spans (span_id, trace_id, parent_id, name, kind, started_at, duration_ms, status, status_message,
 attributes, events) FROM STDIN"""
@@ -74,11 +80,14 @@ class SpanWriter:
 
     def store(self, batch: Sequence[Span]) -> None:
         """Insert ``batch`` by COPY, which costs a third of what INSERT does (``bench/spans.py``)."""
-        with self._engine.begin() as connection:
-            driver: Any = connection.connection.driver_connection  # psycopg's own: the DBAPI has no COPY
-            with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-                for span in batch:
-                    copy.write_row(_row(span))
+        try:
+            with self._engine.begin() as connection:
+                driver: Any = connection.connection.driver_connection  # psycopg's own: the DBAPI has no COPY
+                with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+                    for span in batch:
+                        copy.write_row(_row(span))
+        except (OperationalError, psycopg.OperationalError) as exc:  # away or full: others say so too
+            log.warning("spans lost", extra={"count": len(batch), "reason": first_line(exc)})
 
     def close(self) -> None:
         """Close the connection."""

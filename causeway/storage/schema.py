@@ -27,7 +27,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
 tables = MetaData(
     naming_convention={
@@ -242,6 +242,24 @@ chunks = Table(
     Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading and text"),
     Column("searchable", Text, Computed("heading || E'\\n' || text", persisted=True), nullable=False),
     UniqueConstraint("document_id", "ordinal"),
+)
+
+chunk_keywords = Table(
+    "chunk_keywords",
+    tables,
+    Column("chunk_id", Text, ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True),
+    Column("document_id", Text, nullable=False, index=True),
+    Column("lexemes", TSVECTOR, nullable=False, comment="of heading and text, identifiers whole beside them"),
+    Column(
+        "length",
+        Integer,
+        nullable=False,
+        index=True,
+        comment="words that are not stop words, repeats counted",
+    ),
+    # new entries wait unsorted up to this size and every search reads them: large enough for quick writes, small
+    # enough not to be felt (20 chunks take 15 ms instead of 33 ms)
+    Index(None, "lexemes", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
 )
 
 votes = Table(

@@ -47,6 +47,24 @@ async def test_a_failed_step_keeps_the_errors_code_and_sentence(database: Databa
     assert stored.attributes[names.ERROR_TYPE] == "upstream_error"
 
 
+def test_an_error_carries_the_trace_it_happened_in() -> None:
+    spans = Spans()
+    traces: list[str] = []
+
+    def fail(error: Exception) -> None:
+        with spans.start("ask") as outer:
+            traces.append(outer.trace_id)
+            with spans.start("chat", parent=outer.traceparent):
+                raise error
+
+    known, unknown = UpstreamError("the provider is down"), ZeroDivisionError()
+    for error in (known, unknown):
+        with pytest.raises(type(error)):
+            fail(error)
+    assert (known.trace_id, unknown.__notes__) == (traces[0], [f"trace {traces[1]}"])
+    spans.close()
+
+
 async def test_a_list_of_traces_sums_tokens_and_cost_and_is_newest_first(
     database: Database, spans: Spans
 ) -> None:

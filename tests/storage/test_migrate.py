@@ -60,6 +60,37 @@ def test_file_names_tell_the_newest_revision() -> None:
     assert sorted(script.revision for script in scripts.walk_revisions()) == list(migrate.REVISIONS)
 
 
+async def test_keywords_that_a_worker_of_the_first_release_made_are_taken_over(database: Database) -> None:
+    async with database.begin() as connection:
+        wanted = await connection.run_sync(_catalogue)
+        await connection.execute(text("DROP TABLE chunk_keywords"))
+        for statement in _FIRST_KEYWORDS:
+            await connection.execute(text(statement))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+    assert await migrate.migrate(database.engine) is True
+
+    async with database.connect() as connection:
+        assert await connection.run_sync(_catalogue) == wanted
+        assert await connection.scalar(text("SELECT length FROM chunk_keywords")) == 2
+
+
+_FIRST_KEYWORDS = (
+    "CREATE TABLE chunk_keywords (chunk_id text PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE, "
+    "document_id text NOT NULL, lexemes tsvector NOT NULL, length integer NOT NULL)",
+    "CREATE INDEX chunk_keywords_lexemes ON chunk_keywords USING gin (lexemes) "
+    "WITH (fastupdate = on, gin_pending_list_limit = 512)",
+    "CREATE INDEX chunk_keywords_document ON chunk_keywords (document_id)",
+    "CREATE INDEX chunk_keywords_length ON chunk_keywords (length)",
+    "INSERT INTO collections VALUES ('col_a', 'a', 'small', 2)",
+    "INSERT INTO documents (id, collection_id, source, path, title, size_bytes, blob, modified_at, state) "
+    "VALUES ('doc_a', 'col_a', 'upload', 'a.md', 'A', 1, 'b', now(), 'ready')",
+    "INSERT INTO chunks (id, document_id, collection_id, ordinal, heading, text, tokens, embedding) "
+    "VALUES ('chk_a', 'doc_a', 'col_a', 0, 'tents', 'poles', 2, '[1,0]')",
+    "INSERT INTO chunk_keywords VALUES ('chk_a', 'doc_a', to_tsvector('english', 'tents poles'), 2)",
+)
+
+
 async def test_newest_database_is_left_alone(database: Database) -> None:
     assert await migrate.migrate(database.engine) is False
 

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 _TELL = """
 CREATE FUNCTION causeway_tell_change() RETURNS trigger LANGUAGE plpgsql AS $$
