@@ -1,48 +1,47 @@
 """The raw ASGI path of ``/v1/*``: no framework between the socket and the gateway.
 
-It reads the key and the body, answers in the vendor's own shapes, errors included, and stops the model when its
-client goes away: a proxy that never looks at ``receive()`` again keeps upstream writing for nobody.
+Who asks -> which endpoint -> the body, bounded -> the endpoint's answer -> the reply, in the vendor's own shape, errors
+included. A client that goes away stops its model (`client_presence`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing
-from typing import Any
-from uuid import uuid4
+import traceback
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Protocol
 
-from causeway.contracts.chat import ChatChunk, ChatRequest, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call, ChatAssistant
-from causeway.errors import (
-    CausewayError,
-    InvalidInputError,
-    NotFoundError,
-    NotSignedInError,
-    TooLargeError,
-    UnknownModelError,
-)
-from causeway.gateway import openai_wire as wire
-from causeway.gateway.gateway import Gateway
-from causeway.gateway.keys import Keys
-from causeway.models.provider import collect
+from causeway.errors import CausewayError, NotFoundError, WrongMethodError
+from causeway.gateway.anthropic_endpoints import AnthropicEndpoints
+from causeway.gateway.client_presence import while_present
+from causeway.gateway.exchange import Answer, Exchange
+from causeway.gateway.offer import ListedGateway, Offer
+from causeway.gateway.openai_endpoints import OpenaiEndpoints
+from causeway.gateway.reply import Reply, Send
+from causeway.gateway.request_body import ClientGoneError, Receive, read_body
+from causeway.gateway.request_head import RequestHead
+from causeway.gateway.vendor_errors import anthropic_error, openai_error
+from causeway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
 AsgiScope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_BODY_BYTES = 32_000_000
-_JSON = (b"content-type", b"application/json")
-_EVENTS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-)
+_MODELS = "/v1/models"
+_ANTHROPICS = "/v1/messages"
+_MOST_CAUSES = 5
+_MOST_FRAMES = 10
+
+
+class KeyRing(Protocol):
+    """Knows whose key it is."""
+
+    async def identify(self, secret: str) -> Principal:
+        """The key's owner; raises `NotSignedInError` for a key that is not in force."""
+        ...
 
 
 class EdgePath:
@@ -52,192 +51,111 @@ class EdgePath:
     """
 
     def __init__(
-        self, *, gateway: Gateway, keys: Keys, clock: Clock, assistants: Mapping[str, ChatAssistant]
+        self,
+        *,
+        gateway: ListedGateway,
+        keys: KeyRing,
+        clock: Clock,
+        assistants: Mapping[str, ChatAssistant],
+        settings: GatewaySettings,
     ) -> None:
-        self._gateway = gateway
         self._keys = keys
-        self._clock = clock
-        self._assistants = assistants
+        self._settings = settings
+        offer = Offer(gateway, assistants)
+        openai, anthropic = OpenaiEndpoints(offer, clock, settings), AnthropicEndpoints(offer, settings)
+        self._posts: dict[str, Answer] = {
+            "/v1/chat/completions": openai.chat,
+            "/v1/responses": openai.responses,
+            "/v1/embeddings": openai.embeddings,
+            "/v1/rerank": openai.rerank,
+            "/v1/images/generations": openai.images,
+            "/v1/messages": anthropic.messages,
+            "/v1/messages/count_tokens": anthropic.count_tokens,
+        }
+        self._list_models = {False: openai.models, True: anthropic.models}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        reply = _Reply(send)
+        head = RequestHead(scope["headers"])
+        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
+        reply = self._reply(send, path, head)
         try:
-            await self._answer(scope, receive, reply)
+            await self._answer(scope["method"], path, head, receive, reply)
         except CausewayError as exc:
             await reply.fail(exc)
-        except Exception:
-            log.exception("call failed", extra={"path": scope["path"]})
+        except ClientGoneError:
+            log.debug("client went away")
+        except Exception as exc:  # noqa: BLE001 - a door: whatever broke, the caller is answered
+            endpoint = path if path in self._posts else _MODELS
+            # no traceback as such: an error's own words may repeat a prompt
+            log.error("call failed", extra={"endpoint": endpoint, "fault": _fault(exc)})  # noqa: TRY400
             await reply.fail(CausewayError("Causeway failed on this call; its log tells why"))
 
-    async def _answer(self, scope: AsgiScope, receive: Receive, reply: _Reply) -> None:
-        method, path = scope["method"], scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
-        principal = await self._identify(scope)
+    def _reply(self, send: Send, path: str, head: RequestHead) -> Reply:
+        is_shared = path not in self._posts
+        if path.startswith(_ANTHROPICS) or (is_shared and head.is_anthropics):
+            return Reply(send, anthropic_error, request_id_header=b"request-id")
+        return Reply(send, openai_error)
+
+    async def _answer(
+        self, method: str, path: str, head: RequestHead, receive: Receive, reply: Reply
+    ) -> None:
+        principal = await self._keys.identify(head.secret)
         principal.require(Scope.MODELS)
-        call = Call(principal=principal, purpose="api")
-        if method == "GET" and path.startswith("/v1/models"):
-            await self._models(path.removeprefix("/v1/models").removeprefix("/"), reply)
+        answer, name, allowed = self._endpoint(path, head)
+        if method not in allowed:
+            await _refuse_method(method, path, allowed, reply)
             return
-        answer = {
-            "/v1/chat/completions": self._chat,
-            "/v1/embeddings": self._embeddings,
-            "/v1/rerank": self._rerank,
-        }.get(path)
-        if answer is None or method != "POST":
-            raise NotFoundError(f"there is no {method} {path}; see docs/reference/http.md")
-        body = await _read_body(receive)
-        await _until_gone(answer(body, call, reply), receive)
-
-    async def _identify(self, scope: AsgiScope) -> Principal:
-        headers = dict(scope["headers"])
-        kind, _, secret = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if kind.lower() != "bearer" or not secret:
-            msg = "no key; send 'Authorization: Bearer cw-...', made by 'causeway keys create'"
-            raise NotSignedInError(msg)
-        return await self._keys.identify(secret.strip())
-
-    async def _models(self, name: str, reply: _Reply) -> None:
-        known = [*self._assistants, *self._gateway.model_names]
-        if not name:
-            await reply.json(wire.model_list(known))
-        elif name in known:
-            await reply.json(wire.one_model(name))
+        body = b""
+        if method == "POST":
+            body = await read_body(
+                head,
+                receive,
+                max_bytes=self._settings.max_body_bytes,
+                timeout_s=self._settings.body_timeout_s,
+            )
+        call = Call(
+            principal=principal,
+            purpose="api",
+            traceparent=head.traceparent,
+            may_cache=head.may_cache,
+            deadline_s=head.deadline_s,
+        )
+        exchange = Exchange(name=name, body=body, call=call, reply=reply)
+        if method == "POST":
+            await while_present(answer(exchange), receive, beat=reply.beat)
         else:
-            raise UnknownModelError(f"no model is called '{name}'; GET /v1/models lists them")
+            await answer(exchange)
 
-    async def _chat(self, body: bytes, call: Call, reply: _Reply) -> None:
-        asked = wire.read_chat(body)
-        stamp = _Stamp(f"chatcmpl-{uuid4().hex}", int(self._clock.now().timestamp()), asked.request.model)
-        stream = self._open(asked.request, call)
-        if not asked.is_stream:
-            whole = await collect(stream)
-            await reply.json(
-                wire.chat_completion(whole, completion_id=stamp.id, created=stamp.created, model=stamp.model)
-            )
-            return
-        async with aclosing(stream):
-            await _send_stream(stream, stamp, reply, wants_usage=asked.wants_usage)
-
-    def _open(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
-        assistant = self._assistants.get(request.model.partition(":")[0])
-        if assistant is None:
-            return self._gateway.stream(request, call)
-        call.principal.require(Scope.ASK)
-        return assistant.stream(request, call)
-
-    async def _embeddings(self, body: bytes, call: Call, reply: _Reply) -> None:
-        asked = wire.read_embeddings(body)
-        embeddings = await self._gateway.embed(asked.request, call)
-        await reply.json(wire.embedding_list(embeddings, as_base64=asked.as_base64))
-
-    async def _rerank(self, body: bytes, call: Call, reply: _Reply) -> None:
-        asked = wire.read_rerank(body)
-        await reply.json(wire.ranking(await self._gateway.rerank(asked.request, call), asked))
+    def _endpoint(self, path: str, head: RequestHead) -> tuple[Answer, str, tuple[str, ...]]:
+        """What answers at ``path``, what ``path`` names beyond the endpoint, and the methods it takes."""
+        answer = self._posts.get(path)
+        if answer is not None:
+            return answer, "", ("POST",)
+        if path == _MODELS or path.startswith(f"{_MODELS}/"):
+            name = path.removeprefix(_MODELS).removeprefix("/")
+            return self._list_models[head.is_anthropics], name, ("GET", "HEAD")
+        raise NotFoundError(f"there is no '{path[:200]}'; see docs/reference/http.md")
 
 
-class _Stamp:
-    """What every chunk of one completion repeats."""
-
-    __slots__ = ("created", "id", "model")
-
-    def __init__(self, completion_id: str, created: int, model: str) -> None:
-        self.id = completion_id
-        self.created = created
-        self.model = model
+async def _refuse_method(method: str, path: str, allowed: tuple[str, ...], reply: Reply) -> None:
+    allow = {"allow": ", ".join((*allowed, "OPTIONS"))}
+    if method == "OPTIONS":
+        await reply.nothing(204, allow)
+        return
+    error = WrongMethodError(f"{path[:200]} takes {' or '.join(allowed)}, not {method[:20]}")
+    await reply.fail(error, allow)
 
 
-class _Reply:
-    """The response being sent."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._started = False
-
-    async def json(self, body: bytes, status: int = 200) -> None:
-        self._started = True
-        headers = [_JSON, (b"content-length", str(len(body)).encode())]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def event(self, payload: bytes) -> None:
-        if not self._started:
-            self._started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": list(_EVENTS)})
-        await self._send(
-            {"type": "http.response.body", "body": b"data: " + payload + b"\n\n", "more_body": True}
-        )
-
-    async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b""})
-
-    async def fail(self, error: CausewayError) -> None:
-        """Send ``error``: as the response, or as the last event of a stream that has begun, without ``[DONE]``."""
-        if not self._started:
-            await self.json(wire.error_body(error), error.http_status)
-            return
-        await self.event(wire.error_body(error))
-        await self.end()
-
-
-async def _send_stream(
-    stream: AsyncGenerator[ChatChunk, None], stamp: _Stamp, reply: _Reply, *, wants_usage: bool
-) -> None:
-    is_first, usage = True, Usage()
-    async for chunk in stream:
-        usage = chunk.usage or usage
-        if is_first or chunk.text or chunk.tool_calls or chunk.stop_reason or chunk.extensions:
-            payload = wire.chat_chunk(
-                chunk, completion_id=stamp.id, created=stamp.created, model=stamp.model, is_first=is_first
-            )
-            await reply.event(payload)
-            is_first = False
-    if wants_usage:
-        await reply.event(
-            wire.usage_chunk(usage, completion_id=stamp.id, created=stamp.created, model=stamp.model)
-        )
-    await reply.event(b"[DONE]")
-    await reply.end()
-
-
-async def _read_body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            msg = "the client went away before its request was complete"
-            raise InvalidInputError(msg)
-        part = message.get("body", b"")
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise TooLargeError(f"the body is over {MAX_BODY_BYTES} bytes; send less in one call")
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-class _ClientGoneError(Exception):
-    """The client closed its connection."""
-
-
-async def _until_gone(work: Awaitable[None], receive: Receive) -> None:
-    """Do ``work``, but stop it when the client goes away."""
-    failures: list[CausewayError] = []
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        raise _ClientGoneError
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            watcher = group.create_task(watch())
-            try:
-                await work
-            except CausewayError as exc:  # kept out of the group, which would wrap it
-                failures.append(exc)
-            watcher.cancel()
-    except* _ClientGoneError:
-        log.debug("client went away")
-    for failure in failures:
-        raise failure
+def _fault(error: BaseException) -> str:
+    """What kind of error this is and where it was raised, with its causes, but nothing that it says."""
+    told: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(told) < _MOST_CAUSES:
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        frames = traceback.extract_tb(cause.__traceback__)[-_MOST_FRAMES:]
+        at = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+        told.append(f"{type(cause).__name__} at {at}")
+        cause = cause.__cause__ or cause.__context__
+    return "; because of ".join(told)

@@ -3,23 +3,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 
-from causeway.contracts.chat import (
-    ChatChunk,
-    ChatReply,
-    ImagePart,
-    StopReason,
-    TextPart,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
-from causeway.contracts.money import Micros
-from causeway.contracts.vectors import Embeddings, Relevance
-from causeway.errors import InvalidInputError, NotSignedInError, UpstreamRateLimitError
-from causeway.gateway import openai_wire as wire
+from causeway.contracts.chat import ImagePart, Message, RawPart, TextPart, ToolCall
+from causeway.errors import InvalidInputError
+from causeway.gateway.openai_wire import ChatCall, read_chat
+
+
+def _read(body: bytes) -> ChatCall:
+    return read_chat(body, max_messages=3)
 
 
 def _body(**fields: Any) -> bytes:
@@ -27,7 +19,7 @@ def _body(**fields: Any) -> bytes:
 
 
 def test_a_chat_body_keeps_what_it_reads_and_hands_on_the_rest() -> None:
-    call = wire.read_chat(_body(temperature=0.5, stop="END", logit_bias={"5": 1}, stream=True))
+    call = _read(_body(temperature=0.5, stop="END", logit_bias={"5": 1}, stream=True))
     assert call.request.temperature == 0.5
     assert call.request.stop == ("END",)
     assert call.request.options == {"logit_bias": {"5": 1}}
@@ -35,7 +27,7 @@ def test_a_chat_body_keeps_what_it_reads_and_hands_on_the_rest() -> None:
 
 
 def test_the_newer_name_of_the_token_limit_wins() -> None:
-    assert wire.read_chat(_body(max_tokens=5, max_completion_tokens=7)).request.max_tokens == 7
+    assert _read(_body(max_tokens=5, max_completion_tokens=7)).request.max_tokens == 7
 
 
 def test_parts_of_a_message_keep_their_order() -> None:
@@ -43,15 +35,12 @@ def test_parts_of_a_message_keep_their_order() -> None:
         {"type": "text", "text": "see"},
         {"type": "image_url", "image_url": {"url": "data:x", "detail": "low"}},
     ]
-    call = wire.read_chat(_body(messages=[{"role": "user", "content": parts}]))
+    call = _read(_body(messages=[{"role": "user", "content": parts}]))
     assert call.request.messages[0].content == (TextPart("see"), ImagePart("data:x", "low"))
 
 
 def test_a_developer_message_is_a_system_message() -> None:
-    assert (
-        wire.read_chat(_body(messages=[{"role": "developer", "content": "x"}])).request.messages[0].role
-        == "system"
-    )
+    assert _read(_body(messages=[{"role": "developer", "content": "x"}])).request.messages[0].role == "system"
 
 
 def test_tools_and_their_calls_are_read() -> None:
@@ -61,7 +50,7 @@ def test_tools_and_their_calls_are_read() -> None:
         "content": None,
         "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}],
     }
-    request = wire.read_chat(_body(tools=[tool], messages=[turn])).request
+    request = _read(_body(tools=[tool], messages=[turn])).request
     assert request.tools[0].name == "weather"
     assert request.messages[0].tool_calls == (ToolCall("c1", "weather", "{}"),)
 
@@ -75,77 +64,73 @@ def test_tools_and_their_calls_are_read() -> None:
         (_body(messages=[]), "'messages' is empty"),
         (_body(n=2), "'n' is 2"),
         (_body(messages=[{"role": "robot", "content": "x"}]), "messages[0].role"),
+        (_body(messages=[{"role": "user", "content": "x"}] * 4), "'messages' has 4 entries; send at most 3"),
+        (_body(messages=[{"role": "tool", "content": "x"}]), "no 'tool_call_id'"),
+        (_body(messages=[{"role": "user", "content": [{"type": "smell"}]}]), "'smell'"),
+        (_body(messages=[{"role": "user", "content": [{"type": "image_url"}]}]), "no 'image_url'"),
+        (_body(messages=[{"role": "user", "content": [{"type": ["text"]}]}]), "message part"),
+        (_body(max_tokens=0), "max_tokens"),
+        (_body(max_tokens=10**20), "max_tokens"),
+        (_body(modalities=["text", "audio"]), "modalities"),
+        (_body(response_format={"type": "json_schema"}), "no 'json_schema'"),
+        (_body(tools=[{"type": "custom", "custom": {"name": "x"}}]), "tools[0]"),
     ],
 )
 def test_a_wrong_chat_body_is_refused_with_its_place(body: bytes, said: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        wire.read_chat(body)
+        _read(body)
     assert said in refused.value.message
 
 
-def test_a_reply_has_openais_shape() -> None:
-    reply = ChatReply(
-        text="hello",
-        model="m",
-        stop_reason=StopReason.END,
-        usage=Usage(3, 2, 1),
-        cost_micros=Micros(1_500_000),
-        trace_id="t",
-    )
-    answer = json.loads(wire.chat_completion(reply, completion_id="chatcmpl-1", created=5, model="m"))
-    assert answer == {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 5,
-        "model": "m",
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"},
-        ],
-        "usage": {
-            "prompt_tokens": 3,
-            "completion_tokens": 2,
-            "total_tokens": 5,
-            "prompt_tokens_details": {"cached_tokens": 1},
+def test_the_asked_format_is_kept_word_for_word_beside_its_schema() -> None:
+    asked = {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "town",
+            "description": "A town",
+            "strict": False,
+            "schema": {"type": "object"},
         },
-        "causeway": {"trace_id": "t", "cost_usd": 1.5},
     }
-
-
-def test_streamed_tool_calls_name_the_tool_once() -> None:
-    def delta(chunk: ChatChunk) -> Any:
-        raw = wire.chat_chunk(chunk, completion_id="c", created=1, model="m", is_first=False)
-        return json.loads(raw)["choices"][0]["delta"]["tool_calls"][0]
-
-    assert delta(ChatChunk(tool_calls=(ToolCallDelta(0, "c1", "f"),))) == {
-        "index": 0,
-        "id": "c1",
-        "type": "function",
-        "function": {"name": "f", "arguments": ""},
+    request = _read(_body(response_format=asked)).request
+    assert request.json_schema == {"type": "object"}
+    assert request.options == {"response_format": asked}
+    assert _read(_body(response_format={"type": "json_object"})).request.options == {
+        "response_format": {"type": "json_object"}
     }
-    assert delta(ChatChunk(tool_calls=(ToolCallDelta(0, arguments="{"),))) == {
-        "index": 0,
-        "function": {"arguments": "{"},
-    }
+    assert _read(_body(response_format={"type": "text"})).request.options == {}
 
 
-def test_embeddings_in_base64_are_little_endian_floats() -> None:
-    vectors = np.array([[1.0, -0.5]], dtype=np.float32)
-    embeddings = Embeddings(vectors=vectors, model="e", usage=Usage(4))
-    answer = json.loads(wire.embedding_list(embeddings, as_base64=True))
-    assert answer["data"][0]["embedding"] == "AACAPwAAAL8="
-    assert answer["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+def test_a_call_without_store_is_not_cached_and_says_so_to_nobody_else() -> None:
+    call = _read(_body(cache={"no-store": True}))
+    assert not call.may_cache
+    assert call.request.options == {}
+    assert _read(_body()).may_cache
 
 
-def test_a_ranking_is_best_first_and_cut() -> None:
-    call = wire.read_rerank(b'{"model":"r","query":"q","documents":["a",{"text":"b"},"c"],"top_n":2}')
-    answer = json.loads(wire.ranking(Relevance(scores=(0.1, 0.9, 0.5), model="r", usage=Usage()), call))
-    assert [(item["index"], item["relevance_score"]) for item in answer["results"]] == [(1, 0.9), (2, 0.5)]
+def test_functions_from_before_tools_are_tools() -> None:
+    call = _read(
+        _body(
+            functions=[{"name": "f"}],
+            function_call="auto",
+            messages=[
+                {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+                {"role": "function", "name": "f", "content": "4"},
+            ],
+        )
+    )
+    assert call.is_legacy
+    assert call.request.tool_choice == "auto"
+    assert [tool.name for tool in call.request.tools] == ["f"]
+    assert call.request.messages == (
+        Message("assistant", "", tool_calls=(ToolCall("call_f", "f", "{}"),)),
+        Message("tool", "4", name="f", tool_call_id="call_f"),
+    )
 
 
-def test_errors_have_the_type_that_openais_clients_look_for() -> None:
-    def kind(error: Any) -> Any:
-        return json.loads(wire.error_body(error))["error"]["type"]
-
-    assert kind(InvalidInputError("x")) == "invalid_request_error"
-    assert kind(NotSignedInError("x")) == "authentication_error"
-    assert kind(UpstreamRateLimitError("x")) == "rate_limit_error"
+def test_a_refusal_stands_after_what_was_said() -> None:
+    turn = {"role": "assistant", "content": "Well.", "refusal": "No."}
+    assert _read(_body(messages=[turn])).request.messages[0].content == (
+        TextPart("Well."),
+        RawPart({"type": "refusal", "refusal": "No."}),
+    )

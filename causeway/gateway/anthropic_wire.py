@@ -1,0 +1,316 @@
+"""Anthropic's messages as a caller asks for them: JSON to `ChatRequest`.
+
+Shape after https://docs.anthropic.com/en/api/messages. Hints that only Anthropic's servers act on (``cache_control``,
+``service_tier``) are read over; tools that run there are refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import msgspec
+
+from causeway.contracts.chat import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    Part,
+    RawPart,
+    TextPart,
+    Tool,
+    ToolCall,
+)
+from causeway.errors import InvalidInputError
+from causeway.gateway.openai_wire import Schema, TokenLimit
+from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
+
+_BYTES_PER_TOKEN = 4
+_TOKENS_PER_MESSAGE = 4
+_TOKENS_PER_PICTURE = 1_500
+_BUDGET_OF_EFFORT = ((4_096, "low"), (16_384, "medium"))
+_REFUSED = {
+    "mcp_servers": "MCP servers are reached by Anthropic alone; call their tools yourself and send them as 'tools'",
+    "container": "code runs in Anthropic's containers alone; leave it out",
+}
+_IGNORED = frozenset(
+    (
+        "betas",
+        "cache_control",
+        "context_management",
+        "diagnostics",
+        "inference_geo",
+        "service_tier",
+        "speed",
+        "user_profile_id",
+        "workspace_id",
+    )
+)
+
+
+class _Turn(msgspec.Struct):
+    role: Literal["user", "assistant", "system"]
+    content: str | list[dict[str, Any]]
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    input_schema: Schema
+    description: str | None = None
+    strict: bool | None = None
+
+
+class _ToolChoice(msgspec.Struct):
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class _Thinking(msgspec.Struct):
+    type: str
+    budget_tokens: TokenLimit | None = None
+
+
+class _Format(msgspec.Struct):
+    type: Literal["json_schema"]
+    schema: Schema
+
+
+class _OutputConfig(msgspec.Struct):
+    format: _Format | None = None
+    effort: str | None = None
+
+
+class _Metadata(msgspec.Struct):
+    user_id: str | None = None
+
+
+class _CountableBody(msgspec.Struct):
+    model: ModelName
+    messages: list[_Turn]
+    system: str | list[dict[str, Any]] | None = None
+    tools: list[_Tool] | None = None
+    tool_choice: _ToolChoice | None = None
+    thinking: _Thinking | None = None
+    output_config: _OutputConfig | None = None
+
+
+class _Body(_CountableBody, kw_only=True):
+    max_tokens: TokenLimit
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stream: bool | None = None
+    metadata: _Metadata | None = None
+
+
+_READ = frozenset(_Body.__struct_fields__) | _IGNORED | frozenset(_REFUSED)
+
+
+class MessagesCall(msgspec.Struct, frozen=True):
+    """A parsed call: the request, and whether its reply is streamed."""
+
+    request: ChatRequest
+    is_stream: bool
+
+
+def read_messages(body: bytes, *, max_messages: int) -> MessagesCall:
+    """A ``/v1/messages`` body.
+
+    Raises:
+        InvalidInputError: It is not JSON of that shape, or asks for what is not offered; the message names it.
+    """
+    raw = _read(body)
+    parsed = read_as(_Body, raw)
+    options = {name: value for name, value in raw.items() if name not in _READ}
+    options.update(_options(parsed))
+    if parsed.metadata and parsed.metadata.user_id:
+        options["user"] = parsed.metadata.user_id
+    request = replace(
+        _countable(parsed, max_messages),
+        max_tokens=parsed.max_tokens,
+        temperature=parsed.temperature,
+        top_p=parsed.top_p,
+        stop=tuple(parsed.stop_sequences or ()),
+        options=options,
+    )
+    return MessagesCall(request, is_stream=bool(parsed.stream))
+
+
+def read_countable(body: bytes, *, max_messages: int) -> ChatRequest:
+    """A ``/v1/messages/count_tokens`` body.
+
+    Raises:
+        InvalidInputError: As `read_messages`.
+    """
+    return _countable(read_as(_CountableBody, _read(body)), max_messages)
+
+
+def estimated_tokens(request: ChatRequest) -> int:
+    """About how many tokens ``request`` is, whatever model reads it: a token is some four bytes of UTF-8."""
+    size_bytes = tokens = 0
+    for message in request.messages:
+        size_bytes += len(message.text.encode())
+        size_bytes += sum(len(call.name) + len(call.arguments.encode()) for call in message.tool_calls)
+        pictures = 0 if isinstance(message.content, str) else _pictures(message.content)
+        tokens += _TOKENS_PER_MESSAGE + pictures * _TOKENS_PER_PICTURE
+    for tool in request.tools:
+        size_bytes += (
+            len(tool.name) + len(tool.description.encode()) + len(msgspec.json.encode(tool.parameters))
+        )
+    return tokens + -(-size_bytes // _BYTES_PER_TOKEN)
+
+
+def _pictures(parts: Sequence[Part]) -> int:
+    return sum(not isinstance(part, TextPart) for part in parts)
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    raw = read_object(body)
+    for name, remedy in _REFUSED.items():
+        if raw.get(name):
+            raise InvalidInputError(f"'{name}' is not offered: {remedy}")
+    tools = raw.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(kind, str) and kind != "custom":
+            raise InvalidInputError(
+                f"the tool '{kind[:50]}' runs at Anthropic and is not offered; send tools with an 'input_schema'"
+            )
+    return raw
+
+
+def _countable(parsed: _CountableBody, max_messages: int) -> ChatRequest:
+    require_few("messages", len(parsed.messages), max_messages)
+    schema = parsed.output_config and parsed.output_config.format
+    return ChatRequest(
+        model=parsed.model,
+        messages=tuple(_messages(parsed)),
+        tools=tuple(
+            [Tool(t.name, t.description or "", t.input_schema, t.strict) for t in parsed.tools or ()]
+        ),
+        tool_choice=_tool_choice(parsed.tool_choice),
+        json_schema=schema.schema if schema else None,
+    )
+
+
+def _options(parsed: _CountableBody) -> dict[str, Any]:
+    """What OpenAI's chat calls otherwise."""
+    options: dict[str, Any] = {}
+    if parsed.tool_choice and parsed.tool_choice.disable_parallel_tool_use:
+        options["parallel_tool_calls"] = False
+    effort = parsed.output_config.effort if parsed.output_config else None
+    if effort is None and parsed.thinking and parsed.thinking.budget_tokens is not None:
+        budget = parsed.thinking.budget_tokens
+        effort = next((word for most, word in _BUDGET_OF_EFFORT if budget < most), "high")
+    if effort is not None:
+        options["reasoning_effort"] = effort
+    return options
+
+
+def _tool_choice(choice: _ToolChoice | None) -> str | Mapping[str, object] | None:
+    if choice is None:
+        return None
+    if choice.type == "tool":
+        if choice.name is None:
+            msg = "'tool_choice' of type 'tool' has no 'name'; send the tool's"
+            raise InvalidInputError(msg)
+        return {"type": "function", "function": {"name": choice.name}}
+    return {"any": "required"}.get(choice.type, choice.type)
+
+
+def _messages(parsed: _CountableBody) -> Iterator[Message]:
+    if parsed.system:
+        blocks = [parsed.system] if isinstance(parsed.system, str) else map(_text, parsed.system)
+        yield Message("system", "\n\n".join(blocks))
+    for turn in parsed.messages:
+        if isinstance(turn.content, str):
+            yield Message(turn.role, turn.content)
+        elif turn.role == "assistant":
+            yield _assistant(turn.content)
+        else:
+            yield from _results(turn.content)
+            parts = tuple([_part(block) for block in turn.content if block.get("type") != "tool_result"])
+            if parts:
+                yield Message(turn.role, _plain(parts))
+
+
+def _text(block: Mapping[str, Any]) -> str:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case _:
+            msg = "'system' has a block that is not text; send blocks of type 'text'"
+            raise InvalidInputError(msg)
+
+
+def _assistant(blocks: Sequence[Mapping[str, Any]]) -> Message:
+    parts: list[Part] = []
+    calls: list[ToolCall] = []
+    for block in blocks:
+        match block:
+            case {"type": "tool_use", "id": str(call_id), "name": str(name), "input": dict(given)}:
+                calls.append(ToolCall(call_id, name, msgspec.json.encode(given).decode()))
+            case {"type": "thinking" | "redacted_thinking"}:
+                pass  # what a model thought; a chat has no place for it
+            case _:
+                parts.append(_part(block))
+    return Message("assistant", _plain(tuple(parts)), tool_calls=tuple(calls))
+
+
+def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
+    """What the tools gave, before the words that stand with it: a chat wants it right after the call."""
+    for block in blocks:
+        match block:
+            case {"type": "tool_result", "tool_use_id": str(call_id), **rest}:
+                content = rest.get("content") or ""
+                if isinstance(content, list):
+                    content = _plain(tuple([_part(part) for part in content]))
+                if not isinstance(content, str | tuple):
+                    msg = "a 'tool_result' has a 'content' that is neither text nor blocks"
+                    raise InvalidInputError(msg)
+                yield Message("tool", content, tool_call_id=call_id)
+            case {"type": "tool_result"}:
+                msg = "a 'tool_result' has no 'tool_use_id'; send the id of the call that it answers"
+                raise InvalidInputError(msg)
+            case _:
+                pass  # `_messages` reads the rest
+
+
+def _plain(parts: tuple[Part, ...]) -> str | tuple[Part, ...]:
+    """One text as a string, which every server reads."""
+    if not parts:
+        return ""
+    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else parts
+
+
+def _part(block: object) -> Part:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return TextPart(text)
+        case {"type": "image", "source": {"type": "base64", "media_type": str(kind), "data": str(content)}}:
+            return ImagePart(f"data:{kind};base64,{content}")
+        case {"type": "image", "source": {"type": "url", "url": str(url)}}:
+            return ImagePart(url)
+        case {"type": "document", "source": {"type": "text", "data": str(text)}}:
+            return TextPart(text)
+        case {
+            "type": "document",
+            "source": {"type": "base64", "media_type": str(kind), "data": str(content)},
+            **rest,
+        }:
+            title = rest.get("title")
+            name = title if isinstance(title, str) else "document.pdf"
+            return RawPart(
+                {"type": "file", "file": {"filename": name, "file_data": f"data:{kind};base64,{content}"}}
+            )
+        case {"type": "image" | "document" as kind}:
+            raise InvalidInputError(
+                f"an '{kind}' block has a source that cannot be read; send its content as base64"
+            )
+        case _:
+            kind = str(block.get("type") if isinstance(block, dict) else block)[:50]
+            raise InvalidInputError(
+                f"a content block '{kind}' cannot be read; send text, image, document, tool_use or tool_result"
+            )

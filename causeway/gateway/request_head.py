@@ -1,0 +1,95 @@
+"""What a request's headers say to the gateway: whose key it is, and how the call may be made.
+
+A key is read from ``Authorization: Bearer`` (OpenAI), ``x-api-key`` (Anthropic) or ``api-key`` (Azure), in that order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from causeway.errors import InvalidInputError, NotSignedInError
+
+_READ = frozenset(
+    (
+        b"authorization",
+        b"x-api-key",
+        b"api-key",
+        b"anthropic-version",
+        b"cache-control",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"traceparent",
+        b"x-causeway-cache",
+        b"x-causeway-timeout",
+    )
+)
+
+
+class RequestHead:
+    """The headers that the gateway reads; of a header sent twice the last counts."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._read = {name: value for name, value in headers if name in _READ}
+
+    def text(self, name: bytes) -> str:
+        """The value of ``name``; empty when it was not sent."""
+        return self._read.get(name, b"").decode("latin-1")
+
+    @property
+    def secret(self) -> str:
+        """The caller's key.
+
+        Raises:
+            NotSignedInError: There is none.
+        """
+        kind, _, secret = self.text(b"authorization").partition(" ")
+        if kind.lower() != "bearer":
+            secret = ""
+        secret = secret.strip() or self.text(b"x-api-key") or self.text(b"api-key")
+        if not secret:
+            msg = "no key; send 'Authorization: Bearer cw-...', made by 'causeway keys create'"
+            raise NotSignedInError(msg)
+        return secret
+
+    @property
+    def is_anthropics(self) -> bool:
+        """Whether an Anthropic client sent it."""
+        return b"anthropic-version" in self._read
+
+    @property
+    def may_cache(self) -> bool:
+        """False when the caller wants neither a stored reply nor its reply stored."""
+        read = self._read
+        if b"cache-control" not in read and b"x-causeway-cache" not in read:
+            return True
+        said = f"{self.text(b'cache-control')},{self.text(b'x-causeway-cache')}".lower()
+        return not {"no-store", "no-cache"} & {word.strip() for word in said.split(",")}
+
+    @property
+    def traceparent(self) -> str | None:
+        """The caller's own span (W3C Trace Context), which the call's spans continue."""
+        return self.text(b"traceparent") or None
+
+    @property
+    def deadline_s(self) -> float | None:
+        """The longest the caller will wait.
+
+        Raises:
+            InvalidInputError: It is not a number of seconds.
+        """
+        said = self.text(b"x-causeway-timeout")
+        if not said:
+            return None
+        try:
+            deadline_s = float(said)
+        except ValueError:
+            deadline_s = math.nan
+        if not 0 < deadline_s < math.inf:
+            raise InvalidInputError(
+                f"'x-causeway-timeout' is '{said[:50]}'; send seconds above 0, such as 30"
+            )
+        return deadline_s

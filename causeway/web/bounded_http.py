@@ -1,0 +1,122 @@
+"""HTTP/1.1 by uvicorn and httptools, with the bounds that they lack.
+
+httptools keeps a request's head however long it grows, and uvicorn waits for the end of one for ever, so a few thousand
+connections that send a header a minute would hold the door, and one that never stops would fill the memory. Here a head
+has a size (RFC 6585, 431) and a time to be whole, trailers and chunk extensions have the same size, and a client that
+goes on with a body which was answered long ago is cut off (nginx calls that ``lingering_time``). A body's own bounds
+belong to whoever reads it. Hand the class to ``uvicorn.Config(http=BoundedHttp)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 65_536
+"""nginx takes 32 KiB, Apache 8 KiB a line; what comes in one read of the socket (256 KiB) is not cut apart."""
+HEAD_TIMEOUT_S = 15.0
+LINGER_S = 30.0
+
+
+def _refusal(status: bytes, words: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+        % (status, len(words), words)
+    )
+
+
+_TOO_LARGE = _refusal(
+    b"431 Request Header Fields Too Large", b"The headers are over %d bytes; send fewer." % MAX_HEAD_BYTES
+)
+_TOO_SLOW = _refusal(b"408 Request Timeout", b"The headers were not whole after %d s." % HEAD_TIMEOUT_S)
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's protocol, bounded. A head that comes in one piece, as nearly all do, sets no timer of its own."""
+
+    head_timeout_s = HEAD_TIMEOUT_S
+    linger_s = LINGER_S
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unseen_bytes = 0
+        self._is_in_head = True
+        self._is_whole = True
+        self._unanswered = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._set_timer(self.head_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._end_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless what came since the last thing understood is too much."""
+        self._unseen_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._unseen_bytes > MAX_HEAD_BYTES:
+            self._close(_TOO_LARGE)
+        elif self._is_in_head and self._unseen_bytes and self._timer is None:
+            self._set_timer(self.head_timeout_s)
+
+    def on_message_begin(self) -> None:
+        """A head begins; what remains of this read may be a part of it."""
+        self._is_in_head, self._is_whole = True, False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """A head is whole."""
+        self._is_in_head = False
+        self._unseen_bytes = 0
+        self._unanswered += 1
+        self._end_timer()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._unseen_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        self._unseen_bytes = 0
+        self._is_whole = True
+        self._end_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A request is answered, though its body may still be coming."""
+        self._unanswered -= 1
+        super().on_response_complete()
+        if not self._is_whole and not self._is_in_head:
+            self._set_timer(self.linger_s)
+
+    def _set_timer(self, after_s: float) -> None:
+        self._end_timer()
+        self._timer = self.loop.call_later(after_s, self._run_out)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _run_out(self) -> None:
+        self._timer = None
+        if self._unanswered:  # the next request's head is late: first things first
+            self._set_timer(self.head_timeout_s)
+        else:
+            self._close(_TOO_SLOW if self._is_in_head and self._unseen_bytes else b"")
+
+    def _close(self, words: bytes) -> None:
+        if words and not self._unanswered:
+            self.transport.write(words)
+        self.transport.close()
