@@ -216,7 +216,10 @@ def _decoded(body: bytes, provider: str, model: str) -> _Answer:
     try:
         answer = _decode(body)
     except (ValueError, RecursionError) as exc:  # msgspec's own errors are ValueErrors, as bad UTF-8 is
-        raise UpstreamError(f"the provider '{provider}' sent a reply that cannot be read: {exc}") from exc
+        raise UpstreamError(
+            f"the provider '{provider}' sent a reply that cannot be read ({exc}); try again, or check"
+            f" providers.{provider}.base_url"
+        ) from exc
     if answer.error is not None:
         raise refusal_in_reply(provider, model, answer.error)
     return answer

@@ -1,88 +1,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from causeway.errors import CausewayError, ModelUnavailableError
 from causeway.gateway.breaker import Breaker, Breakers
-from causeway.storage.shared_state import Claim, Meter, Reserved
+from causeway.settings import RedisSettings
+from causeway.storage.redis_state import RedisState
+from causeway.storage.shared_state import SharedState
 from causeway.testing.clock import FrozenClock
+from causeway.testing.shared_state_contract import Bench
 
 REST_S = 20.0
 
 
-@dataclass
-class OneServer:
-    """What breakers need of the shared state: a log and counters that expire."""
-
-    clock: FrozenClock
-    log: list[tuple[str, bytes]] = field(default_factory=list)
-    counters: dict[str, tuple[int, float]] = field(default_factory=dict)
-    failure: CausewayError | None = None
-    told: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def add(self, key: str, amount: int, *, ttl_s: float) -> int:
-        if self.failure is not None:
-            raise self.failure
-        count, ends_at = self.counters.get(key, (0, 0.0))
-        if self.clock.monotonic() >= ends_at:
-            count, ends_at = 0, self.clock.monotonic() + ttl_s
-        self.counters[key] = (count + amount, ends_at)
-        return count + amount
-
-    async def append(self, key: str, value: bytes, *, ttl_s: float, most: int) -> None:
-        if self.failure is not None:
-            raise self.failure
-        self.log.append((f"{len(self.log):08}", value))
-        self.told.set()
-
-    async def entries(self, key: str, *, after: str = "") -> Sequence[tuple[str, bytes]]:
-        if self.failure is not None:
-            raise self.failure
-        return [entry for entry in self.log if entry[0] > after]
-
-    async def delete(self, key: str) -> None:
-        self.counters.pop(key, None)
-
-    async def get(self, key: str) -> bytes | None:
-        raise NotImplementedError
-
-    async def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
-        raise NotImplementedError
-
-    async def reserve(self, reservation: str, claims: Sequence[Claim], *, lease_s: float) -> Reserved:
-        raise NotImplementedError
-
-    async def settle(self, reservation: str, amounts: Sequence[int]) -> None:
-        raise NotImplementedError
-
-    async def is_loaded(self, meter: Meter) -> bool:
-        raise NotImplementedError
-
-    async def load(self, meter: Meter, used: int) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
-
-
-@pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
-def server(clock: FrozenClock) -> OneServer:
-    return OneServer(clock)
-
-
-def process(clock: FrozenClock, server: OneServer | None = None, *, name: str = "p1") -> Breakers:
-    return Breakers(failures=3, rest_s=REST_S, clock=clock, shared=server, process=name)
+def process(clock: FrozenClock, shared: SharedState | None = None, *, name: str = "p1") -> Breakers:
+    return Breakers(failures=3, rest_s=REST_S, clock=clock, shared=shared, process=name)
 
 
 def fail(breaker: Breaker, times: int = 3) -> None:
@@ -207,12 +144,18 @@ def test_models_that_callers_invent_take_bounded_room(clock: FrozenClock) -> Non
 # --- several processes -------------------------------------------------------------------------------
 
 
+def processes(clock: FrozenClock, bench: Bench, count: int = 2) -> list[Breakers]:
+    """Each of them with a connection of its own, as far as there are two."""
+    states = [bench.state, bench.other]
+    return [process(clock, states[number % 2], name=f"p{number}") for number in range(count)]
+
+
 async def test_what_one_process_opens_the_others_leave_alone_too(
-    clock: FrozenClock, server: OneServer
+    clock: FrozenClock, shared_state: Bench
 ) -> None:
-    one, other = process(clock, server, name="p1"), process(clock, server, name="p2")
+    one, other = processes(clock, shared_state)
     fail(one.of("openai/m"))
-    clock.advance(5)
+    await shared_state.pass_time(5)
     await one.exchange()
     await other.exchange()
     assert other.of("openai/m").permit() == "refuse"
@@ -221,47 +164,46 @@ async def test_what_one_process_opens_the_others_leave_alone_too(
 
 
 async def test_what_was_opened_long_ago_is_not_opened_by_a_new_process(
-    clock: FrozenClock, server: OneServer
+    clock: FrozenClock, shared_state: Bench
 ) -> None:
-    one = process(clock, server, name="p1")
+    one, late = processes(clock, shared_state)
     fail(one.of("openai/m"))
     await one.exchange()
-    clock.advance(REST_S + 1)
-    late = process(clock, server, name="p2")
+    await shared_state.pass_time(REST_S + 1)
     await late.exchange()
     assert not late.of("openai/m").is_open
 
 
 async def test_one_probe_serves_all_processes_and_its_success_is_told(
-    clock: FrozenClock, server: OneServer
+    clock: FrozenClock, shared_state: Bench
 ) -> None:
-    processes = [process(clock, server, name=f"p{number}") for number in range(3)]
-    fail(processes[0].of("openai/m"))
-    for one in processes:
+    everyone = processes(clock, shared_state, 3)
+    fail(everyone[0].of("openai/m"))
+    for one in everyone:
         await one.exchange()
-    clock.advance(REST_S)
+    await shared_state.pass_time(REST_S)
     probing = []
-    for one in processes:
+    for one in everyone:
         breaker = one.of("openai/m")
         assert breaker.permit() == "probe"
         if await one.may_probe(breaker):
             probing.append(one)
         else:
             assert breaker.permit() == "refuse"
-    assert probing == [processes[0]]
+    assert probing == [everyone[0]]
     probing[0].of("openai/m").succeeded("probe")
-    for one in processes:
+    for one in everyone:
         await one.exchange()
-    assert [one.of("openai/m").permit() for one in processes] == ["pass"] * 3
+    assert [one.of("openai/m").permit() for one in everyone] == ["pass"] * 3
 
 
 async def test_a_probe_without_verdict_is_left_to_another_process(
-    clock: FrozenClock, server: OneServer
+    clock: FrozenClock, shared_state: Bench
 ) -> None:
-    one, other = process(clock, server, name="p1"), process(clock, server, name="p2")
+    one, other = processes(clock, shared_state)
     for each in (one, other):
         each.of("openai/m").open(REST_S, "it is down")
-    clock.advance(REST_S)
+    await shared_state.pass_time(REST_S)
     permit = one.of("openai/m").permit()
     assert await one.may_probe(one.of("openai/m"))
     one.of("openai/m").abandoned(permit)
@@ -270,33 +212,45 @@ async def test_a_probe_without_verdict_is_left_to_another_process(
     assert await other.may_probe(other.of("openai/m"))
 
 
-async def test_without_the_shared_state_each_process_goes_on_alone(
-    clock: FrozenClock, server: OneServer
-) -> None:
-    one, other = process(clock, server, name="p1"), process(clock, server, name="p2")
-    server.failure = ModelUnavailableError("no Redis")
+async def test_news_of_another_release_are_passed_over(clock: FrozenClock, shared_state: Bench) -> None:
+    one, other = processes(clock, shared_state)
+    await shared_state.state.append("breakers", b"{}", ttl_s=60, most=9)
     fail(one.of("openai/m"))
-    with pytest.raises(ModelUnavailableError):
-        await one.exchange()
-    clock.advance(REST_S)
-    assert one.of("openai/m").permit() == "probe"
-    assert await one.may_probe(one.of("openai/m"))
-    one.of("openai/m").failed("probe", "still down")
-    server.failure = None
     await one.exchange()
     await other.exchange()
-    assert other.of("openai/m").permit() == "refuse"
+    assert other.of("openai/m").is_open
 
 
-async def test_following_tells_news_at_once_and_ends_when_told(clock: FrozenClock, server: OneServer) -> None:
-    one, stop = process(clock, server, name="p1"), asyncio.Event()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        following = group.create_task(one.follow(stop))
+async def test_out_of_reach_of_redis_each_process_probes_for_itself(clock: FrozenClock) -> None:
+    nowhere = RedisState(
+        RedisSettings(url=SecretStr("redis://127.0.0.1:1/0")), clock=clock, time_from="clock"
+    )
+    alone = process(clock, nowhere)
+    fail(alone.of("openai/m"))
+    await alone.exchange()
+    clock.advance(REST_S)
+    assert alone.of("openai/m").permit() == "probe"
+    assert await alone.may_probe(alone.of("openai/m"))
+    await nowhere.close()
+
+
+async def test_following_tells_news_at_once_and_ends_when_told(
+    clock: FrozenClock,
+    shared_state: Bench,
+    eventually: Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]],
+) -> None:
+    one, other = processes(clock, shared_state)
+    stop = asyncio.Event()
+
+    async def is_told() -> bool:
+        return other.of("openai/m").is_open
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for each in (one, other):
+            group.create_task(each.follow(stop))
         fail(one.of("openai/m"))
-        await server.told.wait()
+        await eventually(is_told)
         stop.set()
-        await following
-    assert b"openai/m" in server.log[0][1]
 
 
 async def test_a_process_that_is_alone_has_nothing_to_follow(clock: FrozenClock) -> None:

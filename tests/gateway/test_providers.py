@@ -85,7 +85,7 @@ async def test_a_provider_without_address_is_found_at_start(opened: Open, kind: 
 
 
 async def test_an_alias_to_nowhere_is_found_at_start(opened: Open) -> None:
-    with pytest.raises(SettingsError, match=r"models\.chat is 'words/nothing'"):
+    with pytest.raises(SettingsError, match=r"models\.chat names 'words/nothing'"):
         opened(models={**ALIASES, "chat": "words/nothing"})
 
 

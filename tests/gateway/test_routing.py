@@ -159,6 +159,11 @@ def test_a_route_to_nowhere_is_found_at_start(model: str) -> None:
         laid(routes=both)
 
 
+def test_a_route_to_what_several_offer_is_found_at_start() -> None:
+    with pytest.raises(SettingsError, match=r"routes\.smart: 'gpt' is offered as openai/gpt and azure/gpt"):
+        laid(routes={"smart": RouteSettings(models=["gpt"])})
+
+
 @pytest.mark.parametrize("fallbacks", [{"openai/gpt": ["gtp"]}, {"gtp": ["openai/gpt"]}])
 def test_a_fallback_to_nowhere_is_found_at_start(fallbacks: dict[str, list[str]]) -> None:
     with pytest.raises(SettingsError, match="'gtp'"):

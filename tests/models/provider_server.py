@@ -32,6 +32,7 @@ class ProviderServer:
     asked: list[Any] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,6 +59,7 @@ class ProviderServer:
         self.asked.append(json.loads(body) if body else None)
         self.paths.append(request.path_qs)
         self.headers.append(dict(request.headers))
+        self.ports.append(request.transport.get_extra_info("peername")[1] if request.transport else 0)
         answer = self.prepared[min(len(self.asked), len(self.prepared)) - 1]
         self.reached.set()
         try:

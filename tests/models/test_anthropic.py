@@ -255,7 +255,6 @@ async def test_everything_of_a_request_is_said_in_anthropics_words(ask: Ask) -> 
             json_schema={"type": "object", "properties": {"a": {"type": "object"}}},
             options={
                 "parallel_tool_calls": False,
-                "reasoning_effort": "minimal",
                 "user": "u-1",
                 "top_k": 4,
                 "thinking": {"type": "adaptive"},
@@ -331,7 +330,6 @@ async def test_everything_of_a_request_is_said_in_anthropics_words(ask: Ask) -> 
                         "additionalProperties": False,
                     },
                 },
-                "effort": "low",
             },
             "metadata": {"user_id": "u-1"},
         }
@@ -351,6 +349,13 @@ async def test_the_choice_of_a_tool_is_translated(ask: Ask, asked: Any, sent: ob
     client, server = await ask(said())
     await client.complete(replace(HELLO, tools=(Tool("look"),), tool_choice=asked))
     assert server.asked[0].get("tool_choice") == sent
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("minimal", "low"), ("high", "high"), ("xhigh", "xhigh")])
+async def test_the_effort_of_reasoning_is_translated(ask: Ask, asked: str, sent: str) -> None:
+    client, server = await ask(said())
+    await client.complete(replace(HELLO, options={"reasoning_effort": asked}))
+    assert server.asked[0]["output_config"] == {"effort": sent}
 
 
 async def test_json_without_a_schema_is_asked_for_in_words(ask: Ask) -> None:
