@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Generic, TypeVar
 
@@ -29,10 +30,10 @@ from causeway.errors import (
     UpstreamRateLimitError,
 )
 from causeway.gateway.breaker import Breaker, Breakers, Permit
+from causeway.gateway.call_deadline import CallDeadline
 from causeway.gateway.most_useful_error import most_useful_error
 from causeway.gateway.retry_budget import RetryBudget
 from causeway.gateway.routing import AnyProvider, Plan, Provider, Route
-from causeway.gateway.stream_deadline import StreamDeadline
 from causeway.models.provider import ChatProvider
 from causeway.settings import GatewaySettings
 
@@ -136,8 +137,8 @@ class Failover:
             while True:
                 route = await run.next_route()
                 try:
-                    async with asyncio.timeout(run.left_s):
-                        answer = await make(route)
+                    with CallDeadline(run.left_s) as deadline:
+                        answer = await deadline.wait(partial(make, route))
                 except TimeoutError as exc:
                     run.ran_out_of_time(exc)
                 except CausewayError as exc:
@@ -170,8 +171,9 @@ class Failover:
                 route = await run.next_route()
                 try:
                     async with aclosing(route.provider.stream(aimed(request, route))) as chunks:
-                        with StreamDeadline(chunks, run.left_s) as deadline:
-                            while (chunk := await deadline.next()) is not None:
+                        read = partial(anext, chunks, None)
+                        with CallDeadline(run.left_s) as deadline:
+                            while (chunk := await deadline.wait(read)) is not None:
                                 run.began()
                                 yield route, chunk
                 except TimeoutError as exc:
