@@ -144,9 +144,10 @@ async def counting(request: web.Request) -> web.StreamResponse:
     """A model that counts, as the contract needs one."""
     body = await request.json()
     words = [f"{number} " for number in range(1, 21)][: body["max_tokens"]]
+    stop_reason = "max_tokens" if len(words) < 20 else "end_turn"
     if not body.get("stream"):
         content = [{"type": "text", "text": "".join(words)}]
-        return web.json_response(said(*content).body)
+        return web.json_response(said(*content, stop_reason=stop_reason).body)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     for sent in events(
@@ -154,7 +155,7 @@ async def counting(request: web.Request) -> web.StreamResponse:
         opened(0, type="text", text=""),
         *(piece(0, type="text_delta", text=word) for word in words),
         closed(0),
-        ended("max_tokens" if len(words) < 20 else "end_turn", output_tokens=len(words)),
+        ended(stop_reason, output_tokens=len(words)),
         STOP,
     ):
         await response.write(sent)
