@@ -26,6 +26,7 @@ _MOST_LOADS = 3
 """Times that budgets are loaded for one call: a second time when the state lost its memory in between."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_NOTHING = Reserved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class _Plan:
 class Admitted:
     """A call that may go ahead; whoever admitted it settles it, however the call ends."""
 
-    __slots__ = ("_admission", "_is_settled", "_meters", "_reservation", "_reserved")
+    __slots__ = ("_admission", "_meters", "_reservation", "_reserved")
 
     def __init__(
         self, admission: Admission, reservation: str, meters: tuple[Meter, ...], reserved: Reserved
@@ -59,7 +60,6 @@ class Admitted:
         self._reservation = reservation
         self._meters = meters
         self._reserved = reserved
-        self._is_settled = not meters
 
     @property
     def headers(self) -> dict[str, str]:
@@ -71,8 +71,7 @@ class Admitted:
 
         It can be awaited in a task that is being cancelled, and finishes even when that is cancelled again.
         """
-        if not self._is_settled:
-            self._is_settled = True
+        if self._meters:
             await self._admission.settle(self._reservation, tokens=tokens, cost_micros=cost_micros)
 
 
@@ -113,7 +112,7 @@ class Admission:
         """
         plan = self._plan(principal)
         if not plan.meters:
-            return Admitted(self, reservation, (), Reserved())
+            return Admitted(self, reservation, (), _NOTHING)
         amounts = {CALLS: 1, TOKENS: demand.tokens, MICROS: demand.cost_micros}
         reserved = await self._state.reserve(reservation, plan.meters, amounts, lease_s=self._lease_s)
         if reserved.unknown:
