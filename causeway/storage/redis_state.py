@@ -19,7 +19,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from causeway.contracts.clock import Clock
 from causeway.errors import SharedStateUnavailableError
@@ -187,6 +187,10 @@ class RedisState:
             if not self._is_away:
                 log.warning("Redis is out of reach", extra={"place": self._place, "reason": reason})
             self._is_away = True
+            if isinstance(
+                exc, ReadOnlyError
+            ):  # a primary that is a replica now: its address may lead elsewhere
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
             self._rests_until = self._clock.monotonic() + _REST_S
             raise SharedStateUnavailableError(
                 f"limits and budgets cannot be checked: Redis at {self._place} is out of reach ({reason}); "

@@ -256,6 +256,22 @@ async def test_a_server_that_lost_its_memory_asks_for_budgets_again(
     assert (await take(state, "b", 1, meter)).unknown == (meter,)
 
 
+async def test_a_primary_that_became_a_replica_is_left_for_the_one_behind_its_address(
+    state: RedisState, redis_server: RedisServer
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        await take(state, "a", 1, window(100))
+        known = {one["id"] for one in client.client_list() if one["name"] == "causeway"}
+        client.replicaof("127.0.0.1", "1")
+        try:
+            with pytest.raises(SharedStateUnavailableError, match="read only replica"):
+                await take(state, "b", 1, window(100))
+        finally:
+            client.replicaof("NO", "ONE")
+        assert (await take(state, "c", 1, window(100))).refused is None
+        assert known.isdisjoint({one["id"] for one in client.client_list()})
+
+
 async def test_every_key_has_an_end(state: RedisState, redis_server: RedisServer) -> None:
     await state.load(total(1_000, 4e9), 0)
     await take(state, "a", 10, window(100), level(2), total(1_000, 4e9))
