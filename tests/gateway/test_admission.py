@@ -20,7 +20,7 @@ from causeway.errors import (
     RateLimitedError,
     SharedStateUnavailableError,
 )
-from causeway.gateway.admission import Admission, Admitted, Demand
+from causeway.gateway.admission import Admission, Admitted, Demand, settle_call
 from causeway.gateway.tiers import Tiers
 from causeway.settings import RedisSettings, TierSettings
 from causeway.storage.redis_state import RedisState
@@ -302,7 +302,7 @@ async def test_a_call_of_a_crashed_process_is_settled_by_its_reservation(
     await crashed.admit(_caller(), Demand(0, Micros(100 * _CENT)), "call_x")
     restarted = Admission(state=shared_state.other, tiers=Tiers({"t": tier}), spent=Books(), clock=clock)
     for _ in range(2):
-        await restarted.settle("call_x", tokens=0, cost_micros=Micros(40 * _CENT))
+        await settle_call(shared_state.other, "call_x", Micros(40 * _CENT), 0)
     await _admit(restarted, _caller(), cost=60 * _CENT)
 
 
