@@ -39,7 +39,7 @@ from causeway.storage.database import Database
 log = logging.getLogger(__name__)
 
 Settle = Callable[[str, Micros, int], Awaitable[None]]
-"""Told a call's id, cost and tokens when a process died before it could settle the call; may be told twice."""
+"""Told a call's id, cost and tokens, at most once, when its process died before it may have settled the call."""
 
 _BATCH = 1_000
 _MOST_PENDING = 20_000
@@ -193,8 +193,11 @@ class Ledger:
 
     async def close(self) -> None:
         """Flush; what cannot be flushed now is adopted by the next process that starts."""
-        is_flushed = await self._try_flush()
-        self._journal.close(is_settled=is_flushed and not self._open)
+        is_flushed = False
+        try:
+            is_flushed = await self._try_flush()
+        finally:
+            self._journal.close(is_settled=is_flushed and not self._open)
 
     async def _try_flush(self) -> bool:
         try:
