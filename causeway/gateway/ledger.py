@@ -45,7 +45,7 @@ _BATCH = 1_000
 _MOST_PENDING = 20_000
 _SEGMENT_BYTES = 4_000_000
 _ADOPT_EVERY_S = 60.0
-_FAILED = (CausewayError, SQLAlchemyError, TimeoutError, OSError)
+_FAILED = (CausewayError, SQLAlchemyError, OSError)
 
 
 def new_call_id() -> str:
@@ -150,7 +150,7 @@ class Ledger:
         Raises:
             DatabaseUnavailableError: The server cannot be reached; nothing is lost.
             DiskFullError: The server has no room left.
-            TimeoutError: It did not answer within its deadline.
+            DeadlineError: It did not answer in time; nothing is lost.
         """
         async with self._turn:
             sealed = list(self._journal.sealed)  # before the first wait: what they hold is in the queues now
