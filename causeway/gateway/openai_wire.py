@@ -205,6 +205,8 @@ def _unusual_message(message: _Message) -> Message:
         calls.append(_legacy_call(message.function_call))
     if message.role == "function":
         call_id = _legacy_call_id(message.name or "")
+    if content is None and role != "assistant":
+        raise InvalidInputError(f"a message of role '{message.role}' has no 'content'; send text or parts")
     if role == "tool" and call_id is None:
         msg = "a message of role 'tool' has no 'tool_call_id'; send the id of the call that it answers"
         raise InvalidInputError(msg)

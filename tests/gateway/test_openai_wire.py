@@ -65,6 +65,7 @@ def test_tools_and_their_calls_are_read() -> None:
         (_body(n=2), "'n' is 2"),
         (_body(messages=[{"role": "robot", "content": "x"}]), "messages[0].role"),
         (_body(messages=[{"role": "user", "content": "x"}] * 4), "'messages' has 4 entries; send at most 3"),
+        (_body(messages=[{"role": "user", "content": None}]), "no 'content'"),
         (_body(messages=[{"role": "tool", "content": "x"}]), "no 'tool_call_id'"),
         (_body(messages=[{"role": "user", "content": [{"type": "smell"}]}]), "'smell'"),
         (_body(messages=[{"role": "user", "content": [{"type": "image_url"}]}]), "no 'image_url'"),
