@@ -11,6 +11,8 @@ The reference page ``docs/reference/errors.md`` is generated from this file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, Self
 
 
@@ -20,12 +22,14 @@ class CausewayError(Exception):
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    trace_id: str | None = None
+    """The trace it happened in, set by the first span that it leaves."""
 
     retry_after_s: float | None = None
     """How long to wait before the same call can succeed, where that is known."""
 
-    trace_id: str | None = None
-    """The trace of the call that failed, where it had one."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """What an HTTP answer tells about this error besides ``Retry-After``, such as the limits of its caller."""
 
     @property
     def message(self) -> str:
@@ -103,6 +107,12 @@ class BudgetSpentError(TryLaterError):
     code = "budget_spent"
     http_status = 429
     retryable = False
+
+
+class SharedStateUnavailableError(TryLaterError):
+    """Redis cannot be reached, so limits and budgets cannot be checked, and no call is let through unchecked."""
+
+    code = "shared_state_unavailable"
 
 
 class DeadlineError(TryLaterError):

@@ -126,7 +126,21 @@ class PriceSettings(Section):
         ge=0,
         description="Per million input tokens read from the provider's cache; as input when unset",
     )
+    cache_write: Decimal | None = Field(
+        default=None,
+        ge=0,
+        description="Per million input tokens written to the provider's cache; as input when unset",
+    )
     image: Decimal = Field(default=Decimal(0), ge=0, description="Per picture, in US dollars")
+    long_prompt_tokens: int | None = Field(
+        default=None, gt=0, description="Input longer than this makes the whole call dearer"
+    )
+    long_input_factor: Decimal = Field(
+        default=Decimal(1), ge=0, description="Times what a long call's input costs, cached or not"
+    )
+    long_output_factor: Decimal = Field(
+        default=Decimal(1), ge=0, description="Times what a long call's output costs"
+    )
 
 
 class ProviderSettings(Section):

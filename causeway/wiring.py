@@ -24,7 +24,7 @@ from causeway.errors import CausewayError
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
-from causeway.gateway.ledger import Ledger
+from causeway.gateway.ledger import open_ledger
 from causeway.gateway.providers import Providers, vector_space
 from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
@@ -43,6 +43,7 @@ from causeway.storage.blobs import Blobs
 from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import Database, open_database
 from causeway.storage.durable import Durable
+from causeway.storage.notices import Notices
 
 log = logging.getLogger(__name__)
 
@@ -109,15 +110,22 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
         is_worker = _claim(folder, work, opened)
         database = await open_database(settings.database, folder.postgres)
         opened.push_async_callback(database.close)
+        notices = Notices(database)
+        await opened.enter_async_context(notices.listening())
+        keys = Keys(database, clock, notices=notices, default_tier=settings.gateway.default_tier)
+        await opened.enter_async_context(keys.running())
         spans = Spans(SpanWriter(database.url))
         opened.push_async_callback(asyncio.to_thread, spans.close)
         durable = Durable(database.url, executor_id=folder.executor_id)
         opened.push_async_callback(durable.close)
         providers = Providers(settings, run_dir=folder.run, clock=clock)
         opened.push_async_callback(providers.close)
+        ledger = await opened.enter_async_context(
+            open_ledger(database, folder.run / "journal", flush_s=settings.gateway.ledger_flush_s)
+        )
         gateway = Gateway(
             routes=providers.routes(),
-            ledger=Ledger(database),
+            ledger=ledger,
             spans=spans,
             clock=clock,
             capture_content=settings.telemetry.capture_content,
@@ -150,7 +158,6 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
-        keys = Keys(database, clock)
         traces = TraceStore(database, spans)
         platform = Platform(
             settings=settings,
@@ -173,7 +180,7 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             folders=Folders(library=library, clock=clock, settings=settings.knowledge),
             uploads=Uploads(
                 library=library,
-                folder=folder.run / "uploads",
+                originals=originals,
                 clock=clock,
                 max_bytes=settings.server.max_upload_bytes,
             ),
@@ -211,7 +218,6 @@ def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
 @asynccontextmanager
 async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> AsyncIterator[None]:
     """Background work, until the block ends."""
-    platform.uploads.clear()
     worker.register(durable, pipeline, platform.settings.knowledge)
     await durable.launch()
     stop = asyncio.Event()

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
+import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+import redis
+import redis.asyncio
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from causeway.settings import DatabaseSettings
+from causeway.settings import DatabaseSettings, RedisSettings
 from causeway.storage import embedded_postgres
 from causeway.storage.database import Database, open_database
 from causeway.storage.durable import Durable
 from causeway.storage.embedded_postgres import EmbeddedPostgres
+from causeway.storage.process_state import ProcessState
+from causeway.storage.redis_state import RedisState
 from causeway.testing.clock import FrozenClock
+from causeway.testing.shared_state_contract import Bench
 
 # what a crash of the machine would need; a test's database does not outlive it
 _CARELESS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}
@@ -68,10 +77,90 @@ async def database(database_url: str, postgres: EmbeddedPostgres) -> AsyncIterat
     await opened.close()
 
 
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """A running ``redis-server`` without persistence."""
+
+    url: str
+    pid: int
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[RedisServer]:
+    """A Redis of this run's own, on a free port of the loopback."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    assert program, "redis-server is not installed; 'apt install redis-server' (or valkey-server) brings it"
+    with tempfile.TemporaryDirectory(prefix="causeway-redis-") as folder:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        place = ["--bind", "127.0.0.1", "--port", port, "--dir", folder, "--logfile", "log"]
+        server = subprocess.Popen([program, *place, "--save", "", "--appendonly", "no"])
+        try:
+            started = RedisServer(url=f"redis://127.0.0.1:{port}/0", pid=server.pid)
+            deadline = time.monotonic() + 20
+            while not _answers(started.url):
+                is_hopeless = server.poll() is not None or time.monotonic() > deadline
+                assert not is_hopeless, f"redis-server does not answer: {(Path(folder) / 'log').read_text()}"
+                time.sleep(0.02)
+            yield started
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _answers(url: str) -> bool:
+    with redis.Redis.from_url(url) as client:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+@pytest.fixture
+def redis_server(redis_process: RedisServer) -> RedisServer:
+    """The run's Redis, emptied."""
+    with redis.Redis.from_url(redis_process.url) as client:
+        client.flushall()
+    return redis_process
+
+
 @pytest.fixture
 def clock() -> FrozenClock:
     """A clock that stands still until the test moves it."""
     return FrozenClock()
+
+
+@pytest.fixture(params=["process", "redis"])
+async def shared_state(request: pytest.FixtureRequest, clock: FrozenClock) -> AsyncIterator[Bench]:
+    """Each implementation of the shared state, at the time of ``clock``."""
+
+    async def pass_time(seconds: float) -> None:
+        clock.advance(seconds)
+
+    def now() -> float:
+        return clock.now().timestamp()
+
+    if request.param == "process":
+        process = ProcessState(clock=clock)
+        yield Bench(state=process, other=process, pass_time=pass_time, now=now)
+        return
+    server: RedisServer = request.getfixturevalue("redis_server")
+    settings = RedisSettings(url=SecretStr(server.url))
+    client = redis.asyncio.Redis.from_url(server.url)
+
+    async def pass_time_there(seconds: float) -> None:
+        """Scripts are told the time; lives of keys are made shorter by as much."""
+        clock.advance(seconds)
+        for key in await client.keys():
+            left_ms = await client.pttl(key)
+            if left_ms > 0:
+                await client.pexpire(key, left_ms - int(seconds * 1000))
+
+    first, second = (RedisState(settings, clock=clock, time_from="clock") for _ in range(2))
+    yield Bench(state=first, other=second, pass_time=pass_time_there, now=now)
+    await first.close()
+    await second.close()
+    await client.aclose()
 
 
 @pytest.fixture

@@ -126,6 +126,7 @@ class Usage:
         cached_input_tokens: The part of the input that the provider read from its prompt cache.
         reasoning_tokens: The part of the output that was thought and not said.
         is_estimate: The call ended before its provider counted, or its provider never counts.
+        cache_write_tokens: The part of the input that the provider wrote to its prompt cache, where it charges for that.
     """
 
     input_tokens: int = 0
@@ -133,6 +134,7 @@ class Usage:
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
     is_estimate: bool = False
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -146,6 +148,7 @@ class Usage:
             self.cached_input_tokens + other.cached_input_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
             self.is_estimate or other.is_estimate,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from causeway.contracts.money import Micros
 from causeway.errors import NotAllowedError
 
 Operation = Literal["chat", "embeddings", "rerank", "images"]
@@ -29,6 +30,21 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """Money that may be spent in each calendar day or month, UTC.
+
+    Attributes:
+        id: The key, team or tier whose spending counts.
+        limit: Most that may be spent in one period.
+    """
+
+    scope: Literal["key", "team", "tier"]
+    id: str
+    period: Literal["day", "month"]
+    limit: Micros
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A caller that has been identified.
 
@@ -40,6 +56,7 @@ class Principal:
         tier: Which of the settings' ``tiers`` bounds this caller.
         models: Patterns (``openai/*``) of the only models this caller may use; empty leaves it to the tier.
         endpoints: The only operations this caller may use, such as ``chat``; empty allows all.
+        budgets: What this caller's key and team may spend; the tier's budgets come from the settings.
     """
 
     id: str
@@ -49,6 +66,7 @@ class Principal:
     tier: str = INTERNAL_TIER
     models: tuple[str, ...] = ()
     endpoints: frozenset[Operation] = frozenset()
+    budgets: tuple[Budget, ...] = ()
 
     def may(self, scope: Scope) -> bool:
         """Whether this caller may do ``scope``."""
@@ -68,3 +86,6 @@ class Principal:
 
 SYSTEM = Principal(id="system", name="Causeway", scopes=frozenset({Scope.ADMIN}))
 """Causeway's own background work, such as ingestion."""
+
+COMMAND_LINE = Principal(id="command_line", name="command line", scopes=frozenset({Scope.ADMIN}))
+"""Whoever may run ``causeway`` on the machine: what its commands change is recorded under this name."""

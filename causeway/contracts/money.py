@@ -16,6 +16,11 @@ def token_cost(tokens: int, dollars_per_million_tokens: Decimal) -> Micros:
     return Micros(int(micros))
 
 
+def to_micros(dollars: Decimal) -> Micros:
+    """An amount as people write it, rounded half to even."""
+    return Micros(int((dollars * MICROS_PER_DOLLAR).quantize(Decimal(1), ROUND_HALF_EVEN)))
+
+
 def to_dollars(micros: int) -> float:
     """Micros as dollars, for people and for JSON; never add these up."""
     return micros / MICROS_PER_DOLLAR

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ImagePart, Message, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Operation
 from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
+from causeway.contracts.money import Micros
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
 from causeway.errors import CausewayError, UnknownModelError
-from causeway.gateway.ledger import Entry, Ledger
+from causeway.gateway.entries import Entry, Opening
+from causeway.gateway.ledger import Ledger, new_call_id
 from causeway.gateway.pricing import cost
-from causeway.gateway.routing import Routes
+from causeway.gateway.routing import Route, Routes
 from causeway.models.provider import collect
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
@@ -64,7 +67,7 @@ class Gateway:
         """The reply as it is written; see `ModelGateway.stream`."""
         route = self._routes.chat(request.model)
         asked = replace(request, model=route.model)
-        async with self._recorded("chat", route.provider.name, asked.model, route.price, call) as record:
+        async with self._recorded("chat", request.model, route, call) as record:
             record.span.set(self._described(asked))
             said: list[str] = []
             started = self._clock.monotonic()
@@ -85,9 +88,7 @@ class Gateway:
     async def embed(self, request: EmbedRequest, call: Call) -> Embeddings:
         """One unit vector a text; see `ModelGateway.embed`."""
         route = self._routes.embed(request.model)
-        async with self._recorded(
-            "embeddings", route.provider.name, route.model, route.price, call
-        ) as record:
+        async with self._recorded("embeddings", request.model, route, call) as record:
             record.span.set({"causeway.texts": len(request.texts)})
             embeddings = await route.provider.embed(replace(request, model=route.model))
             record.usage = embeddings.usage
@@ -96,7 +97,7 @@ class Gateway:
     async def rerank(self, request: RerankRequest, call: Call) -> Relevance:
         """One score a text; see `ModelGateway.rerank`."""
         route = self._routes.rerank(request.model)
-        async with self._recorded("rerank", route.provider.name, route.model, route.price, call) as record:
+        async with self._recorded("rerank", request.model, route, call) as record:
             record.span.set({"causeway.texts": len(request.texts)})
             relevance = await route.provider.rerank(replace(request, model=route.model))
             record.usage = relevance.usage
@@ -110,9 +111,10 @@ class Gateway:
 
     @asynccontextmanager
     async def _recorded(
-        self, operation: Operation, provider: str, model: str, price: PriceSettings, call: Call
+        self, operation: Operation, requested: str, route: Route[Any], call: Call
     ) -> AsyncIterator[_Record]:
         """A span and a ledger line around a call, whichever way it ends."""
+        provider, model = route.provider.name, route.model
         span = self._spans.start(f"{operation} {model}", kind="client", parent=call.traceparent)
         with span:
             span.set(
@@ -127,7 +129,10 @@ class Gateway:
                     names.CONVERSATION: call.conversation_id,
                 }
             )
-            record = _Record(span=span, price=price)
+            record = _Record(span=span, price=route.price)
+            opening = self._opening(operation, requested, call, span.trace_id)
+            started = self._clock.monotonic()
+            self._ledger.opened(opening)
             try:
                 yield record
                 record.outcome = "ok"
@@ -136,7 +141,7 @@ class Gateway:
                 raise
             finally:
                 usage = record.usage or Usage()
-                spent = cost(usage, price)
+                spent = cost(usage, route.price)
                 span.set(
                     {
                         names.RESPONSE_MODEL: model,
@@ -147,15 +152,41 @@ class Gateway:
                     }
                 )
                 entry = Entry(
+                    id=opening.id,
+                    at=opening.at,
+                    principal_id=opening.principal_id,
+                    team=opening.team,
+                    tier=opening.tier,
+                    purpose=opening.purpose,
                     operation=operation,
+                    requested_model=requested,
                     model=model,
                     provider=provider,
                     usage=usage,
                     cost=spent,
                     outcome=record.outcome,
-                    trace_id=span.trace_id,
+                    latency_ms=round((self._clock.monotonic() - started) * 1000),
+                    prompt=opening.prompt,
+                    trace_id=opening.trace_id,
                 )
-                await self._ledger.write(entry, call)
+                self._ledger.closed(entry)
+
+    def _opening(self, operation: Operation, requested: str, call: Call, trace_id: str) -> Opening:
+        return Opening(
+            id=new_call_id(),
+            at=self._clock.now(),
+            principal_id=call.principal.id,
+            team=call.principal.team,
+            tier=call.principal.tier,
+            purpose=call.purpose,
+            operation=operation,
+            model=requested,
+            input_tokens=0,
+            output_tokens=0,
+            cost=Micros(0),
+            prompt=call.prompt,
+            trace_id=trace_id,
+        )
 
     def _settled(self, chunk: ChatChunk, record: _Record, asked: ChatRequest) -> ChatChunk:
         """``chunk`` as callers see it: under the model's own name, with the cost once the usage is known."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from causeway.knowledge.document import DocumentState
+from causeway.storage.blobs import Draft
 
 Change = Literal["new", "changed", "unchanged"]
 
@@ -20,7 +21,7 @@ class Incoming:
     Attributes:
         collection: None is the default one.
         source: With ``collection`` and ``path`` the document's identity; see `Document`.
-        file: Where its bytes are now; only read.
+        file: Where its bytes are now, only read; or a draft with all of them.
         modified_at: As its source says.
         metadata: What its owner says about it.
     """
@@ -28,7 +29,7 @@ class Incoming:
     collection: str | None
     source: str
     path: str
-    file: Path
+    file: Path | Draft
     modified_at: datetime
     metadata: Mapping[str, object] = field(default_factory=dict)
 

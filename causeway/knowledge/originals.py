@@ -8,13 +8,14 @@ exclusive to the one that looks for such rows and, finding none, deletes the fil
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import NotFoundError
-from causeway.storage.blobs import BlobRef, Blobs
+from causeway.storage.blobs import BlobRef, Blobs, Draft
 from causeway.storage.database import Database
 from causeway.storage.schema import documents
 
@@ -26,14 +27,23 @@ class Originals:
         self._database = database
         self._blobs = blobs
 
-    async def put(self, file: Path) -> BlobRef:
-        """Store a copy of ``file``; `hold` it before relying on it.
+    def draft(self) -> AbstractAsyncContextManager[Draft]:
+        """A file that arrives piece by piece, written where it will stay; see `Blobs.draft`."""
+        return self._blobs.draft()
+
+    async def put(self, file: Path | Draft) -> BlobRef:
+        """Store a copy of ``file``, or keep a draft; `hold` it before relying on it.
 
         Raises:
             DiskFullError: There is no room.
+            BusyError: The draft was kept before, and has been forgotten since.
             OperatorError: It cannot be read, or not stored.
         """
-        return await self._blobs.put(file)
+        match file:
+            case Draft() as draft:
+                return await draft.keep()
+            case Path() as path:
+                return await self._blobs.put(path)
 
     async def hold(self, connection: AsyncConnection, sha256: str) -> bool:
         """Keep a file from being deleted until the transaction ends; False when it is gone already."""
@@ -43,6 +53,14 @@ class Originals:
         except NotFoundError:
             return False
         return True
+
+    def require_room(self, size_bytes: int) -> None:
+        """Return when so many bytes more fit where files are kept, or in a database beside them.
+
+        Raises:
+            DiskFullError: They do not.
+        """
+        self._blobs.require_room(size_bytes)
 
     def path(self, sha256: str) -> Path:
         """Where a file's bytes are.

@@ -1,9 +1,12 @@
-"""Packs token sequences from many calls into full batches of similar length, and computes them in one thread.
+"""Packs token sequences from many calls into full batches of similar length, and computes them in a few threads.
 
 Padding is wasted work: batches of 32 in order of arrival are half as fast as sorted ones
 (``bench/results/embedding.md``). A batch starts from the sequence that has waited longest and takes its nearest in length
 from all calls that wait, so nothing starves and several small calls fill one batch. Nothing is delayed to wait for
 company: what arrives while a batch computes is what the next one is packed from.
+
+Several lanes, each a thread that computes a batch of its own on one core, do more than one batch on all cores, where
+the cores wait for each other at every layer (``bench/results/ingestion.md``). One lane answers a lone text soonest.
 """
 
 from __future__ import annotations
@@ -43,24 +46,31 @@ class _Item:
 
 
 class Batcher:
-    """One thread, and the queue in front of it.
+    """A few threads, and the queue in front of them.
 
     Args:
-        compute: Sequences to one row each; called in the thread.
+        compute: Sequences to one row each; called in every thread.
         budget_tokens: Most tokens in a batch, padding included; a longer sequence goes alone.
-        name: The thread's, for debuggers.
+        name: The threads', for debuggers.
+        lanes: How many threads.
     """
 
     def __init__(
-        self, compute: Callable[[Sequence[tokenizers.Encoding]], Floats], *, budget_tokens: int, name: str
+        self,
+        compute: Callable[[Sequence[tokenizers.Encoding]], Floats],
+        *,
+        budget_tokens: int,
+        name: str,
+        lanes: int = 1,
     ) -> None:
         self._compute = compute
         self._budget_tokens = budget_tokens
         self._name = name
+        self._lanes = lanes
         self._changed = threading.Condition()
         self._by_length: list[_Item] = []
         self._by_age: deque[_Item] = deque()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._is_closed = False
 
     async def run(self, encodings: Sequence[tokenizers.Encoding]) -> Floats:
@@ -79,12 +89,12 @@ class Batcher:
         return np.stack([row for row in call.rows if row is not None])
 
     async def close(self) -> None:
-        """Stop after the batch that is being computed; calls that wait fail."""
+        """Stop after the batches that are being computed; calls that wait fail."""
         with self._changed:
             self._is_closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            self._changed.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
 
     def _add(self, items: list[_Item]) -> None:
         with self._changed:
@@ -97,12 +107,16 @@ class Batcher:
             for item in items:
                 bisect.insort(self._by_length, item, key=lambda waiting: waiting.length)
             self._by_age.extend(items)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                self._thread.start()
-            self._changed.notify()
+            if not self._threads:
+                self._threads = [
+                    threading.Thread(target=self._work, name=self._name, daemon=True)
+                    for _ in range(self._lanes)
+                ]
+                for thread in self._threads:
+                    thread.start()
+            self._changed.notify_all()
 
-    # --- in the thread ---
+    # --- in the threads ---
 
     def _work(self) -> None:
         while batch := self._next_batch():
@@ -111,7 +125,7 @@ class Batcher:
             except Exception as exc:  # noqa: BLE001 - whatever it is, the callers who wait must get it
                 _fail(batch, exc)
             else:
-                _deliver(batch, rows)
+                self._deliver(batch, rows)
         _fail(self._by_length, ModelUnavailableError(f"'{self._name}' was shut down"))
 
     def _next_batch(self) -> list[_Item]:
@@ -134,7 +148,8 @@ class Batcher:
         while items[first] is not oldest:
             first += 1
         end = first + 1
-        while True:
+        share = -(-len(items) // self._lanes)  # what waits is split among the lanes, lest one takes it all
+        while end - first < share:
             shorter = items[first - 1].length if first > 0 else None
             longer = items[end].length if end < len(items) else None
             go_down = shorter is not None and (
@@ -150,13 +165,13 @@ class Batcher:
             item.is_taken = True
         return batch
 
-
-def _deliver(batch: Sequence[_Item], rows: Floats) -> None:
-    for item, row in zip(batch, rows, strict=True):
-        item.call.rows[item.row] = row
-        item.call.left -= 1
-        if item.call.left == 0:
-            _settle(item.call, None)
+    def _deliver(self, batch: Sequence[_Item], rows: Floats) -> None:
+        with self._changed:  # another lane may have rows of the same call
+            for item, row in zip(batch, rows, strict=True):
+                item.call.rows[item.row] = row
+                item.call.left -= 1
+                if item.call.left == 0:
+                    _settle(item.call, None)
 
 
 def _fail(batch: Sequence[_Item], reason: Exception) -> None:

@@ -37,7 +37,11 @@ class LocalChat:
         return "local"
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """The whole reply."""
+        """The whole reply, collected from a stream.
+
+        A plain call would be silent until the last word, which a slow machine may need minutes for; in a stream the
+        child's comments tell it from one that hangs.
+        """
         return await collect(self.stream(request))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:

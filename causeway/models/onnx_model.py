@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime  # type: ignore[import-untyped]  # it has no stubs
 import tokenizers
 
+from causeway import seams
 from causeway.errors import MissingModelFileError
 from causeway.models.cores import usable_cores
 
@@ -48,7 +48,7 @@ class OnnxModel:
         self._threads = threads or usable_cores()
         self._loading = threading.Lock()
         self._tokenizer: tokenizers.Tokenizer | None = None
-        self._session: onnxruntime.InferenceSession | None = None
+        self._session: Any = None  # an onnxruntime.InferenceSession, which has no type stubs
 
     def encode(self, texts: Sequence[str], *, query: str | None = None) -> list[tokenizers.Encoding]:
         """Tokens of every text, or of every pair of ``query`` and text.
@@ -80,7 +80,7 @@ class OnnxModel:
                 self._tokenizer.enable_truncation(self._max_tokens)
             return self._tokenizer
 
-    def _loaded_session(self) -> onnxruntime.InferenceSession:
+    def _loaded_session(self) -> Any:
         with self._loading:
             if self._session is None:
                 file = self._folder / "model.onnx"
@@ -88,6 +88,7 @@ class OnnxModel:
                     raise MissingModelFileError(
                         f"'{file}' is not on this machine; run `causeway models pull`"
                     )
+                onnxruntime = seams.library("onnxruntime")
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = self._threads
                 options.log_severity_level = 3

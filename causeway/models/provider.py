@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Protocol
 
 from causeway.contracts.chat import (
@@ -22,6 +23,32 @@ from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.money import Micros
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
 from causeway.errors import UpstreamError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that a server lists; ``context_tokens`` is its window, where the server tells."""
+
+    name: str
+    context_tokens: int | None = None
+
+
+class ListingProvider(Protocol):
+    """Tells which models it has."""
+
+    @property
+    def name(self) -> str:
+        """Which provider this is, for ledgers and traces."""
+        ...
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The models that it listed when it was last asked."""
+        ...
+
+    async def list_models(self) -> tuple[Model, ...]:
+        """The models, at most a few minutes old."""
+        ...
 
 
 class ChatProvider(Protocol):
@@ -129,7 +156,7 @@ async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
             logprobs += _tokens(chunk.logprobs)
             for delta in chunk.tool_calls:
                 calls[delta.index] = _extended(calls.get(delta.index), delta)
-            extensions.update(chunk.extensions)
+            _extend(extensions, chunk.extensions)
             stop_reason = chunk.stop_reason or stop_reason
             usage = chunk.usage or usage
             cost = chunk.cost_micros if chunk.cost_micros is not None else cost
@@ -150,6 +177,14 @@ async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
         trace_id=trace_id,
         extensions=extensions,
     )
+
+
+def _extend(extensions: dict[str, object], more: Mapping[str, object]) -> None:
+    """A refusal comes in pieces, as text does; of anything else the last word counts."""
+    for name, value in more.items():
+        before = extensions.get(name)
+        is_text = name == "refusal" and isinstance(before, str) and isinstance(value, str)
+        extensions[name] = f"{before}{value}" if is_text else value
 
 
 def _tokens(logprobs: Mapping[str, object] | None) -> list[object]:

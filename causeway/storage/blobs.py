@@ -16,14 +16,15 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from causeway.errors import DiskFullError, NotFoundError, OperatorError
+from causeway.errors import BusyError, DiskFullError, NotFoundError, OperatorError
 from causeway.storage.file_lock import try_lock
+from causeway.storage.free_space import RESERVE_BYTES, require_room
 
 _PIECE_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -41,10 +42,17 @@ class BlobRef:
 
 
 class Blobs:
-    """The blobs in one folder, made when it is not there."""
+    """The blobs in one folder, made when it is not there.
 
-    def __init__(self, folder: Path, *, sync: Sync = os.fsync) -> None:
+    Args:
+        folder: Where they are.
+        sync: For tests that cannot pull a plug.
+        reserve_bytes: What they leave free on the disk; see `causeway.storage.free_space`.
+    """
+
+    def __init__(self, folder: Path, *, sync: Sync = os.fsync, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._folder = folder
+        self._reserve_bytes = reserve_bytes
         self._incoming = folder / "incoming"
         self._sync = sync
         with _explained(folder):
@@ -63,6 +71,27 @@ class Blobs:
     async def put_bytes(self, content: bytes) -> BlobRef:
         """Store ``content``. Raises like ``put``."""
         return await asyncio.to_thread(self._put, io.BytesIO(content))
+
+    @asynccontextmanager
+    async def draft(self) -> AsyncIterator[Draft]:
+        """A blob that arrives piece by piece; unless it is kept, nothing of it is left after the block.
+
+        Raises:
+            DiskFullError: There is no room for another file.
+            OperatorError: The folder cannot be written.
+        """
+        with ExitStack() as opened:
+            with _explained(self._folder):
+                file = opened.enter_context(self._draft_file())
+            yield Draft(self, file)
+
+    def require_room(self, size_bytes: int) -> None:
+        """Return when so many bytes more fit on the disk, in a blob or in a database beside it.
+
+        Raises:
+            DiskFullError: They do not.
+        """
+        require_room(self._folder, size_bytes, reserve_bytes=self._reserve_bytes)
 
     def path(self, sha256: str) -> Path:
         """The file of a blob; reading it is all one may do.
@@ -89,33 +118,23 @@ class Blobs:
             return self._put(stream)
 
     def _put(self, stream: BinaryIO) -> BlobRef:
-        with _explained(self._folder), self._draft() as draft:
-            digest, size = hashlib.sha256(), 0
+        with _explained(self._folder), self._draft_file() as file:
+            draft = Draft(self, file)
             while piece := stream.read(_PIECE_BYTES):
-                digest.update(piece)
-                draft.write(piece)
-                size += len(piece)
-            draft.flush()
-            self._sync(draft.fileno())
-            target = self._place(digest.hexdigest())
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # over a blob of that name too: should a fault of the disk have changed it, it is whole again
-            Path(draft.name).replace(target)
-            for folder in (target.parent, target.parent.parent, self._folder):
-                self._sync_folder(folder)
-        return BlobRef(digest.hexdigest(), size)
+                draft._append(piece)
+            return draft._rename()
 
     @contextmanager
-    def _draft(self) -> Iterator[IO[bytes]]:
+    def _draft_file(self) -> Iterator[IO[bytes]]:
         while True:
-            with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as draft:
-                if not try_lock(draft.fileno(), "exclusive") or os.fstat(draft.fileno()).st_nlink == 0:
+            # unbuffered, so that closing it writes nothing and cannot fail for want of room
+            with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False, buffering=0) as file:
+                if not try_lock(file.fileno(), "exclusive") or os.fstat(file.fileno()).st_nlink == 0:
                     continue  # another process took it for an orphan before it was locked
                 try:
-                    yield draft
-                except BaseException:
-                    Path(draft.name).unlink(missing_ok=True)
-                    raise
+                    yield file
+                finally:
+                    Path(file.name).unlink(missing_ok=True)  # it is not there when it has become a blob
                 return
 
     def _sync_folder(self, folder: Path) -> None:
@@ -130,6 +149,64 @@ class Blobs:
             with suppress(FileNotFoundError), draft.open("rb") as file:
                 if try_lock(file.fileno(), "exclusive"):
                     draft.unlink()
+
+
+class Draft:
+    """A blob that is being written; made by `Blobs.draft`, for one writer at a time."""
+
+    def __init__(self, blobs: Blobs, file: IO[bytes]) -> None:
+        self._blobs = blobs
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._kept: BlobRef | None = None
+        self.size_bytes = 0
+
+    async def write(self, piece: bytes) -> None:
+        """Append ``piece``.
+
+        Raises:
+            DiskFullError: There is no room for it.
+            OperatorError: The folder cannot be written.
+        """
+        with _explained(self._blobs._folder):
+            await asyncio.to_thread(self._append, piece)
+
+    async def keep(self) -> BlobRef:
+        """Make what was written a blob, safe on disk; write no more after it. A repeat changes nothing.
+
+        Raises:
+            DiskFullError: There is no room to name it.
+            BusyError: It was kept before, and the blob has been deleted since.
+            OperatorError: The folder cannot be written.
+        """
+        if self._kept is None:
+            with _explained(self._blobs._folder):
+                self._kept = await asyncio.to_thread(self._rename)
+        elif not self._blobs._place(self._kept.sha256).is_file():
+            msg = "a document of the same bytes was deleted at this moment; send the file again"
+            raise BusyError(msg)
+        return self._kept
+
+    # --- blocking ---
+
+    def _append(self, piece: bytes) -> None:
+        self._blobs.require_room(len(piece))
+        self._digest.update(piece)
+        self.size_bytes += len(piece)
+        left = memoryview(piece)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def _rename(self) -> BlobRef:
+        blobs, ref = self._blobs, BlobRef(self._digest.hexdigest(), self.size_bytes)
+        blobs._sync(self._file.fileno())
+        target = blobs._place(ref.sha256)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # over a blob of that name too: should a fault of the disk have changed it, it is whole again
+        Path(self._file.name).replace(target)
+        for folder in (target.parent, target.parent.parent, blobs._folder):
+            blobs._sync_folder(folder)
+        return ref
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import concurrent.futures
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -337,13 +338,20 @@ class _Worker:
     def _await_outcomes(self) -> None:
         """Wait, briefly, until DBOS has recorded how the tasks that have ended did."""
         deadline = time.monotonic() + _CLOSE_DEADLINE_S
-        while time.monotonic() < deadline:
-            pending = self._connection.client.list_workflows(
-                status="PENDING", executor_id=self._executor_id, load_input=False, load_output=False
-            )
-            if all(workflow.workflow_id in self._interrupted for workflow in pending):
-                return
-            time.sleep(0.02)
+        pending = partial(
+            self._connection.client.list_workflows,
+            status="PENDING",
+            executor_id=self._executor_id,
+            load_input=False,
+            load_output=False,
+        )
+        try:
+            while time.monotonic() < deadline:
+                if all(workflow.workflow_id in self._interrupted for workflow in pending()):
+                    return
+                time.sleep(0.02)
+        except SQLAlchemyError:  # the database went first; what has ended runs again, and changes nothing
+            log.warning("the queue closed without its database")
 
     # --- on the event loop ---------------------------------------------------------------------------
 
@@ -412,4 +420,24 @@ def _route_logs() -> None:
     logger = logging.getLogger("dbos")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
+        logger.addFilter(_BriefLines())
     logger.setLevel(logging.WARNING)
+
+
+class _BriefLines(logging.Filter):
+    """Keeps of what DBOS says the first line, once: without its database it repeats tracebacks every second.
+
+    The errors of our own code are not among them: a task's are caught and logged by `_Worker`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: deque[str] = deque(maxlen=32)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        line = record.getMessage().partition("\n")[0].removesuffix("Traceback (most recent call last):")
+        record.msg, record.args, record.exc_info = line, None, None
+        if line in self._said:
+            return False
+        self._said.append(line)
+        return True

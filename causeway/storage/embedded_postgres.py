@@ -88,8 +88,7 @@ class EmbeddedPostgres:
         users, self._users = self._users, -1
         try:
             with _turn(self.folder, _STOP_DEADLINE_S):
-                if try_lock(users, "exclusive"):
-                    _stop(_Cluster(self.folder, self.programs))
+                _stop_if_unused(users, _Cluster(self.folder, self.programs))
         finally:
             os.close(users)
 
@@ -113,16 +112,19 @@ def start(folder: Path, *, options: Mapping[str, str] | None = None) -> Embedded
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(folder, START_DEADLINE_S):
             users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            cluster = _Cluster(folder, programs)
             try:
                 try_lock(users, "shared")  # nobody holds it exclusively outside a turn
-                cluster = _Cluster(folder, programs)
                 programs.admit_to(folder)
                 _make_sockets(folder, programs)
                 _make(cluster)
                 _ensure_running(cluster, {**_OPTIONS, **(options or {})})
                 _ensure_database(folder)
             except BaseException:
-                os.close(users)
+                try:
+                    _stop_if_unused(users, cluster)
+                finally:
+                    os.close(users)
                 raise
     return EmbeddedPostgres(folder, programs, users)
 
@@ -214,6 +216,12 @@ def _ensure_running(cluster: _Cluster, options: Mapping[str, str]) -> None:
     done = cluster.run("pg_ctl", "start", *arguments, deadline_s=START_DEADLINE_S + 10)
     if done.returncode != 0 or _state(cluster) != "ready":
         raise _failure(cluster.folder, "does not start", done.stdout + _log_since(cluster, said_before))
+
+
+def _stop_if_unused(users: int, cluster: _Cluster) -> None:
+    """Stop the server unless another process holds ``users.lock`` too; in a turn."""
+    if try_lock(users, "exclusive"):
+        _stop(cluster)
 
 
 def _stop(cluster: _Cluster) -> None:
@@ -380,6 +388,8 @@ def _explained(folder: Path) -> Iterator[None]:
             f"PostgreSQL in '{folder}' did not finish '{exc.cmd[1]}' within {exc.timeout:.0f} s; "
             "see server.log in that folder and start again"
         ) from exc
+    except psycopg.Error as exc:
+        raise _failure(folder, "cannot be used", str(exc)) from exc
 
 
 def _failure(folder: Path, what: str, said: str) -> OperatorError:

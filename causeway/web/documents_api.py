@@ -91,10 +91,10 @@ _UPLOAD_BODY = {
 @router.post("", name="api_upload", status_code=202, openapi_extra=_UPLOAD_BODY)
 async def upload(request: Request, parts: Parts, _ingester: Ingester) -> UploadShape:
     """Add a file, or a new revision of the file of that name; it becomes searchable in the background."""
-    async with read_upload(request, max_bytes=parts.settings.max_upload_bytes) as form:
+    async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         if len(form.files) != 1:
             raise InvalidInputError(f"send one file in the field 'file'; this form has {len(form.files)}")
-        added = await store(form.files[0], form.fields, parts.uploads)
+        added = await store(form.files[0], form.fields)
     return UploadShape(document_id=added.document_id, state=added.state, change=added.change)
 
 

@@ -60,10 +60,10 @@ async def show(
 async def add(request: Request, parts: Parts, known: Known) -> Response:
     """Files from a plain form, for browsers without scripts."""
     known.require(Scope.INGEST)
-    async with read_upload(request, max_bytes=parts.settings.max_upload_bytes) as form:
+    async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         check_csrf(request, form.fields.get(CSRF_FIELD))
         for file in form.files:
-            await store(file, form.fields, parts.uploads)
+            await store(file, form.fields)
     return RedirectResponse(link(request, "documents"), status_code=303)
 
 

@@ -22,6 +22,7 @@ from starlette.types import Send as StarletteSend
 
 from causeway.errors import CausewayError
 from causeway.web.problems import UNEXPECTED, problem_of, problem_response
+from causeway.web.response_headers import REQUEST_ID
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -71,7 +72,8 @@ class EventStream(Response):
             except CausewayError as exc:
                 await wire.fail(exc, scope, receive)
             except Exception:
-                log.exception("stream failed", extra={"path": scope["path"]})
+                about = {"path": scope["path"], "trace_id": scope.get(REQUEST_ID)}
+                log.exception("stream failed", extra=about)
                 await wire.fail(UNEXPECTED, scope, receive)
             await wire.end()
 
@@ -116,11 +118,11 @@ class _Wire:
 
     async def fail(self, error: CausewayError, scope: StarletteScope, receive: StarletteReceive) -> None:
         if self._is_started:
-            await self.write(Event("error", problem_of(error).model_dump()).encode())
+            await self.write(Event("error", problem_of(error, scope).model_dump()).encode())
             return
         async with self._lock:
             self._is_started = self._is_ended = True
-            await problem_response(error)(scope, receive, self._send)
+            await problem_response(error, scope)(scope, receive, self._send)
 
     async def end(self) -> None:
         await self.write(b"")

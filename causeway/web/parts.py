@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     Awaitable,
     Callable,
     Mapping,
     MutableMapping,
     Sequence,
 )
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -107,18 +107,25 @@ class LibraryDoor(Protocol):
         ...
 
 
+class ArrivalDoor(Protocol):
+    """A file on its way in; `causeway.knowledge.ingest.upload.Arrival`."""
+
+    async def write(self, piece: bytes) -> None:
+        """Append a piece."""
+        ...
+
+    async def add(
+        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+    ) -> Added:
+        """Keep it and queue its ingestion."""
+        ...
+
+
 class UploadDoor(Protocol):
     """What people send; `causeway.knowledge.Uploads`."""
 
-    async def receive(
-        self,
-        stream: AsyncIterable[bytes],
-        *,
-        name: str,
-        collection: str | None = None,
-        metadata: Mapping[str, object] | None = None,
-    ) -> Added:
-        """Store a file and queue its ingestion."""
+    def arriving(self, name: str) -> AbstractAsyncContextManager[ArrivalDoor]:
+        """A file that is about to arrive; it is gone after the block unless it was added."""
         ...
 
 

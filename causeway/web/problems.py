@@ -1,13 +1,15 @@
 """Errors as people and programs see them: problem JSON under ``/api``, a calm page elsewhere.
 
 Problem JSON is RFC 9457 with ``code`` and ``trace_id`` added; ``detail`` is safe to show, and an unexpected error's
-own words never leave the log. https://www.rfc-editor.org/rfc/rfc9457
+own words never leave the log. ``trace_id`` is what its reader can hand to an operator: the trace that the request made,
+or the request's own number when it made none. The log's line for the problem has it too.
+https://www.rfc-editor.org/rfc/rfc9457
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -17,8 +19,15 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from causeway.errors import CausewayError, InvalidInputError, NotFoundError, NotSignedInError
+from causeway.errors import (
+    CausewayError,
+    InvalidInputError,
+    NoAccessError,
+    NotFoundError,
+    NotSignedInError,
+)
 from causeway.web.rendering import is_fragment, link, page
+from causeway.web.response_headers import REQUEST_ID
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +40,9 @@ class Problem(BaseModel):
     status: int
     code: str = Field(description="Stable; listed in docs/reference/errors.md")
     detail: str = Field(description="One sentence for a person: what happened and the remedy")
-    trace_id: str | None = Field(default=None, description="The trace of this call, where there is one")
+    trace_id: str | None = Field(
+        default=None, description="Finds this call in the log and, where it made one, its trace"
+    )
 
 
 class InvalidFieldsError(InvalidInputError):
@@ -43,21 +54,31 @@ class InvalidFieldsError(InvalidInputError):
 UNEXPECTED = CausewayError("Causeway failed on this call; its log tells why")
 
 
-def problem_of(error: CausewayError) -> Problem:
-    """``error`` in the shape that leaves the building."""
-    return Problem(
+def problem_of(error: CausewayError, scope: Mapping[str, Any]) -> Problem:
+    """``error`` in the shape that leaves the building; noted in the log. ``scope`` is its request's."""
+    problem = Problem(
         title=HTTPStatus(error.http_status).phrase,
         status=error.http_status,
         code=error.code,
         detail=error.message,
+        trace_id=error.trace_id or scope.get(REQUEST_ID),
     )
+    about = {name: scope.get(name) for name in ("method", "path")}
+    about |= {"status": problem.status, "code": problem.code, "trace_id": problem.trace_id}
+    if isinstance(
+        error, InvalidInputError | NoAccessError
+    ):  # the caller's matter, and perhaps in the caller's words
+        log.info("request refused", extra=about)
+    elif error is not UNEXPECTED:  # that one is logged where it was caught, with its traceback
+        log.warning("request failed", extra={**about, "reason": error.message})
+    return problem
 
 
-def problem_response(error: CausewayError) -> Response:
+def problem_response(error: CausewayError, scope: Mapping[str, Any]) -> Response:
     """``error`` as an ``/api`` answer."""
     headers = {"www-authenticate": "Bearer"} if isinstance(error, NotSignedInError) else {}
     return JSONResponse(
-        problem_of(error).model_dump(),
+        problem_of(error, scope).model_dump(),
         status_code=error.http_status,
         headers=headers,
         media_type="application/problem+json",
@@ -89,7 +110,7 @@ def install(app: FastAPI) -> None:
 def _answer(request: Request, error: CausewayError) -> Response:
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     if path.startswith(("/api/", "/health/")):
-        return problem_response(error)
+        return problem_response(error, request.scope)
     if isinstance(error, NotSignedInError):
         return _to_sign_in(request)
     if is_fragment(request):

@@ -1,4 +1,4 @@
-"""The headers every page and every ``/api`` answer carries, and the last net under an unexpected error.
+"""What surrounds every request: its number, its answer's headers, the last net under an unexpected error.
 
 The content security policy allows nothing inline and nothing foreign, so text that slips through every other check
 still cannot run or fetch: https://www.w3.org/TR/CSP3/
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, Final
+from uuid import uuid4
 
 from causeway.web.parts import AsgiApp, AsgiScope, Receive, Send
 
 log = logging.getLogger(__name__)
+
+REQUEST_ID: Final = "causeway.request_id"
+"""The key of a request's number in its ASGI scope: 32 hexadecimal digits, as a trace's."""
 
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
@@ -32,7 +36,7 @@ _HEADERS = {
 
 
 def guarded(app: AsgiApp) -> AsgiApp:
-    """``app`` with the headers, and with its unexpected errors logged instead of raised into the server."""
+    """``app`` with the headers and the number, and with its unexpected errors logged instead of raised into the server."""
 
     async def answer(scope: AsgiScope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
@@ -45,10 +49,12 @@ def guarded(app: AsgiApp) -> AsgiApp:
                 }
             await send(message)
 
+        scope[REQUEST_ID] = uuid4().hex
         try:
             await app(scope, receive, send_with_headers)
         except Exception:
             # The framework has sent its 500 by now and raises again so that somebody logs it.
-            log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
+            about = {"method": scope["method"], "path": scope["path"], "trace_id": scope[REQUEST_ID]}
+            log.exception("request failed", extra=about)
 
     return answer

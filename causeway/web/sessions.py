@@ -8,12 +8,12 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert
 
 from causeway.contracts.clock import Clock
-from causeway.contracts.identity import Principal, Scope
+from causeway.contracts.identity import Principal
 from causeway.errors import NotSignedInError
-from causeway.gateway.keys import digest
+from causeway.gateway.identities import digest, identity_query, principal_of
 from causeway.storage.database import Database
 from causeway.storage.schema import api_keys, sessions
 
@@ -48,7 +48,7 @@ class Sessions:
         """
         now = self._clock.now()
         query = (
-            select(api_keys.c.id, api_keys.c.name, api_keys.c.scopes)
+            identity_query()
             .join(sessions, sessions.c.key_id == api_keys.c.id)
             .where(sessions.c.token_hash == digest(token), sessions.c.expires_at > now)
             .where(api_keys.c.revoked_at.is_(None))
@@ -59,8 +59,7 @@ class Sessions:
         if row is None:
             msg = "your session is over; sign in again"
             raise NotSignedInError(msg)
-        scopes = frozenset(Scope(scope) for scope in row["scopes"])
-        return Principal(id=row["id"], name=row["name"], scopes=scopes)
+        return principal_of(row)
 
     async def close(self, token: str) -> None:
         """End a session; ending it twice does nothing."""

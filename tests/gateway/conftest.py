@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +12,7 @@ from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call
 from causeway.errors import UpstreamError
 from causeway.gateway.gateway import Gateway
-from causeway.gateway.ledger import Ledger
+from causeway.gateway.ledger import Ledger, open_ledger
 from causeway.gateway.routing import Route, Routes
 from causeway.models.scripted import Line, Scripted
 from causeway.observability.spans import Spans
@@ -43,7 +46,14 @@ def spans(database: Database) -> Iterator[Spans]:
 
 
 @pytest.fixture
-def gateway(database: Database, scripted: Scripted, spans: Spans) -> Gateway:
+async def ledger(database: Database, tmp_path: Path) -> AsyncIterator[Ledger]:
+    """A ledger that the database hears of when the test flushes it."""
+    async with open_ledger(database, tmp_path / "journal", flush_s=3600) as opened:
+        yield opened
+
+
+@pytest.fixture
+def gateway(ledger: Ledger, scripted: Scripted, spans: Spans) -> Gateway:
     price = PriceSettings.model_validate({"input": "2.50", "output": "10"})
     route = Route(model="words", provider=scripted, price=price)
     routes = Routes(
@@ -52,6 +62,18 @@ def gateway(database: Database, scripted: Scripted, spans: Spans) -> Gateway:
         rerank={"test/words": Route(model="words", provider=scripted)},
         aliases={"chat": "test/words", "embed": "test/words", "rerank": "test/words"},
     )
-    return Gateway(
-        routes=routes, ledger=Ledger(database), spans=spans, clock=SystemClock(), capture_content=True
-    )
+    return Gateway(routes=routes, ledger=ledger, spans=spans, clock=SystemClock(), capture_content=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 64 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk]).returncode
+    ):
+        pytest.skip("needs root, to make a small disk")
+    yield disk
+    subprocess.run(["umount", disk], check=True)

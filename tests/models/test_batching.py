@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Sequence
 from typing import cast
@@ -128,3 +129,29 @@ async def test_closing_fails_those_who_wait_and_those_who_come() -> None:
         await calls[1]
     with pytest.raises(ModelUnavailableError, match="shut down"):
         await batcher.run(sequences(1))
+
+
+async def test_lanes_share_what_waits_and_compute_side_by_side() -> None:
+    both = threading.Barrier(2)
+    batches: list[int] = []
+
+    def compute(encodings: Sequence[tokenizers.Encoding]) -> Floats:
+        both.wait(20)  # broken, and the call fails, unless two lanes compute at the same time
+        batches.append(len(encodings))
+        return np.array([[len(encoding)] for encoding in encodings], np.float32)
+
+    batcher = Batcher(compute, budget_tokens=1000, name="test", lanes=2)
+    lengths = [7, 3]
+    assert (await batcher.run(sequences(*lengths))).ravel().tolist() == lengths
+    assert batches == [1, 1]
+    await batcher.close()
+
+
+async def test_rows_of_many_calls_in_many_lanes_find_their_callers() -> None:
+    batcher = Batcher(Recorder(), budget_tokens=40, name="test", lanes=4)
+    rng = random.Random(5)
+    calls = [[rng.randint(1, 30) for _ in range(25)] for _ in range(40)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(batcher.run(sequences(*lengths))) for lengths in calls]
+    assert [task.result().ravel().tolist() for task in tasks] == calls
+    await batcher.close()

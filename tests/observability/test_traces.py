@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -11,10 +11,11 @@ from causeway.errors import NotFoundError, UpstreamError
 from causeway.observability import genai_names as names
 from causeway.observability import logs
 from causeway.observability.feedback import Feedback
-from causeway.observability.spans import Spans
+from causeway.observability.spans import Span, Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
+from causeway.testing.spans import CollectedSpans
 
 
 @pytest.fixture
@@ -44,6 +45,24 @@ async def test_a_failed_step_keeps_the_errors_code_and_sentence(database: Databa
     (stored,) = (await TraceStore(database, spans).trace(span.trace_id)).spans
     assert (stored.status, stored.status_message) == ("error", "the provider is down")
     assert stored.attributes[names.ERROR_TYPE] == "upstream_error"
+
+
+def test_an_error_carries_the_trace_it_happened_in() -> None:
+    spans = Spans()
+    traces: list[str] = []
+
+    def fail(error: Exception) -> None:
+        with spans.start("ask") as outer:
+            traces.append(outer.trace_id)
+            with spans.start("chat", parent=outer.traceparent):
+                raise error
+
+    known, unknown = UpstreamError("the provider is down"), ZeroDivisionError()
+    for error in (known, unknown):
+        with pytest.raises(type(error)):
+            fail(error)
+    assert (known.trace_id, unknown.__notes__) == (traces[0], [f"trace {traces[1]}"])
+    spans.close()
 
 
 async def test_a_list_of_traces_sums_tokens_and_cost_and_is_newest_first(
@@ -107,3 +126,47 @@ def test_a_log_line_has_its_fields(form: str, capsys: pytest.CaptureFixture[str]
         logging.getLogger().setLevel(logging.WARNING)
     line = capsys.readouterr().err.strip()
     assert (json.loads(line)["key"] if form == "json" else line.rpartition("key=")[2]) == "k1"
+
+
+async def test_what_postgresql_cannot_hold_is_cleaned_and_the_rest_kept(
+    database: Database, spans: Spans
+) -> None:
+    with spans.start(
+        "read\x00", attributes={"text": "a\x00b", "path": "C:\\u0000", "half": "\ud83d"}
+    ) as span:
+        span.event("seen", {"what": "x\x00"})
+    (stored,) = (await TraceStore(database, spans).trace(span.trace_id)).spans
+    assert stored.name == "read"
+    assert stored.attributes == {"text": "ab", "path": "C:\\u0000", "half": "?"}
+    assert stored.events[0]["attributes"] == {"what": "x"}
+
+
+@pytest.mark.parametrize("parent", ["00-0-1-01", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "", "hello"])
+def test_a_malformed_parent_begins_a_trace(parent: str) -> None:
+    assert Spans().start("ask", parent=parent).parent_id is None
+
+
+def test_spans_that_end_faster_than_they_are_stored_are_dropped_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sink = CollectedSpans()
+    spans = Spans(sink, most_waiting=2)
+    for number in range(5):
+        spans.start(str(number)).end()
+    spans.close()
+    assert [span.name for span in sink.finished] == ["0", "1"]
+    assert caplog.records[-1].__dict__["count"] == 3
+
+
+def test_a_sink_that_fails_loses_its_batch_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(CollectedSpans):
+        def store(self, batch: Sequence[Span]) -> None:
+            msg = "no room"
+            raise OSError(msg)
+
+    kept = CollectedSpans()
+    spans = Spans(Broken(), kept)
+    spans.start("ask").end()
+    spans.close()
+    assert [span.name for span in kept.finished] == ["ask"]
+    assert "spans lost" in caplog.text

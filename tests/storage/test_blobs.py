@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from causeway.errors import DiskFullError, NotFoundError, OperatorError
-from causeway.storage.blobs import Blobs
+from causeway.storage.blobs import BlobRef, Blobs
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
 
@@ -63,6 +63,25 @@ def test_name_that_is_no_sha256_reaches_no_file(name: str, tmp_path: Path) -> No
         Blobs(tmp_path).path(name)
 
 
+async def test_a_draft_becomes_a_blob_when_it_is_kept_and_only_then(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    async with blobs.draft() as draft:
+        await draft.write(b"hel")
+        await draft.write(b"lo")
+        with pytest.raises(NotFoundError):
+            blobs.path(HELLO)
+        assert await draft.keep() == BlobRef(HELLO, 5)
+        assert await draft.keep() == BlobRef(HELLO, 5)
+    assert blobs.path(HELLO).read_bytes() == b"hello"
+    assert len(files(tmp_path)) == 1
+
+
+async def test_a_draft_that_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
+    async with Blobs(tmp_path).draft() as draft:
+        await draft.write(b"hello")
+    assert files(tmp_path) == []
+
+
 async def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -70,6 +89,18 @@ async def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(DiskFullError, match="CAUSEWAY_STORAGE__DIR"):
         await Blobs(tmp_path, sync=full).put_bytes(b"hello")
     assert files(tmp_path) == []
+
+
+async def test_what_is_kept_for_the_database_is_not_used_for_files(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"hello")
+    blobs = Blobs(tmp_path / "blobs", reserve_bytes=1 << 60)
+    with pytest.raises(DiskFullError, match="free some"):
+        await blobs.put(source)
+    async with blobs.draft() as draft:
+        with pytest.raises(DiskFullError, match="kept for the database"):
+            await draft.write(b"hello")
+    assert files(tmp_path / "blobs") == []
 
 
 async def test_source_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

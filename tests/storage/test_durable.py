@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from causeway.errors import DatabaseUnavailableError, ModelUnavailableError, UnreadableDocumentError
+from causeway.storage import embedded_postgres
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable, Task
 from causeway.testing.clock import FrozenClock
@@ -310,6 +312,21 @@ async def test_unreachable_database_is_one_sentence_without_the_password() -> No
 
     assert "secret" not in failure.value.message
     await durable.close()
+
+
+async def test_a_queue_whose_database_has_gone_closes_and_says_it_briefly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="causeway-") as folder:
+        server = embedded_postgres.start(Path(folder) / "postgres")
+        durable = Durable(server.url(), executor_id="exe_test", grace_s=0.1)
+        durable.register("work", Recorder(), concurrency=1)
+        await durable.launch()
+        server.close()
+        with caplog.at_level(logging.WARNING):
+            await durable.close()
+    assert "closed without its database" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_killed_process_loses_nothing_and_repeats_nothing(

@@ -208,13 +208,15 @@ def test_offered_extensions_are_known_without_a_server() -> None:
     assert offered_version("no_such_extension") is None
 
 
-@pytest.fixture
-def small_disk(empty: Path) -> Iterator[Path]:
-    """A disk of 20 MB, too small for a cluster."""
+@pytest.fixture(params=[20, 38, 39, 40])
+def small_disk(empty: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of so many MB: too small for a cluster, or for a cluster and its databases."""
     mount = shutil.which("mount")
     if os.geteuid() != 0 or mount is None:
         pytest.skip("only root can mount a small disk")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(empty)], check=False)
+    made = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", f"size={request.param}m", "tmpfs", str(empty)], check=False
+    )
     if made.returncode != 0:
         pytest.skip("this machine lets nobody mount a small disk")
     yield empty
@@ -224,8 +226,8 @@ def small_disk(empty: Path) -> Iterator[Path]:
 def test_full_disk_is_one_sentence_and_leaves_nothing_half_made(small_disk: Path) -> None:
     with pytest.raises(DiskFullError, match="no room left for the database"):
         start(small_disk / "postgres")
-    assert not (small_disk / "postgres" / "data").exists()
     assert not (small_disk / "postgres" / "data.partial").exists()
+    assert postmaster(small_disk / "postgres") is None
 
 
 def test_stale_log_does_not_grow_for_ever(folder: Path) -> None:

@@ -3,18 +3,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
 from causeway.storage import migrate
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
-from causeway.storage.schema import tables
+from causeway.storage.schema import api_keys, ledger, tables
 
 
 async def test_migrated_database_needs_no_further_migration(database: Database) -> None:
@@ -58,6 +60,37 @@ def test_file_names_tell_the_newest_revision() -> None:
     assert sorted(script.revision for script in scripts.walk_revisions()) == list(migrate.REVISIONS)
 
 
+async def test_keywords_that_a_worker_of_the_first_release_made_are_taken_over(database: Database) -> None:
+    async with database.begin() as connection:
+        wanted = await connection.run_sync(_catalogue)
+        await connection.execute(text("DROP TABLE chunk_keywords"))
+        for statement in _FIRST_KEYWORDS:
+            await connection.execute(text(statement))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+    assert await migrate.migrate(database.engine) is True
+
+    async with database.connect() as connection:
+        assert await connection.run_sync(_catalogue) == wanted
+        assert await connection.scalar(text("SELECT length FROM chunk_keywords")) == 2
+
+
+_FIRST_KEYWORDS = (
+    "CREATE TABLE chunk_keywords (chunk_id text PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE, "
+    "document_id text NOT NULL, lexemes tsvector NOT NULL, length integer NOT NULL)",
+    "CREATE INDEX chunk_keywords_lexemes ON chunk_keywords USING gin (lexemes) "
+    "WITH (fastupdate = on, gin_pending_list_limit = 512)",
+    "CREATE INDEX chunk_keywords_document ON chunk_keywords (document_id)",
+    "CREATE INDEX chunk_keywords_length ON chunk_keywords (length)",
+    "INSERT INTO collections VALUES ('col_a', 'a', 'small', 2)",
+    "INSERT INTO documents (id, collection_id, source, path, title, size_bytes, blob, modified_at, state) "
+    "VALUES ('doc_a', 'col_a', 'upload', 'a.md', 'A', 1, 'b', now(), 'ready')",
+    "INSERT INTO chunks (id, document_id, collection_id, ordinal, heading, text, tokens, embedding) "
+    "VALUES ('chk_a', 'doc_a', 'col_a', 0, 'tents', 'poles', 2, '[1,0]')",
+    "INSERT INTO chunk_keywords VALUES ('chk_a', 'doc_a', to_tsvector('english', 'tents poles'), 2)",
+)
+
+
 async def test_newest_database_is_left_alone(database: Database) -> None:
     assert await migrate.migrate(database.engine) is False
 
@@ -81,3 +114,32 @@ async def test_many_who_migrate_at_once_migrate_once(database: Database) -> None
         tries = [group.create_task(migrate.migrate(database.engine)) for _ in range(4)]
 
     assert sorted(done.result() for done in tries) == [False, False, False, True]
+
+
+async def test_keys_and_ledger_of_the_first_release_are_kept(database: Database) -> None:
+    def first_release(connection: Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(migrate.MIGRATIONS))
+        command.upgrade(config, "0001")
+
+    async with database.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+        await connection.run_sync(first_release)
+        await connection.execute(
+            text(
+                "INSERT INTO api_keys (id, name, prefix, secret_hash, scopes) VALUES ('k', 'ci', 'cw-', 'h', '{ask}')"
+            )
+        )
+        await connection.execute(
+            text(
+                "INSERT INTO ledger (id, principal_id, purpose, operation, model, provider, input_tokens, output_tokens, "
+                "cost_micros, outcome) VALUES ('led', 'k', 'api', 'chat', 'words', 'test', 1, 2, 3, 'ok')"
+            )
+        )
+    assert await migrate.migrate(database.engine)
+    async with database.connect() as connection:
+        key = (await connection.execute(select(api_keys))).mappings().one()
+        line = (await connection.execute(select(ledger))).mappings().one()
+    assert (key["tier"], key["models"], key["team_id"]) == ("pro", [], None)
+    assert (line["requested_model"], line["cost_micros"], line["attempts"]) == ("words", 3, 1)

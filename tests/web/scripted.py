@@ -9,7 +9,8 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -196,16 +197,13 @@ class ScriptedLibrary:
     def path(self, sha256: str) -> Path:
         return next(slot.file for slot in self._slots.values() if slot.document.blob == sha256)
 
-    async def receive(
-        self,
-        stream: AsyncIterable[bytes],
-        *,
-        name: str,
-        collection: str | None = None,
-        metadata: Mapping[str, object] | None = None,
-    ) -> Added:
+    @asynccontextmanager
+    async def arriving(self, name: str) -> AsyncIterator[ScriptedArrival]:
+        yield ScriptedArrival(self, name)
+
+    def receive(self, content: bytes, name: str, collection: str | None) -> Added:
         kept = self._folder / uuid4().hex
-        kept.write_bytes(b"".join([piece async for piece in stream]))
+        kept.write_bytes(content)
         now = self._clock.now()
         document = self._put(kept, name, collection or "default", "upload", now, DocumentState.QUEUED)
         return Added(document_id=document.id, revision=1, change="new", state=document.state)
@@ -347,6 +345,23 @@ class ScriptedLibrary:
         self._slots[document.id] = _Slot(document, file, chunks)
         self._added_at[document.id] = self._clock.monotonic()
         return document
+
+
+class ScriptedArrival:
+    """A file in memory."""
+
+    def __init__(self, library: ScriptedLibrary, name: str) -> None:
+        self._library = library
+        self._name = name
+        self._content = b""
+
+    async def write(self, piece: bytes) -> None:
+        self._content += piece
+
+    async def add(
+        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+    ) -> Added:
+        return self._library.receive(self._content, self._name, collection)
 
 
 class ScriptedSearch:

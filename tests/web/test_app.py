@@ -3,13 +3,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from causeway.knowledge import DocumentPage
+from causeway.contracts.model_gateway import Call
+from causeway.errors import ModelUnavailableError
+from causeway.knowledge import AnswerEvent, AskRequest, DocumentPage, Retrieved
+from causeway.observability.spans import Spans
 from causeway.web.base_path import under
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
 from tests.web.scripted import EXAMPLES, Scripted, ScriptedLibrary, scripted
@@ -22,6 +25,22 @@ class BrokenLibrary(ScriptedLibrary):
     async def documents(self, **_options: object) -> DocumentPage:
         msg = "secret inner detail"
         raise RuntimeError(msg)
+
+
+class TracedAnswerer:
+    """Makes a span and fails in it."""
+
+    trace_id = ""
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+
+    async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
+        with self._spans.start("ask") as outer, self._spans.start("chat", parent=outer.traceparent):
+            TracedAnswerer.trace_id = outer.trace_id
+            if not request.question:
+                yield Retrieved(hits=())
+            raise ModelUnavailableError(f"the model for {request.question!r} is starting")
 
 
 def test_v1_reaches_the_edge_without_the_pages(client: TestClient) -> None:
@@ -83,6 +102,7 @@ def test_programs_get_problems_and_people_get_pages(client: TestClient) -> None:
     refused = client.get("/api/documents")
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     assert set(refused.json()) == {"type", "title", "status", "code", "detail", "trace_id"}
+    assert re.fullmatch("[0-9a-f]{32}", refused.json()["trace_id"])
     assert client.get("/api/nothing").json()["code"] == "not_found"
     assert client.put("/api/ask").status_code == 405
     missing = client.get("/nowhere")
@@ -102,7 +122,33 @@ def test_an_unexpected_error_is_logged_and_kept_inside(
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal_error"
     assert "secret" not in answer.text
-    assert any(record.exc_info for record in caplog.records)
+    numbers = [vars(record)["trace_id"] for record in caplog.records if record.exc_info]
+    assert numbers == [answer.json()["trace_id"]]
+
+
+def test_a_problem_and_its_line_in_the_log_have_the_same_number(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "causeway.web"):
+        first, second = (client.get("/api/documents").json()["trace_id"] for _ in range(2))
+    assert first != second
+    lines = [vars(record) for record in caplog.records if record.message == "request refused"]
+    assert [(line["trace_id"], line["code"], line["path"]) for line in lines] == [
+        (number, "not_signed_in", "/api/documents") for number in (first, second)
+    ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_problem_of_a_call_that_made_a_trace_names_that_trace(
+    site: Scripted, connect: Callable[[WebParts], TestClient], stream: bool
+) -> None:
+    spans = Spans()
+    client = connect(dataclasses.replace(site.parts, answerer=TracedAnswerer(spans)))
+    headers = {"authorization": "Bearer cw-admin"}
+    body = {"question": "Why?", "stream": stream}
+    problem = client.post("/api/ask", json=body, headers=headers).json()
+    spans.close()
+    assert (problem["code"], problem["trace_id"]) == ("model_unavailable", TracedAnswerer.trace_id)
 
 
 def test_a_stale_page_is_sent_to_sign_in_by_its_fragment(client: TestClient) -> None:

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from causeway.contracts.identity import Scope
+from causeway.contracts.money import Micros
 from causeway.errors import NotSignedInError
-from causeway.gateway.keys import Keys
+from causeway.gateway.keys import Bounds, Keys
+from causeway.gateway.teams import Teams
 from causeway.storage.database import Database
+from causeway.storage.notices import Notices
 from causeway.testing.clock import FrozenClock
 from causeway.web.parts import WebParts
 from causeway.web.sessions import Sessions
@@ -129,8 +133,12 @@ def test_a_key_without_the_scope_is_told_so(client: TestClient) -> None:
     assert "Traces" not in client.get("/").text
 
 
+def _keys(database: Database, clock: FrozenClock) -> Keys:
+    return Keys(database, clock, notices=Notices(database), default_tier="pro")
+
+
 async def test_sessions_store_no_token_and_end_with_their_key(database: Database, clock: FrozenClock) -> None:
-    keys, sessions = Keys(database, clock), Sessions(database, clock)
+    keys, sessions = _keys(database, clock), Sessions(database, clock)
     key = await keys.create("dana", [Scope.ASK])
     token = await sessions.open(key.id)
     assert (await sessions.principal(token)).name == "dana"
@@ -139,8 +147,29 @@ async def test_sessions_store_no_token_and_end_with_their_key(database: Database
         await sessions.principal(token)
 
 
+async def test_a_session_has_its_keys_tier_team_and_budgets(database: Database, clock: FrozenClock) -> None:
+    keys, sessions = _keys(database, clock), Sessions(database, clock)
+    team = await Teams(database).create("ops", budget_per_day=Micros(7))
+    bounds = Bounds(team=team.id, tier="free", models=("openai/*",), budget_per_month=Micros(9))
+    key = await keys.create("dana", [Scope.ASK], bounds=bounds)
+    assert await sessions.principal(await sessions.open(key.id)) == await keys.identify(key.secret)
+
+
+async def test_rotating_without_grace_ends_the_sessions_opened_with_the_old_secret(
+    database: Database, clock: FrozenClock
+) -> None:
+    keys, sessions = _keys(database, clock), Sessions(database, clock)
+    key = await keys.create("dana", [Scope.ASK])
+    token = await sessions.open(key.id)
+    await keys.rotate(key.id, grace=timedelta(hours=1))
+    assert (await sessions.principal(token)).id == key.id
+    await keys.rotate(key.id)
+    with pytest.raises(NotSignedInError):
+        await sessions.principal(token)
+
+
 async def test_sessions_end_after_thirty_days_or_when_closed(database: Database, clock: FrozenClock) -> None:
-    keys, sessions = Keys(database, clock), Sessions(database, clock)
+    keys, sessions = _keys(database, clock), Sessions(database, clock)
     key = await keys.create("dana", [Scope.ASK])
     closed, kept = await sessions.open(key.id), await sessions.open(key.id)
     await sessions.close(closed)

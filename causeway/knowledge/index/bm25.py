@@ -28,7 +28,10 @@ class KeywordIndex(Protocol):
     """Finds chunks by their words."""
 
     async def prepare(self, connection: AsyncConnection) -> None:
-        """Make what is missing, in the caller's transaction; cheap when nothing is."""
+        """Make what is missing, in the caller's transaction; cheap when nothing is.
+
+        A search need not wait for it, and finds no more than has been indexed by then.
+        """
         ...
 
     async def add(self, connection: AsyncConnection, document_id: str) -> None:

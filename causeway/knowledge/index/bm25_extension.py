@@ -23,6 +23,9 @@ INDEX = "chunks_bm25"
 class ExtensionKeywords:
     """`KeywordIndex` over a ``bm25`` index on ``chunks.searchable``, which PostgreSQL keeps up to date."""
 
+    def __init__(self) -> None:
+        self._is_made = False
+
     async def prepare(self, connection: AsyncConnection) -> None:
         """Make the index if it is missing."""
         await connection.execute(
@@ -37,6 +40,8 @@ class ExtensionKeywords:
 
     async def search(self, connection: AsyncConnection, query: str, k: int, where: Filter) -> Sequence[Match]:
         """See `KeywordIndex.search`."""
+        if not await self._is_there(connection):
+            return []
         asked = func.to_bm25query(literal(query, Text), literal(INDEX, Text))
         # lower is better: the operator gives the score's negative, since an index can only be read upwards
         distance = chunks.c.searchable.op("<@>", return_type=Float())(asked)
@@ -54,3 +59,9 @@ class ExtensionKeywords:
         )
         rows = await connection.execute(once)
         return [Match(row.id, -row.distance) for row in rows]
+
+    async def _is_there(self, connection: AsyncConnection) -> bool:
+        """Whether a worker has made the index yet; a search with it by name fails before."""
+        if not self._is_made:
+            self._is_made = bool(await connection.scalar(select(func.to_regclass(INDEX).is_not(None))))
+        return self._is_made

@@ -15,14 +15,10 @@ from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Double,
-    Integer,
-    MetaData,
     Row,
     Select,
-    Table,
     Text,
     cast,
     func,
@@ -31,14 +27,14 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.knowledge.index.bm25 import K1, TEXT_CONFIG, B
 from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
 from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.stores import Match
-from causeway.storage.schema import documents
+from causeway.storage.schema import chunk_keywords, documents
 
 MOST_CANDIDATES: Final = 5000
 """Scoring 5,000 chunks by ten terms takes about 40 ms on one core."""
@@ -51,34 +47,6 @@ _BATCH = 500
 _RANKS = list(accumulate(6 / math.pi**2 / times**2 for times in range(1, 257)))
 _RANK_OF_TIMES: Final = [(low + high) / 2 for low, high in pairwise([0.0, *_RANKS])]
 """Between the rank of n - 1 occurrences and that of n; a tsvector counts up to 256."""
-
-_keywords = Table(
-    "chunk_keywords",
-    MetaData(),
-    Column("chunk_id", Text, primary_key=True),
-    Column("document_id", Text, nullable=False),
-    Column("lexemes", TSVECTOR, nullable=False),
-    Column("length", Integer, nullable=False, comment="words that are not stop words, repeats counted"),
-)
-
-_DEFINITION = (
-    """
-    CREATE TABLE IF NOT EXISTS chunk_keywords (
-        chunk_id text PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE,
-        document_id text NOT NULL,
-        lexemes tsvector NOT NULL,
-        length integer NOT NULL
-    )
-    """,
-    # new entries wait unsorted up to this size and every search reads them: large enough for quick writes, small
-    # enough not to be felt (20 chunks take 15 ms instead of 33 ms)
-    """
-    CREATE INDEX IF NOT EXISTS chunk_keywords_lexemes ON chunk_keywords USING gin (lexemes)
-        WITH (fastupdate = on, gin_pending_list_limit = 512)
-    """,
-    "CREATE INDEX IF NOT EXISTS chunk_keywords_document ON chunk_keywords (document_id)",
-    "CREATE INDEX IF NOT EXISTS chunk_keywords_length ON chunk_keywords (length)",
-)
 
 _UNINDEXED = text(
     """
@@ -157,9 +125,7 @@ class OwnKeywords:
         self._most_counted = most_counted
 
     async def prepare(self, connection: AsyncConnection) -> None:
-        """Make the table and its indexes, and index what was written while another engine was in use."""
-        for statement in _DEFINITION:
-            await connection.execute(text(statement))
+        """Index what was written while another engine was in use."""
         while rows := (await connection.execute(_UNINDEXED, {"most": _BATCH})).all():
             await self._add(connection, rows)
 
@@ -209,7 +175,7 @@ def _rarest(terms: Sequence[_Term], most: int) -> int:
 
 async def _is_narrow(connection: AsyncConnection, where: Filter, most: int) -> bool:
     """Whether so few chunks pass the filter that all of them can be scored."""
-    some = select(literal(1)).select_from(_keywords).where(_passes(where)).limit(most + 1).subquery()
+    some = select(literal(1)).select_from(chunk_keywords).where(_passes(where)).limit(most + 1).subquery()
     count = await connection.scalar(select(func.count()).select_from(some))
     return count is not None and count <= most
 
@@ -217,9 +183,9 @@ async def _is_narrow(connection: AsyncConnection, where: Filter, most: int) -> b
 def _scored(terms: Sequence[_Term], needed: Sequence[_Term], where: Filter) -> Select[str, float]:
     """Chunks that hold one of ``needed``, scored by all of ``terms``, best first."""
     holds_any = cast(literal(" | ".join(term.tsquery for term in needed), Text), TSQUERY)
-    norm = K1 * (1 - B + B * _keywords.c.length / literal(terms[0].mean_length, Double()))
-    candidates = select(_keywords.c.chunk_id, _keywords.c.lexemes, norm.label("norm"))
-    candidates = candidates.where(_keywords.c.lexemes.op("@@")(holds_any), _passes(where))
+    norm = K1 * (1 - B + B * chunk_keywords.c.length / literal(terms[0].mean_length, Double()))
+    candidates = select(chunk_keywords.c.chunk_id, chunk_keywords.c.lexemes, norm.label("norm"))
+    candidates = candidates.where(chunk_keywords.c.lexemes.op("@@")(holds_any), _passes(where))
     score = _SCORE.bindparams(
         tsqueries=[term.tsquery for term in terms],
         weights=[term.weight for term in terms],
@@ -232,4 +198,4 @@ def _scored(terms: Sequence[_Term], needed: Sequence[_Term], where: Filter) -> S
 def _passes(where: Filter) -> ColumnElement[bool]:
     if where == EVERYTHING:
         return true()
-    return _keywords.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
+    return chunk_keywords.c.document_id.in_(select(documents.c.id).where(to_sql(where)))

@@ -22,7 +22,6 @@ from causeway.contracts.vectors import EmbedRequest, Vectors
 from causeway.errors import (
     CausewayError,
     DatabaseUnavailableError,
-    DiskFullError,
     InvalidInputError,
     SettingsError,
     TryLaterError,
@@ -46,7 +45,10 @@ EMBEDDED_AT_ONCE = 64
 _CALLS_AT_ONCE = 2
 """So that a lone long document keeps the embedder busy while the ledger's line for the last call is written."""
 
-_PASSING = (TryLaterError, DatabaseUnavailableError, DiskFullError)
+_CHUNK_BYTES = 16_384
+"""What a chunk takes on the database's disk while it is written: text, words, vector, index, and all of it in the log."""
+
+_PASSING = (TryLaterError, DatabaseUnavailableError)
 
 
 class Pipeline:
@@ -78,7 +80,7 @@ class Pipeline:
         Raises:
             TryLaterError: A model is not ready, or something did not answer.
             DatabaseUnavailableError: The database is gone.
-            DiskFullError: There is no room for the chunks.
+            DiskFullError: There is not even room to note that there is none.
         """
         document_id, _, number = argument.rpartition("@")
         revision = await self._revisions.start(document_id, int(number))
@@ -97,6 +99,7 @@ class Pipeline:
                 await self._fail(revision, exc, reason, span)
 
     async def _make_searchable(self, revision: Revision, span: Span) -> None:
+        self._revisions.require_room(0)  # before the work, not after it
         parsed = await self._parse(revision, span)
         if parsed.metadata:
             await self._revisions.describe(revision, parsed.metadata)
@@ -110,6 +113,7 @@ class Pipeline:
         with self._spans.start("embed", parent=span.traceparent) as step:
             vectors = await self._embed(chunks, step)
         _check_dimensions(vectors, revision, self._model)
+        self._revisions.require_room(len(chunks) * _CHUNK_BYTES)
         with self._spans.start("index", parent=span.traceparent) as step:
             is_ready = await self._index.replace_document(
                 revision.document_id,

@@ -77,6 +77,14 @@ class Revisions:
         """
         return self._originals.path(revision.blob)
 
+    def require_room(self, size_bytes: int) -> None:
+        """Return when so many bytes more fit where files are kept, or in a database beside them.
+
+        Raises:
+            DiskFullError: They do not.
+        """
+        self._originals.require_room(size_bytes)
+
     async def describe(self, revision: Revision, found: Mapping[str, str]) -> None:
         """Add what a file says about itself to its document's metadata; what its owner said has precedence."""
         described = (

@@ -5,20 +5,19 @@ A file of the same name in the same collection is a new revision of the same doc
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import hashlib
 import json
-import shutil
-import tempfile
 import unicodedata
-from collections.abc import AsyncIterable, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import PurePosixPath
 
 from causeway.contracts.clock import Clock
-from causeway.errors import DiskFullError, InvalidInputError, TooLargeError
+from causeway.errors import InvalidInputError, TooLargeError
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.library import Library
+from causeway.knowledge.originals import Originals
+from causeway.storage.blobs import Draft
 
 SOURCE = "upload"
 
@@ -27,69 +26,71 @@ _MOST_METADATA_BYTES = 16_384
 
 
 class Uploads:
-    """Takes uploads into the library."""
+    """Takes uploads into the library; any number of processes may."""
 
-    def __init__(self, *, library: Library, folder: Path, clock: Clock, max_bytes: int) -> None:
-        """``folder`` is Causeway's own: what arrives lies there until it is complete."""
+    def __init__(self, *, library: Library, originals: Originals, clock: Clock, max_bytes: int) -> None:
         self._library = library
-        self._folder = folder
+        self._originals = originals
         self._clock = clock
         self._max_bytes = max_bytes
 
-    async def receive(
-        self,
-        stream: AsyncIterable[bytes],
-        *,
-        name: str,
-        collection: str | None = None,
-        metadata: Mapping[str, object] | None = None,
-    ) -> Added:
-        """Store a file and queue its ingestion; one that failed before is tried again though its bytes are the same.
+    @asynccontextmanager
+    async def arriving(self, name: str) -> AsyncIterator[Arrival]:
+        """A file that is about to arrive; unless it is added before the block ends, nothing of it is kept.
 
         Raises:
-            TooLargeError: It is larger than the limit; nothing of it is kept.
-            InvalidInputError: Its name, the collection's or the metadata cannot be used.
+            InvalidInputError: The name cannot be used.
+            DiskFullError: There is no room for another file.
+        """
+        path = clean_name(name)
+        async with self._originals.draft() as draft:
+            yield Arrival(
+                library=self._library, draft=draft, path=path, clock=self._clock, max_bytes=self._max_bytes
+            )
+
+
+class Arrival:
+    """A file on its way in: written piece by piece where it will stay, then added; made by `Uploads.arriving`."""
+
+    def __init__(self, *, library: Library, draft: Draft, path: str, clock: Clock, max_bytes: int) -> None:
+        self._library = library
+        self._draft = draft
+        self._path = path
+        self._clock = clock
+        self._max_bytes = max_bytes
+
+    async def write(self, piece: bytes) -> None:
+        """Append ``piece``.
+
+        Raises:
+            TooLargeError: The file is larger than the limit.
+            DiskFullError: There is no room for it.
+        """
+        if self._draft.size_bytes + len(piece) > self._max_bytes:
+            raise TooLargeError(
+                f"'{self._path}' is larger than the {self._max_bytes:,} bytes that server.max_upload_bytes allows"
+            )
+        await self._draft.write(piece)
+
+    async def add(
+        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+    ) -> Added:
+        """Keep the file and queue its ingestion; one that failed before is tried again though its bytes are the same.
+
+        Raises:
+            InvalidInputError: The collection's name or the metadata cannot be used.
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
         """
-        path = clean_name(name)
-        said = _checked(metadata or {})
-        with await asyncio.to_thread(self._room) as room:
-            file = Path(room) / "bytes"
-            await self._write(stream, file, path)
-            incoming = Incoming(
-                collection=collection,
-                source=SOURCE,
-                path=path,
-                file=file,
-                modified_at=self._clock.now(),
-                metadata=said,
-            )
-            return await self._library.add(incoming, retry_failed=True)
-
-    def clear(self) -> None:
-        """Remove what a crash left half received; blocks. Only for the one process that owns the folder, at start."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _room(self) -> tempfile.TemporaryDirectory[str]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True)
-
-    async def _write(self, stream: AsyncIterable[bytes], file: Path, name: str) -> None:
-        size = 0
-        try:
-            with await asyncio.to_thread(file.open, "wb") as out:
-                async for piece in stream:
-                    size += len(piece)
-                    if size > self._max_bytes:
-                        raise TooLargeError(
-                            f"'{name}' is larger than the {self._max_bytes:,} bytes that server.max_upload_bytes allows"
-                        )
-                    await asyncio.to_thread(out.write, piece)
-        except OSError as exc:
-            if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFullError(f"no room left to store '{name}'; free some and upload it again") from exc
-            raise
+        incoming = Incoming(
+            collection=collection,
+            source=SOURCE,
+            path=self._path,
+            file=self._draft,
+            modified_at=self._clock.now(),
+            metadata=_checked(metadata or {}),
+        )
+        return await self._library.add(incoming, retry_failed=True)
 
 
 def clean_name(name: str) -> str:

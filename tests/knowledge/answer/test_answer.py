@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 import pytest
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from causeway.contracts.chat import ChatChunk, ChatRequest, StopReason, Usage
 from causeway.contracts.clock import SystemClock
@@ -22,6 +21,7 @@ from causeway.observability import genai_names as names
 from causeway.observability.spans import Spans
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings
+from causeway.testing.spans import CollectedSpans
 from tests.knowledge.answer.passages import passage
 
 HITS = (
@@ -139,13 +139,13 @@ async def test_leaving_early_stops_the_model() -> None:
 
 @pytest.mark.parametrize("is_captured", [True, False])
 async def test_question_and_answer_are_in_the_trace_only_where_content_may_be(is_captured: bool) -> None:
-    memory = InMemorySpanExporter()
+    memory = CollectedSpans()
     spans = Spans(memory)
     answerer = _answerer(_Writer("You have 45 days to return an item."), spans=spans, captures=is_captured)
     await _ask(answerer)
     spans.flush()
-    (ask,) = memory.get_finished_spans()
-    stored = dict(ask.attributes or {})
+    (ask,) = memory.finished
+    stored = ask.attributes
     assert (names.QUESTION in stored, names.ANSWER in stored) == (is_captured, is_captured)
     assert stored[names.REFUSED] is False
 

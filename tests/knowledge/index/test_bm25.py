@@ -182,3 +182,16 @@ async def _fill(database: Database, index: PostgresIndex) -> None:
 
 def _lines(name: str) -> list[Mapping[str, str]]:
     return [json.loads(line) for line in (CRANFIELD / name).read_text(encoding="utf-8").splitlines()]
+
+
+async def test_a_search_before_any_worker_has_made_the_extensions_index_finds_nothing(
+    open_with_bm25: OpenDatabase,
+) -> None:
+    async with open_with_bm25("extension") as database:
+        async with database.begin() as connection:
+            await connection.execute(text("DROP INDEX IF EXISTS chunks_bm25"))
+        index = PostgresIndex(database)
+        assert await index.lexical("tents", 10) == []
+        await index.prepare()
+        await SheetPile(database, index).add(Sheet(id="doc_late", title="x", texts=("pavilion",)))
+        assert ids(await index.lexical("pavilion", 10)) == ["chk_late_1_0"]

@@ -138,6 +138,13 @@ async def test_two_writers_of_one_document_leave_one_of_them(pile: SheetPile, in
 # --- preparing -----------------------------------------------------------------------------------------
 
 
+async def test_a_search_on_a_fresh_database_before_any_worker_finds_nothing(database: Database) -> None:
+    index = PostgresIndex(database)
+    assert await index.lexical("tents E-4017", 10) == []
+    assert await index.lexical("tents", 10, Eq("team", "a")) == []
+    assert await index.dense(bags_of_words(["tents"], 64)[0], 10) == []
+
+
 async def test_two_processes_may_prepare_at_once(database: Database) -> None:
     async with asyncio.TaskGroup() as tasks:
         for _ in range(4):

@@ -2,77 +2,104 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from causeway.errors import InvalidInputError, TooLargeError
-from causeway.knowledge.document import DocumentState
+from causeway.errors import BusyError, InvalidInputError, TooLargeError
+from causeway.knowledge.incoming import Added
 from causeway.knowledge.ingest.upload import Uploads, clean_name
 from causeway.knowledge.library import Library
+from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Blobs
 from causeway.testing.clock import FrozenClock
 
 
 @pytest.fixture
-def uploads(library: Library, tmp_path: Path, clock: FrozenClock) -> Uploads:
-    return Uploads(library=library, folder=tmp_path / "arriving", clock=clock, max_bytes=1000)
+def uploads(library: Library, originals: Originals, clock: FrozenClock) -> Uploads:
+    return Uploads(library=library, originals=originals, clock=clock, max_bytes=1000)
 
 
-async def stream(*pieces: bytes) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+async def receive(
+    uploads: Uploads,
+    *pieces: bytes,
+    name: str,
+    collection: str | None = None,
+    metadata: dict[str, object] | None = None,
+) -> Added:
+    async with uploads.arriving(name) as arrival:
+        for piece in pieces:
+            await arrival.write(piece)
+        return await arrival.add(collection=collection, metadata=metadata)
 
 
-async def test_what_arrives_in_pieces_is_kept_whole(
+def stored(folder: Path) -> list[Path]:
+    return [each for each in (folder / "blobs").rglob("*") if each.is_file()]
+
+
+async def test_what_arrives_in_pieces_is_kept_whole_and_once(
     uploads: Uploads, library: Library, blobs: Blobs, clock: FrozenClock, tmp_path: Path
 ) -> None:
-    added = await uploads.receive(
-        stream(b"hel", b"", b"lo"), name="notes.md", collection="team", metadata={"tags": ["a", "b"]}
+    added = await receive(
+        uploads, b"hel", b"", b"lo", name="notes.md", collection="team", metadata={"tags": ["a", "b"]}
     )
     document = await library.document(added.document_id)
     assert (document.collection, document.source, document.path) == ("team", "upload", "notes.md")
     assert (document.modified_at, document.metadata) == (clock.now(), {"tags": ["a", "b"]})
-    assert blobs.path(document.blob).read_bytes() == b"hello"
-    assert not list((tmp_path / "arriving").iterdir())
+    assert (document.size_bytes, blobs.path(document.blob).read_bytes()) == (5, b"hello")
+    assert stored(tmp_path) == [blobs.path(document.blob)]
 
 
 async def test_the_same_name_again_is_a_new_revision_of_the_same_document(uploads: Uploads) -> None:
-    first = await uploads.receive(stream(b"old"), name="notes.md")
-    second = await uploads.receive(stream(b"new"), name="C:\\Users\\ada\\notes.md")
+    first = await receive(uploads, b"old", name="notes.md")
+    second = await receive(uploads, b"new", name="C:\\Users\\ada\\notes.md")
     assert (second.document_id, second.change, second.revision) == (first.document_id, "changed", 2)
 
 
 async def test_too_large_a_file_is_refused_and_nothing_of_it_kept(
-    uploads: Uploads, library: Library, blobs: Blobs, tmp_path: Path
+    uploads: Uploads, library: Library, tmp_path: Path
 ) -> None:
     with pytest.raises(TooLargeError, match=r"'big\.md' is larger than the 1,000 bytes"):
-        await uploads.receive(stream(b"x" * 600, b"x" * 600), name="big.md")
+        await receive(uploads, b"x" * 600, b"x" * 600, name="big.md")
     assert (await library.documents()).total == 0
-    assert not list((tmp_path / "arriving").iterdir())
+    assert stored(tmp_path) == []
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(
     uploads: Uploads, library: Library, tmp_path: Path
 ) -> None:
-    async def broken() -> AsyncIterator[bytes]:
-        yield b"half"
-        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    async def break_off() -> None:
+        async with uploads.arriving("a.md") as arrival:
+            await arrival.write(b"half")
+            assert len(stored(tmp_path)) == 1
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
     with pytest.raises(ConnectionResetError):
-        await uploads.receive(broken(), name="a.md")
+        await break_off()
     assert (await library.documents()).total == 0
-    assert not list((tmp_path / "arriving").iterdir())
+    assert stored(tmp_path) == []
 
 
-async def test_what_a_crash_left_half_received_is_cleared(uploads: Uploads, tmp_path: Path) -> None:
-    left = tmp_path / "arriving" / "tmpxyz"
-    left.mkdir(parents=True)
-    (left / "bytes").write_bytes(b"half")
-    uploads.clear()
-    assert not left.exists()
-    assert (await uploads.receive(stream(b"whole"), name="a.md")).state == DocumentState.QUEUED
+async def test_another_process_that_starts_leaves_what_is_arriving_alone(
+    uploads: Uploads, blobs: Blobs, library: Library, tmp_path: Path
+) -> None:
+    async with uploads.arriving("a.md") as arrival:
+        await arrival.write(b"hel")
+        Blobs(tmp_path / "blobs")
+        await arrival.write(b"lo")
+        added = await arrival.add()
+    assert blobs.path((await library.document(added.document_id)).blob).read_bytes() == b"hello"
+
+
+async def test_a_file_whose_bytes_are_deleted_at_that_moment_is_asked_for_again(
+    uploads: Uploads, blobs: Blobs, library: Library
+) -> None:
+    async with uploads.arriving("a.md") as arrival:
+        await arrival.write(b"hello")
+        added = await arrival.add()
+        await blobs.delete((await library.document(added.document_id)).blob)
+        with pytest.raises(BusyError, match="send the file again"):
+            await arrival.add()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +118,7 @@ async def test_metadata_that_cannot_be_filtered_by_is_refused(
     uploads: Uploads, metadata: dict[str, object]
 ) -> None:
     with pytest.raises(InvalidInputError, match="metadata"):
-        await uploads.receive(stream(b"x"), name="a.md", metadata=metadata)
+        await receive(uploads, b"x", name="a.md", metadata=metadata)
 
 
 @pytest.mark.parametrize(

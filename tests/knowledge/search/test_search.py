@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest, RerankRequest
@@ -21,6 +18,7 @@ from causeway.storage.database import Database
 from causeway.testing.clock import FrozenClock
 from causeway.testing.documents import Sheet, SheetPile
 from causeway.testing.gateway import FakeGateway
+from causeway.testing.spans import CollectedSpans
 
 RETURNS = Sheet(
     id="doc_returns",
@@ -272,15 +270,6 @@ async def test_vectors_of_other_dimensions_are_not_compared(
 # --- traces --------------------------------------------------------------------------------------------
 
 
-class Collected(SpanExporter):
-    def __init__(self) -> None:
-        self.spans: list[ReadableSpan] = []
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.spans += spans
-        return SpanExportResult.SUCCESS
-
-
 @pytest.mark.parametrize("capture_content", [True, False])
 async def test_a_search_leaves_a_span_with_what_was_asked_and_found(
     index: PostgresIndex,
@@ -291,7 +280,7 @@ async def test_a_search_leaves_a_span_with_what_was_asked_and_found(
     capture_content: bool,
 ) -> None:
     await pile.add(TENTS)
-    collected = Collected()
+    collected = CollectedSpans()
     spans = Spans(collected)
     search = Search(
         index,
@@ -304,8 +293,8 @@ async def test_a_search_leaves_a_span_with_what_was_asked_and_found(
     )
     await search.search(SearchRequest(query="aluminium poles", filters={"type": "pdf"}), call)
     spans.close()
-    (span,) = [span for span in collected.spans if span.name == "search"]
-    attributes = dict(span.attributes or {})
+    (span,) = [span for span in collected.finished if span.name == "search"]
+    attributes = span.attributes
     found = json.loads(str(attributes[names.RETRIEVAL_DOCUMENTS]))
     assert found[0]["id"] == "chk_tents_1_1"
     assert ("text" in found[0]) is capture_content

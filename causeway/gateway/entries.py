@@ -1,0 +1,253 @@
+"""What is written down of a model call: that it began, and in the end all that is known of it.
+
+Owns the two records and their form as JSON, which is the same in the journal and on the way to the database: one
+object whose names are the columns of the table ``ledger``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from causeway.contracts.chat import Usage
+from causeway.contracts.identity import Operation
+from causeway.contracts.money import Micros
+
+INTERRUPTED = "interrupted"
+"""The outcome of a call whose process died."""
+
+_LONGEST_TEXT = 500
+_LONGEST_ROW = 4_096
+_MOST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A call that begins: enough to settle it when its process dies.
+
+    Attributes:
+        id: The call's, made by ``new_call_id``; its entry has the same.
+        model: As the caller wrote it.
+        input_tokens: Reserved: an estimate of what is sent.
+        output_tokens: Reserved: the most that may come back.
+        cost: Reserved for those tokens.
+    """
+
+    id: str
+    at: datetime
+    principal_id: str
+    team: str | None
+    tier: str
+    purpose: str
+    operation: Operation
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cost: Micros
+    prompt: str | None = None
+    trace_id: str | None = None
+    is_stream: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A call that has ended.
+
+    Attributes:
+        id: The call's, made by ``new_call_id``.
+        at: When it began: the day and month whose budgets pay.
+        team: The team's id.
+        requested_model: As the caller wrote it.
+        model: What answered, or was tried last; empty when none was.
+        cost: What was paid; zero for a reply from the cache, which says in ``saved`` what it would have cost.
+        outcome: ``ok``, ``cancelled``, ``interrupted`` or an error's code.
+        ttft_ms: Until the first piece of the reply; None when there was none.
+        attempts: Calls of providers, retries and fallbacks included.
+        cache: Which cache answered.
+        route_reason: Why this model was chosen, in a few words.
+    """
+
+    id: str
+    at: datetime
+    principal_id: str
+    team: str | None
+    tier: str
+    purpose: str
+    operation: Operation
+    requested_model: str
+    model: str
+    provider: str
+    usage: Usage
+    cost: Micros
+    outcome: str
+    latency_ms: int
+    ttft_ms: int | None = None
+    attempts: int = 1
+    saved: Micros = Micros(0)  # noqa: RUF009 - an int, immutable
+    cache: Literal["exact", "semantic"] | None = None
+    is_stream: bool = False
+    route_reason: str | None = None
+    prompt: str | None = None
+    trace_id: str | None = None
+
+
+class Row(msgspec.Struct, gc=False):
+    """An entry as the database holds it; the fields are the columns. What later releases add needs a default here."""
+
+    id: str
+    at: datetime
+    principal_id: str
+    purpose: str
+    operation: str
+    model: str
+    provider: str
+    prompt: str | None
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    outcome: str
+    trace_id: str | None
+    team: str | None
+    tier: str
+    requested_model: str
+    cached_input_tokens: int
+    reasoning_tokens: int
+    is_estimate: bool
+    saved_micros: int
+    latency_ms: int
+    ttft_ms: int | None
+    attempts: int
+    cache: str | None
+    is_stream: bool
+    route_reason: str | None
+
+
+_encoder = msgspec.json.Encoder()
+_rows = msgspec.json.Decoder(Row)
+_openings = msgspec.json.Decoder(Opening)
+
+
+def encoded_opening(opening: Opening) -> bytes:
+    """One line of JSON, without its end."""
+    if len(opening.model) > _LONGEST_TEXT:
+        return _encoder.encode(_storable_opening(opening))
+    try:
+        return _encoder.encode(opening)
+    except (UnicodeEncodeError, OverflowError):
+        return _encoder.encode(_storable_opening(opening))
+
+
+def encoded_entry(entry: Entry) -> bytes:
+    """The row of an entry as one line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
+    return encoded_row(_row(entry))
+
+
+def encoded_row(row: Row) -> bytes:
+    """The same of a row."""
+    try:
+        line = _encoder.encode(row)
+    except (UnicodeEncodeError, OverflowError):
+        return _encoder.encode(_storable(row))
+    if len(line) > _LONGEST_ROW or b"\\u0000" in line:
+        return _encoder.encode(_storable(row))
+    return line
+
+
+def decoded_opening(line: bytes) -> Opening:
+    """Raises `msgspec.MsgspecError` when the line is none."""
+    return _openings.decode(line)
+
+
+def decoded_row(line: bytes) -> Row:
+    """Raises `msgspec.MsgspecError` when the line is none."""
+    return _rows.decode(line)
+
+
+def interrupted(opening: Opening) -> Row:
+    """What is written of a call whose process died: it may have cost all that was reserved for it."""
+    return Row(
+        id=opening.id,
+        at=opening.at,
+        principal_id=opening.principal_id,
+        purpose=opening.purpose,
+        operation=opening.operation,
+        model=opening.model,
+        provider="",
+        prompt=opening.prompt,
+        input_tokens=opening.input_tokens,
+        output_tokens=opening.output_tokens,
+        cost_micros=opening.cost,
+        outcome=INTERRUPTED,
+        trace_id=opening.trace_id,
+        team=opening.team,
+        tier=opening.tier,
+        requested_model=opening.model,
+        cached_input_tokens=0,
+        reasoning_tokens=0,
+        is_estimate=True,
+        saved_micros=0,
+        latency_ms=0,
+        ttft_ms=None,
+        attempts=1,
+        cache=None,
+        is_stream=opening.is_stream,
+        route_reason=None,
+    )
+
+
+def _row(entry: Entry) -> Row:
+    usage = entry.usage
+    return Row(  # in the columns' order: by name it takes twice as long
+        entry.id,
+        entry.at,
+        entry.principal_id,
+        entry.purpose,
+        entry.operation,
+        entry.model,
+        entry.provider,
+        entry.prompt,
+        usage.input_tokens,
+        usage.output_tokens,
+        entry.cost,
+        entry.outcome,
+        entry.trace_id,
+        entry.team,
+        entry.tier,
+        entry.requested_model,
+        usage.cached_input_tokens,
+        usage.reasoning_tokens,
+        usage.is_estimate,
+        entry.saved,
+        entry.latency_ms,
+        entry.ttft_ms,
+        entry.attempts,
+        entry.cache,
+        entry.is_stream,
+        entry.route_reason,
+    )
+
+
+def _storable(row: Row) -> Row:
+    """``row`` with what PostgreSQL refuses replaced: U+0000, halves of surrogate pairs, endless text and numbers."""
+    fields: dict[str, Any] = msgspec.structs.asdict(row)
+    return Row(**{name: _storable_value(value) for name, value in fields.items()})
+
+
+def _storable_opening(opening: Opening) -> dict[str, object]:
+    return {name: _storable_value(value) for name, value in asdict(opening).items()}
+
+
+def _storable_value(value: Any) -> Any:
+    match value:
+        case str():
+            text = value[:_LONGEST_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
+            return text.encode("utf-8", "replace").decode()
+        case bool():
+            return value
+        case int():
+            return max(-_MOST, min(value, _MOST))
+        case _:
+            return value

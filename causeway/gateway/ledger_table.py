@@ -1,0 +1,87 @@
+"""The ledger's rows in PostgreSQL: written in batches, summed for budgets.
+
+A batch is one parameter: the journal's JSON as it is, which PostgreSQL itself takes apart, so that a row costs the
+gateway's process next to nothing. Writing a row twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from causeway.contracts.money import Micros
+from causeway.gateway.entries import Row
+from causeway.storage.database import Database
+from causeway.storage.database_failures import sqlstate
+from causeway.storage.schema import ledger
+
+log = logging.getLogger(__name__)
+
+BudgetScope = Literal["key", "team", "tier"]
+
+_DEADLINE_S = 30.0
+_COLUMNS = ", ".join(Row.__struct_fields__)
+_INSERT = text(
+    f"INSERT INTO ledger ({_COLUMNS}) SELECT {_COLUMNS} "  # noqa: S608 - our own column names
+    "FROM json_populate_recordset(CAST(NULL AS ledger), CAST(:rows AS json)) "
+    "ON CONFLICT (id) DO NOTHING RETURNING id"
+)
+_UNSTORABLE = ("22", "23")
+"""SQLSTATE classes that say the rows are wrong and not the server."""
+_SPENDER = {"key": ledger.c.principal_id, "team": ledger.c.team, "tier": ledger.c.tier}
+
+
+class LedgerTable:
+    """The table ``ledger``; rows that it refuses are kept in the file ``unstorable``."""
+
+    def __init__(self, database: Database, unstorable: Path) -> None:
+        self._database = database
+        self._unstorable = unstorable
+
+    async def insert(self, rows: Sequence[bytes]) -> set[str]:
+        """Write encoded rows; the ids of those that were not there yet.
+
+        Raises:
+            DatabaseUnavailableError: The server cannot be reached.
+            DiskFullError: The server has no room left.
+            TimeoutError: It did not answer within its deadline.
+        """
+        if not rows:
+            return set()
+        try:
+            async with asyncio.timeout(_DEADLINE_S), self._database.begin() as connection:
+                batch = b"[" + b",".join(rows) + b"]"
+                return set((await connection.execute(_INSERT, {"rows": batch.decode()})).scalars())
+        except DBAPIError as exc:
+            state = sqlstate(exc)
+            if state is None or not state.startswith(_UNSTORABLE):
+                raise
+            if len(rows) == 1:
+                self._set_aside(rows[0], state)
+                return set()
+        # one row that PostgreSQL refuses must not hold up the others for ever
+        middle = len(rows) // 2
+        return await self.insert(rows[:middle]) | await self.insert(rows[middle:])
+
+    async def spent(self, scope: BudgetScope, spender: str, start: datetime) -> Micros:
+        """What the calls that began at ``start`` or later cost."""
+        query = select(func.coalesce(func.sum(ledger.c.cost_micros), 0)).where(
+            _SPENDER[scope] == spender, ledger.c.at >= start
+        )
+        async with self._database.connect() as connection:
+            return Micros(int((await connection.execute(query)).scalar_one()))
+
+    def _set_aside(self, row: bytes, state: str) -> None:
+        log.error(
+            "the database refuses a row of the ledger; it is kept in a file",
+            extra={"file": str(self._unstorable), "sqlstate": state},
+        )
+        with self._unstorable.open("ab") as file:
+            file.write(row + b"\n")
