@@ -59,6 +59,7 @@ class _Message(msgspec.Struct):
     content: str | list[dict[str, Any]] | None = None
     name: str | None = None
     refusal: str | None = None
+    thinking_blocks: list[dict[str, Any]] | None = None
     tool_calls: list[_ToolCall] | None = None
     tool_call_id: str | None = None
     function_call: _CalledFunction | None = None
@@ -211,9 +212,11 @@ def _unusual_message(message: _Message) -> Message:
         msg = "a message of role 'tool' has no 'tool_call_id'; send the id of the call that it answers"
         raise InvalidInputError(msg)
     parts = read_parts(content) if isinstance(content, list) else content or ""
-    if message.refusal:
+    if message.refusal or message.thinking_blocks:
         said = (TextPart(parts),) if isinstance(parts, str) and parts else parts or ()
-        parts = (*said, RawPart({"type": "refusal", "refusal": message.refusal}))
+        thought = tuple([RawPart(block) for block in message.thinking_blocks or ()])
+        refused = (RawPart({"type": "refusal", "refusal": message.refusal}),) if message.refusal else ()
+        parts = (*thought, *said, *refused)
     return Message(role=role, content=parts, name=message.name, tool_calls=tuple(calls), tool_call_id=call_id)
 
 

@@ -48,6 +48,8 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PATIENCE_S = 20.0
 USAGE = Usage(input_tokens=20, output_tokens=7, cached_input_tokens=8, reasoning_tokens=2)
 HEADERS = {"x-ratelimit-remaining-requests": "41", "x-causeway-cache": "miss"}
+SIGNED = {"type": "thinking", "thinking": "Hm", "signature": "sig"}
+REDACTED = {"type": "redacted_thinking", "data": "secret"}
 TOKEN = {"token": "Hello", "logprob": -0.25, "bytes": [72], "top_logprobs": []}
 
 ERRORS: dict[str, Callable[[], CausewayError]] = {
@@ -64,6 +66,12 @@ _SAID: dict[str, tuple[ChatChunk, ...]] = {
     "words": (ChatChunk(text="Hello"), ChatChunk(text=" there"), ChatChunk(text=".")),
     "json": (ChatChunk(text='{"city": "Par'), ChatChunk(text='is", "people": 2102650}')),
     "thinker": (ChatChunk(reasoning="Let me "), ChatChunk(reasoning="see."), ChatChunk(text="Four.")),
+    "signed": (
+        ChatChunk(reasoning="Hm"),
+        ChatChunk(extensions={"thinking_blocks": [SIGNED]}),
+        ChatChunk(extensions={"thinking_blocks": [SIGNED, REDACTED]}),
+        ChatChunk(text="Four."),
+    ),
     "odds": (ChatChunk(text="Hello", logprobs={"content": [TOKEN]}),),
     "long": (ChatChunk(text="Once upon"),),
     "cited": (ChatChunk(text="25 days [1]."),),
@@ -75,7 +83,10 @@ _SAID: dict[str, tuple[ChatChunk, ...]] = {
     ),
 }
 _STOPS = {"tools": StopReason.TOOL_CALLS, "long": StopReason.LENGTH}
-_EXTENSIONS = {"cited": {"citations": [{"n": 1, "title": "Leave"}]}}
+_EXTENSIONS: dict[str, dict[str, object]] = {
+    "cited": {"citations": [{"n": 1, "title": "Leave"}]},
+    "signed": {"thinking_blocks": [SIGNED, REDACTED], "stop_sequence": "END"},
+}
 
 
 @dataclass(slots=True)
@@ -162,6 +173,7 @@ def _seen(chunk: ChatChunk, headers: dict[str, str], model: str) -> ChatChunk:
         reasoning=chunk.reasoning,
         logprobs=chunk.logprobs,
         tool_calls=chunk.tool_calls,
+        extensions=chunk.extensions,
         headers=headers,
         model=model,
         trace_id=TRACE_ID,
