@@ -82,6 +82,7 @@ _SAID: dict[str, tuple[ChatChunk, ...]] = {
         ChatChunk(tool_calls=(ToolCallDelta(1, "call_2", "clock"),)),
     ),
 }
+_SAID["chat"] = _SAID["words"]
 _STOPS = {"tools": StopReason.TOOL_CALLS, "long": StopReason.LENGTH}
 _EXTENSIONS: dict[str, dict[str, object]] = {
     "cited": {"citations": [{"n": 1, "title": "Leave"}]},
