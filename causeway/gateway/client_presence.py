@@ -1,7 +1,7 @@
 """Stops work when its client goes away, and shows a waiting client that the connection lives.
 
 A proxy that never looks at ``receive()`` again keeps a model writing for nobody. Most calls end before a watch of
-their own would pay (a task costs some 20 us), so the watch begins once a call has lasted a moment: a client that left
+their own would pay (``bench/results/edge_path.md``), so the watch begins once a call has lasted a moment: a client that left
 before is noticed then.
 """
 
