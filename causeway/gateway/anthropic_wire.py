@@ -23,7 +23,7 @@ from causeway.contracts.chat import (
     ToolCall,
 )
 from causeway.errors import InvalidInputError
-from causeway.gateway.openai_wire import Schema, TokenLimit
+from causeway.gateway.openai_wire import Schema, TokenLimit, plain
 from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 _BUDGET_OF_EFFORT = ((4_096, "low"), (16_384, "medium"))
@@ -222,7 +222,7 @@ def _messages(parsed: _CountableBody) -> Iterator[Message]:
             yield from _results(turn.content)
             parts = tuple([_part(block) for block in turn.content if block.get("type") != "tool_result"])
             if parts:
-                yield Message(turn.role, _plain(parts))
+                yield Message(turn.role, plain(parts))
 
 
 def _text(block: Mapping[str, Any]) -> str:
@@ -249,7 +249,7 @@ def _assistant(blocks: Sequence[Mapping[str, Any]]) -> Message:
                 pass  # what another vendor's model thought, which nobody takes back
             case _:
                 parts.append(_part(block))
-    return Message("assistant", _plain(tuple(parts)), tool_calls=tuple(calls))
+    return Message("assistant", plain(tuple(parts)), tool_calls=tuple(calls))
 
 
 def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
@@ -259,7 +259,7 @@ def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
             case {"type": "tool_result", "tool_use_id": str(call_id), **rest}:
                 content = rest.get("content") or ""
                 if isinstance(content, list):
-                    content = _plain(tuple([_part(part) for part in content]))
+                    content = plain(tuple([_part(part) for part in content]))
                 if not isinstance(content, str | tuple):
                     msg = "a 'tool_result' has a 'content' that is neither text nor blocks"
                     raise InvalidInputError(msg)
@@ -269,13 +269,6 @@ def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
                 raise InvalidInputError(msg)
             case _:
                 pass  # `_messages` reads the rest
-
-
-def _plain(parts: tuple[Part, ...]) -> str | tuple[Part, ...]:
-    """One text as a string, which every server reads."""
-    if not parts:
-        return ""
-    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else parts
 
 
 def _part(block: object) -> Part:

@@ -244,6 +244,13 @@ def read_parts(parts: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
     return tuple([_part(part) for part in parts])
 
 
+def plain(parts: tuple[Part, ...]) -> str | tuple[Part, ...]:
+    """One text, or none, as a string, which every server reads; several parts as they are."""
+    if not parts:
+        return ""
+    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else parts
+
+
 def _part(part: Mapping[str, Any]) -> Part:
     match part:
         case {"type": "text", "text": str(text)}:

@@ -22,6 +22,7 @@ from tests.gateway.v1_server import (
     SIGNED,
     TRACE_ID,
     RichGateway,
+    beating,
     edge_over,
     serving,
 )
@@ -314,6 +315,18 @@ def test_a_stream_cut_in_the_middle_never_ends_clean(door: Door, model: str) -> 
     body = {"model": model, "max_tokens": 5, "messages": QUESTION, "stream": True}
     raw = httpx2.post(f"{door.address}/v1/messages", json=body, headers={"x-api-key": KEY}).text
     assert "message_stop" not in raw
+
+
+def test_heartbeats_of_a_silent_stream_are_read_over() -> None:
+    gateway = RichGateway()
+    with (
+        serving(beating(gateway)) as address,
+        Anthropic(base_url=address, api_key=KEY) as client,
+        client.messages.stream(model="silent", max_tokens=5, messages=QUESTION) as stream,
+    ):
+        assert stream.get_final_text() == "Hello there."
+    assert gateway.is_beaten
+    assert gateway.is_beaten.is_set()
 
 
 def test_a_client_that_leaves_a_stream_stops_the_model(door: Door) -> None:

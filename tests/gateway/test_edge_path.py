@@ -274,7 +274,7 @@ async def test_work_is_cancelled_when_the_client_leaves() -> None:
     async def beat() -> None:
         raise AssertionError
 
-    await while_present(work(), receive, beat=beat)
+    await while_present(work(), receive, beat=beat, beat_every_s=60)
     assert ended == ["cancelled"]
 
 
@@ -284,7 +284,7 @@ async def test_an_error_of_the_work_comes_out_as_it_is() -> None:
         raise UpstreamError(msg)
 
     with pytest.raises(UpstreamError):
-        await while_present(work(), _stays, beat=_nothing)
+        await while_present(work(), _stays, beat=_nothing, beat_every_s=60)
 
 
 async def _nothing() -> None:
