@@ -119,6 +119,13 @@ async def test_a_large_body_is_refused_whether_or_not_it_says_so(
     assert gateway.asked == []
 
 
+async def test_brackets_and_commas_in_a_text_are_no_values(gateway: RichGateway) -> None:
+    text = '{[,\\\\\\"' * 400_000
+    body = HELLO.replace(b"Hi", text.encode())
+    assert (await ask(edge_over(gateway), CHAT, [body])).status == 200
+    assert len(gateway.asked[-1][0].messages[0].text) == 5 * 400_000
+
+
 async def test_a_body_that_never_ends_is_given_up(edge: EdgePath) -> None:
     answer = await ask(edge, CHAT, [])
     assert answer.status == 408
