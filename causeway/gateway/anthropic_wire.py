@@ -23,7 +23,7 @@ from causeway.contracts.chat import (
     ToolCall,
 )
 from causeway.errors import InvalidInputError
-from causeway.gateway.openai_wire import Schema, TokenLimit, plain
+from causeway.gateway.openai_wire import Schema, TokenLimit, passed_on, plain
 from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 _BUDGET_OF_EFFORT = ((4_096, "low"), (16_384, "medium"))
@@ -116,7 +116,7 @@ def read_messages(body: bytes, *, max_messages: int) -> MessagesCall:
     """
     raw = _read(body)
     parsed = read_as(_Body, raw)
-    options = {name: value for name, value in raw.items() if name not in _READ}
+    options = passed_on(raw, _READ)
     options.update(_options(parsed, raw))
     if parsed.metadata and parsed.metadata.user_id:
         options["user"] = parsed.metadata.user_id

@@ -29,6 +29,20 @@ TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Schema = dict[str, Any]
 
+_THOUGHTS = ("thinking", "redacted_thinking")
+_ESCAPES = {
+    **dict.fromkeys(("n_predict", "num_predict", "max_new_tokens"), "send 'max_tokens'"),
+    **dict.fromkeys(
+        ("best_of", "num_return_sequences"), "one choice is written a call, so send several calls"
+    ),
+    **dict.fromkeys(
+        ("models", "fallbacks", "route"), "send one 'model'; what stands in for it is the operator's"
+    ),
+    **dict.fromkeys(
+        ("api_key", "api_base", "base_url"), "providers are the operator's; send a 'model' of theirs"
+    ),
+}
+"""Parameters by which some servers would be led past the caller's tier: its longest reply, its models, its prices."""
 _PASSED_PARTS = frozenset(("input_audio", "file", "refusal", "video_url"))
 
 
@@ -111,6 +125,21 @@ class _ChatBody(msgspec.Struct):
 _READ = frozenset(_ChatBody.__struct_fields__)
 
 
+def passed_on(raw: Mapping[str, Any], read: frozenset[str]) -> dict[str, Any]:
+    """The parameters beyond ``read``, which go to the provider untouched.
+
+    Raises:
+        InvalidInputError: One of them would escape a limit there.
+    """
+    options = {name: value for name, value in raw.items() if name not in read}
+    for name in options:
+        if name in _ESCAPES:
+            raise InvalidInputError(f"'{name}' is not passed on: {_ESCAPES[name]}")
+        if name in _READ:
+            raise InvalidInputError(f"'{name}' is a parameter of chat completions alone; leave it out")
+    return options
+
+
 class ChatCall(msgspec.Struct, frozen=True):
     """A parsed chat completion: the request, and how the caller wants it delivered.
 
@@ -136,7 +165,7 @@ def read_chat(body: bytes, *, max_messages: int) -> ChatCall:
     parsed = read_as(_ChatBody, raw)
     require_few("messages", len(parsed.messages), max_messages)
     _require_one_text(parsed)
-    options = {name: value for name, value in raw.items() if name not in _READ}
+    options = passed_on(raw, _READ)
     schema = _response_format(parsed.response_format, raw, options)
     limit = parsed.max_completion_tokens if parsed.max_completion_tokens is not None else parsed.max_tokens
     functions = parsed.functions or [tool.function for tool in parsed.tools or ()]
@@ -214,7 +243,8 @@ def _unusual_message(message: _Message) -> Message:
     parts = read_parts(content) if isinstance(content, list) else content or ""
     if message.refusal or message.thinking_blocks:
         said = (TextPart(parts),) if isinstance(parts, str) and parts else parts or ()
-        thought = tuple([RawPart(block) for block in message.thinking_blocks or ()])
+        thoughts = [block for block in message.thinking_blocks or () if block.get("type") in _THOUGHTS]
+        thought = tuple([RawPart(block) for block in thoughts])
         refused = (RawPart({"type": "refusal", "refusal": message.refusal}),) if message.refusal else ()
         parts = (*thought, *said, *refused)
     return Message(role=role, content=parts, name=message.name, tool_calls=tuple(calls), tool_call_id=call_id)

@@ -23,7 +23,7 @@ from causeway.contracts.chat import (
     ToolCall,
 )
 from causeway.errors import InvalidInputError
-from causeway.gateway.openai_wire import JsonSchemaFormat, Schema, TokenLimit, plain
+from causeway.gateway.openai_wire import JsonSchemaFormat, Schema, TokenLimit, passed_on, plain
 from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 _REFUSED = {
@@ -116,7 +116,7 @@ def read_response(body: bytes, *, max_messages: int) -> ResponseCall:
         raise InvalidInputError(msg)
     _refuse_foreign_tools(raw.get("tools"))
     parsed = read_as(_Body, raw)
-    options = {name: value for name, value in raw.items() if name not in _READ}
+    options = passed_on(raw, _READ)
     options.update(_options(parsed))
     schema = parsed.text and parsed.text.format and parsed.text.format.schema
     request = ChatRequest(
