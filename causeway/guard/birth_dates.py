@@ -25,7 +25,7 @@ _DATE = re.compile(
 _BORN = re.compile(
     r"(?:\b(?:born|birth\s?(?:day|date)?|date[ _-]?of[ _-]?birth|birth_?date|d\.?o\.?b\.?|b-?day|bday|geb(?:oren|\.)?|geburts(?:datum|tag)|n[eé]e?|"
     r"date de naissance|naissance|nacid[oa]|naci[oó]|nacimiento|f\. ?nac\.?|nat[oa]|nascita|nascid[oa]|nascimento|geboren|"
-    r"geboortedatum|f[oö]dd|f[oö]delsedatum|urodzon[ya]|data urodzenia)(?![a-z]))(?P<between>[^\n0-9]{0,40})$",
+    r"geboortedatum|f[oö]dd|f[oö]delsedatum|urodzon[ya]|data urodzenia)(?![a-z]))(?P<between>[^\n0-9]{0,40})\Z",
     re.IGNORECASE,
 )
 _OTHER_DATE = re.compile(

@@ -72,7 +72,7 @@ def _holds(rule: _Rule, text: str, match: re.Match[str]) -> bool:
 
 
 def _words(alternatives: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{alternatives})\b[^0-9\n]{{0,30}}$", re.IGNORECASE)
+    return re.compile(rf"\b(?:{alternatives})\b[^0-9\n]{{0,30}}\Z", re.IGNORECASE)
 
 
 def _shape(pattern: str) -> re.Pattern[str]:

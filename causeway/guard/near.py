@@ -17,7 +17,7 @@ _OTHER = re.compile(
     r"issn|doi|ean|upc|gtin|asin|sku|part|article|artikel\w*|item|model|serial|batch|lot|imei|vin|build|version|rev|revision|"
     r"commit|ticket|case|issue|ref|reference|transaction|txn|confirmation|booking|product|page|chapter|section|row|line|"
     r"port|pid|error|code|rfc|iso|din|patent|grant|docket|sample|timestamp|epoch|bytes|size|id)\b|#)"
-    r"[\s_]*(?:no|nr|num|number|nummer|numero|n[\u00b0\u00ba]|id|code|key)?[.:#=\s\"'(]*(?:is|was|ist|est|es)?[:#\s\"'(]*$",
+    r"[\s_]*(?:no|nr|num|number|nummer|numero|n[\u00b0\u00ba]|id|code|key)?[.:#=\s\"'(]*(?:is|was|ist|est|es)?[:#\s\"'(]*\Z",
     re.IGNORECASE,
 )
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_SPECIAL = re.compile(r"[\[\]<`\\\n]|!(?=\[|$)|://|:/?$|~~~|~{1,2}$")
+_SPECIAL = re.compile(r"[\[\]<`\\\n]|!(?=\[|\Z)|://|:/?\Z|~~~|~{1,2}\Z")
 _LONGEST_HELD = 4_096
 _URL_END = re.compile(r"[\s<>\"'`\[\]{}|\\^]")
 _AUTOLINK = re.compile(
@@ -32,7 +32,6 @@ _AUTOLINK = re.compile(
 _HARMLESS_TAG = re.compile(r"</?(?:br|hr|sub|sup|kbd|b|i|em|strong|u|s)\s{0,2}/?>", re.IGNORECASE)
 _LIVE = re.compile(r"\]\(|\]:|<[A-Za-z/!?]|://")
 _LINE_START = re.compile(r"[ \t>*+\-0-9.)]*")
-_FENCE = re.compile(r" {0,3}$")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _SCHEMES = frozenset(("http", "https", "mailto"))
 
@@ -147,7 +146,8 @@ class MarkdownFilter:
             return 0
         if not is_whole and len(stripped) < _LONGEST_HELD:
             return None
-        if not is_whole or (mark == "`" and "`" in stripped[run:]):
+        # with a row of dashes below, what has a bar in it is the head of a table, which comes before a fence
+        if not is_whole or "|" in stripped or (mark == "`" and "`" in stripped[run:]):
             return 0
         self._fence = _Fence(mark, run, indent)
         return length
@@ -261,7 +261,7 @@ class MarkdownFilter:
         if end is None and not is_cut:
             return None
         length = min(end.start() if end else len(self._held), _LONGEST_HELD)
-        scheme = re.search(r"[A-Za-z]*$", self._line)
+        scheme = re.search(r"[A-Za-z]*\Z", self._line)
         name = scheme[0] if scheme else ""
         url = name + self._held[:length]
         if self._is_own(url):

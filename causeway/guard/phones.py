@@ -22,13 +22,14 @@ _MOST_DIGITS = 15
 _FEWEST_DIGITS = 7
 _MOST_GROUPS = 8
 _REACH = 48
+_JOINTS = frozenset((" ", "-", ".", "\u00a0", "\u202f", "\u2011"))
 _GROUP = re.compile(r"[0-9]+")
-_OPENING = re.compile(r"(?:\+ ?\(?|\()$")
+_OPENING = re.compile(r"(?:\+ ?\(?|\()\Z")
 _TELEPHONE = re.compile(
     r"(?:\b(?:tel|tele?phone?|telefon\w*|t[eé]l[eé]phone|t[eé]l|tel[eé]fono|phone\w*|ph|fon|mobil\w*|m[oó]vil|handy\w*|portable|"
     r"cell\w*|fax|call\w*|dial|ring|whatsapp|signal|text|sms|contact|reach|rufnummer|appele[rz]?|anruf\w*|ruf\w*|"
     r"hotline|ll[aá]m\w+|chiam\w+|(?:my|his|her|their|our|your) number|(?:meine|seine|ihre) nummer|(?:mon|son) num[eé]ro|"
-    r"mi n[uú]mero)(?:[_ ]?(?:no|nr|number))?\b|[\u260e\u2706\U0001f4de])[^0-9\n]{0,24}$",
+    r"mi n[uú]mero)(?:[_ ]?(?:no|nr|number))?\b|[\u260e\u2706\U0001f4de])[^0-9\n]{0,24}\Z",
     re.IGNORECASE,
 )
 _GLUE_BEFORE = frozenset("$€£¥%./#&?-_")
@@ -110,14 +111,15 @@ class PhoneFinder:
         """The numbers in the runs of digits ``runs`` of ``text``."""
         for run_start, run_end in runs:
             groups = [match.span() for match in _GROUP.finditer(text, run_start, run_end)]
-            first = 0
+            first, follows_number = 0, True
             while first < len(groups):
-                last = self._last_group(text, groups, first)
+                is_apart = follows_number or not _is_joined(text, groups, first)
+                last = self._last_group(text, groups, first) if is_apart else None
                 if last is None:
-                    first += 1
+                    first, follows_number = first + 1, False
                 else:
                     yield _begin(text, groups[first][0]), groups[last][1]
-                    first = last + 1
+                    first, follows_number = last + 1, True
 
     def _last_group(self, text: str, groups: list[Span], first: int) -> int | None:
         """The last group of the longest number that begins with the group ``first``; None when none does."""
@@ -133,11 +135,12 @@ class PhoneFinder:
             if len(digits) >= _FEWEST_DIGITS and (is_international or len(digits) in self._lengths):
                 ends.append((index, digits))
         for index, digits in reversed(ends):
-            if self._is_phone(text, groups[first : index + 1], digits, floor):
+            goes_on = index + 1 < len(groups) and _goes_on(text, groups, first, index)
+            if self._is_phone(text, groups[first : index + 1], digits, floor, goes_on=goes_on):
                 return index
         return None
 
-    def _is_phone(self, text: str, groups: list[Span], digits: str, floor: int) -> bool:
+    def _is_phone(self, text: str, groups: list[Span], digits: str, floor: int, *, goes_on: bool) -> bool:
         """Whether ``groups`` are a number; no word before ``floor`` says anything about it."""
         start, end = _begin(text, groups[0][0]), groups[-1][1]
         if (text[start] == "+" or digits.startswith("00")) and self._has_country_code(digits):
@@ -146,7 +149,7 @@ class PhoneFinder:
             national = region.national(digits)
             if national is None or _is_glued(text, start, end):
                 continue
-            if region.is_grouped(national, tuple(text[a:b] for a, b in groups)):
+            if not goes_on and region.is_grouped(national, tuple(text[a:b] for a, b in groups)):
                 is_bare = start == 0 or text[start - 1] not in ":="
                 if is_bare and not is_labelled_as_other(text, start):
                     return True
@@ -177,6 +180,22 @@ def _begin(text: str, start: int) -> int:
     """``start`` moved back over the plus sign and parenthesis that open the number."""
     match = _OPENING.search(text, max(0, start - 3), start)
     return match.start() if match else start
+
+
+def _is_joined(text: str, groups: list[Span], index: int) -> bool:
+    """Whether a group belongs to the one before it: one space, hyphen or dot lies between."""
+    return text[groups[index - 1][1] : groups[index][0]] in _JOINTS
+
+
+def _goes_on(text: str, groups: list[Span], first: int, last: int) -> bool:
+    """Whether digits go on behind the group ``last`` in the way the groups before it are joined: a longer number."""
+    start, end = groups[last + 1]
+    if end - start < 3 or not _is_joined(text, groups, last + 1):
+        return False
+    joint = text[groups[last][1] : start]
+    inside = text[groups[first][1] : groups[first + 1][0]] if last > first else joint
+    is_another = text[groups[first][0]] == "0" == text[start]
+    return joint == inside and not is_another
 
 
 def _is_glued(text: str, start: int, end: int) -> bool:

@@ -61,6 +61,7 @@ _DIGITS = b"0123456789"
 _SEPARATORS = b" .-()/\t\xa0\xc2\xe2\x80\x91\x93\xaf"
 """Bytes that may stand between the digits of one number, those of the spaces and hyphens beyond ASCII included."""
 
+_CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
 _AS_DIGIT = bytes(ord("0") if byte in _DIGITS else ord("x") for byte in range(256))
 _RUN = re.compile(r"[0-9](?:[ .()/\t\u00a0\u202f\u2011\u2013-]{0,3}[0-9]){5,}")
 _DATE_OR_TIME = re.compile(
@@ -161,11 +162,11 @@ class Finder:
             anchors = date_anchors(text) if has_run or not text.isascii() else _years(coded)
             for span in find_birth_dates(text, anchors):
                 yield Kind.DATE_OF_BIRTH, span
-        if not has_run:
-            return
-        if Kind.NATIONAL_ID in self._kinds:
+        if Kind.NATIONAL_ID in self._kinds and b"0000000" in coded.translate(_AS_DIGIT, _CAPITALS):
             for span in find_tax_codes(text):
                 yield Kind.NATIONAL_ID, span
+        if not has_run:
+            return
         runs = [match.span() for match in _RUN.finditer(text) if not _DATE_OR_TIME.fullmatch(match[0])]
         for kind, find in (
             (Kind.IBAN, find_ibans),

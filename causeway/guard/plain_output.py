@@ -12,9 +12,11 @@ _FORMULA = re.compile(r"[\s\u200b\ufeff]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?%?")
 _FLAG = re.compile("\U0001f3f4[\U000e0061-\U000e007a\U000e0030-\U000e0039]{1,8}\U000e007f")
 _CONTROLS = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
-_LAST_WORD = re.compile(r"[^\s\"'`<>()\[\]{},;]{1,4096}$")
-_HELD_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}(?:PRIVATE KEY|$)")
+_LAST_WORD = re.compile(r"[^\s\"'`<>()\[\]{},;]{1,4096}\Z")
+_HELD_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}(?:PRIVATE KEY|\Z)")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 _CONTEXT = 160
+_LONGEST_WORD = 4_096
 _MOST_HELD = 20_480
 
 
@@ -71,16 +73,14 @@ class SecretRedactor:
         return self.feed(text) + self.end()
 
     def _safe_length(self) -> int:
-        held = self._held
+        held, floor = self._held, 0
         key = held.find("-----BEGIN ")
-        if (
-            key >= 0
-            and "-----END" not in held[key:]
-            and len(held) < _MOST_HELD
-            and _HELD_KEY.match(held, key)
-        ):
-            return key
-        word = _LAST_WORD.search(held, max(0, len(held) - _LONGEST_WORD))
+        if key >= 0 and _HELD_KEY.match(held, key):
+            end = _KEY_END.search(held, key)
+            if end is None and len(held) < _MOST_HELD:
+                return key
+            floor = end.end() if end else 0
+        word = _LAST_WORD.search(held, max(floor, len(held) - _LONGEST_WORD))
         if word is None or len(held) >= _MOST_HELD:
             return len(held)
         before = self._context + held[: word.start()]
@@ -105,6 +105,3 @@ class SecretRedactor:
         self._context = text[-_CONTEXT:]
         self._held = self._held[length:]
         return shown
-
-
-_LONGEST_WORD = 4_096
