@@ -69,7 +69,7 @@ def create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool, 
     import json
     from datetime import timedelta
 
-    from causeway.contracts.identity import Scope
+    from causeway.contracts.identity import COMMAND_LINE, Scope
 
     async def make(platform: Platform) -> None:
         from causeway.gateway.keys import UNBOUNDED
@@ -77,7 +77,7 @@ def create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool, 
         expires_at = platform.clock.now() + timedelta(days=days) if days else None
         wanted = [Scope(scope) for scope in scopes or ("models", "ask")]
         allowed = await _changed(platform, UNBOUNDED, bounds)
-        key = await platform.keys.create(name, wanted, expires_at=expires_at, bounds=allowed)
+        key = await platform.keys.create(name, wanted, expires_at=expires_at, bounds=allowed, by=COMMAND_LINE)
         if as_json:
             click.echo(json.dumps({"id": key.id, "key": key.secret, "scopes": wanted}))
         else:
@@ -119,11 +119,12 @@ def list_keys(as_json: bool) -> None:
 @_bounds_options(may_be_none=True)
 def update(key: str, name: str | None, **bounds: Any) -> None:
     """Change what KEY, an id or the shown prefix, may use and spend; what is not given stays. In force at once."""
+    from causeway.contracts.identity import COMMAND_LINE
 
     async def change(platform: Platform) -> None:
         present = await platform.keys.find(key)
         allowed = await _changed(platform, present.bounds, bounds)
-        await platform.keys.update(present.id, name=name, bounds=allowed)
+        await platform.keys.update(present.id, name=name, bounds=allowed, by=COMMAND_LINE)
         click.echo(f"changed {key}", err=True)
 
     with_platform(change, models=False)
@@ -140,8 +141,10 @@ def rotate(key: str, grace_hours: float, as_json: bool) -> None:
     import json
     from datetime import timedelta
 
+    from causeway.contracts.identity import COMMAND_LINE
+
     async def change(platform: Platform) -> None:
-        fresh = await platform.keys.rotate(key, grace=timedelta(hours=grace_hours))
+        fresh = await platform.keys.rotate(key, grace=timedelta(hours=grace_hours), by=COMMAND_LINE)
         if as_json:
             click.echo(json.dumps({"id": fresh.id, "key": fresh.secret}))
             return
@@ -156,9 +159,10 @@ def rotate(key: str, grace_hours: float, as_json: bool) -> None:
 @click.argument("key")
 def revoke(key: str) -> None:
     """End KEY, an id or the shown prefix, at once."""
+    from causeway.contracts.identity import COMMAND_LINE
 
     async def end(platform: Platform) -> None:
-        await platform.keys.revoke(key)
+        await platform.keys.revoke(key, by=COMMAND_LINE)
         click.echo(f"revoked {key}", err=True)
 
     with_platform(end, models=False)

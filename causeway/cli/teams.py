@@ -31,10 +31,13 @@ def create(name: str, day: Micros | None, month: Micros | None, as_json: bool) -
     """Make a team called NAME; 'causeway keys create --team NAME' makes its keys."""
     import json
 
+    from causeway.contracts.identity import COMMAND_LINE
     from causeway.gateway.teams import Teams
 
     async def make(platform: Platform) -> None:
-        team = await Teams(platform.database).create(name, budget_per_day=day, budget_per_month=month)
+        team = await Teams(platform.database).create(
+            name, budget_per_day=day, budget_per_month=month, by=COMMAND_LINE
+        )
         click.echo(json.dumps({"id": team.id, "name": team.name}) if as_json else team.id)
 
     with_platform(make, models=False)
@@ -76,6 +79,7 @@ def list_teams(as_json: bool) -> None:
 @click.option("--month", type=Dollars(may_be_none=True), help=f"{_MONTH_HELP}; 'none' takes it away.")
 def budget(team: str, day: Micros | Literal["none"] | None, month: Micros | Literal["none"] | None) -> None:
     """Set what TEAM, a name or id, may spend; a budget that is not given stays. In force at once."""
+    from causeway.contracts.identity import COMMAND_LINE
     from causeway.gateway.teams import Teams
 
     async def change(platform: Platform) -> None:
@@ -85,6 +89,7 @@ def budget(team: str, day: Micros | Literal["none"] | None, month: Micros | Lite
             present.id,
             per_day=limit(day, present.budget_per_day),
             per_month=limit(month, present.budget_per_month),
+            by=COMMAND_LINE,
         )
         click.echo(
             f"{changed.name}: {shown(changed.budget_per_day)} a day, {shown(changed.budget_per_month)} a month",

@@ -126,6 +126,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     import uvicorn
 
     from causeway.web.app import build_app
+    from causeway.web.bounded_http import BoundedHttp
     from causeway.web.parts import WebParts
     from causeway.web.sessions import Sessions
 
@@ -155,7 +156,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     config = uvicorn.Config(
         build_app(parts),
         loop="none",
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="off",
         log_config=None,

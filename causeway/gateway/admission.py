@@ -26,6 +26,7 @@ _MOST_LOADS = 3
 """Times that budgets are loaded for one call: a second time when the state lost its memory in between."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_NOTHING = Reserved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,15 @@ class _Plan:
 class Admitted:
     """A call that may go ahead; whoever admitted it settles it, however the call ends."""
 
-    __slots__ = ("_admission", "_is_settled", "_meters", "_reservation", "_reserved")
+    __slots__ = ("_meters", "_reservation", "_reserved", "_state")
 
     def __init__(
-        self, admission: Admission, reservation: str, meters: tuple[Meter, ...], reserved: Reserved
+        self, state: SharedState, reservation: str, meters: tuple[Meter, ...], reserved: Reserved
     ) -> None:
-        self._admission = admission
+        self._state = state
         self._reservation = reservation
         self._meters = meters
         self._reserved = reserved
-        self._is_settled = not meters
 
     @property
     def headers(self) -> dict[str, str]:
@@ -71,9 +71,8 @@ class Admitted:
 
         It can be awaited in a task that is being cancelled, and finishes even when that is cancelled again.
         """
-        if not self._is_settled:
-            self._is_settled = True
-            await self._admission.settle(self._reservation, tokens=tokens, cost_micros=cost_micros)
+        if self._meters:
+            await settle_call(self._state, self._reservation, cost_micros, tokens)
 
 
 class Admission:
@@ -113,21 +112,14 @@ class Admission:
         """
         plan = self._plan(principal)
         if not plan.meters:
-            return Admitted(self, reservation, (), Reserved())
+            return Admitted(self._state, reservation, (), _NOTHING)
         amounts = {CALLS: 1, TOKENS: demand.tokens, MICROS: demand.cost_micros}
         reserved = await self._state.reserve(reservation, plan.meters, amounts, lease_s=self._lease_s)
         if reserved.unknown:
             reserved = await self._load_and_reserve(plan, amounts, reservation)
         if reserved.refused is not None:
             raise self._refusal(plan, reserved.refused, reserved, demand)
-        return Admitted(self, reservation, plan.meters, reserved)
-
-    async def settle(self, reservation: str, *, tokens: int, cost_micros: Micros) -> None:
-        """Settle a call by its reservation, from any process; for calls of a process that crashed.
-
-        Nothing happens where that was done already.
-        """
-        await self._state.settle(reservation, {TOKENS: tokens, MICROS: cost_micros})
+        return Admitted(self._state, reservation, plan.meters, reserved)
 
     def _plan(self, principal: Principal) -> _Plan:
         plan = self._plans.get(principal.id)
@@ -179,3 +171,11 @@ class Admission:
             error = rate_limited(refused, plan.principal, left=left, wait_s=wait_s, tokens=demand.tokens)
         error.headers = rate_headers(plan.meters, reserved)
         return error
+
+
+async def settle_call(state: SharedState, reservation: str, cost_micros: Micros, tokens: int) -> None:
+    """Settle a call by its reservation, from any process: also one whose own process crashed.
+
+    Nothing happens where that was done already.
+    """
+    await state.settle(reservation, {TOKENS: tokens, MICROS: cost_micros})

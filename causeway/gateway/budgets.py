@@ -19,10 +19,10 @@ from causeway.storage.shared_state import Meter
 
 MICROS = "micros"
 
-Scope = Literal["key", "team", "tier"]
+Payer = Literal["key", "team", "tier"]
 Period = Literal["day", "month"]
 
-Spent = Callable[[Scope, str, datetime], Awaitable[Micros]]
+Spent = Callable[[Payer, str, datetime], Awaitable[Micros]]
 """What the calls of a key, team or tier that were admitted since a moment have cost, as far as the ledger knows."""
 
 
@@ -83,7 +83,7 @@ def dollars(micros: int) -> str:
 
 
 def _tier_budgets(principal: Principal, tier: TierSettings) -> list[Budget]:
-    written: tuple[tuple[Scope, str, Period, Decimal | None], ...] = (
+    written: tuple[tuple[Payer, str, Period, Decimal | None], ...] = (
         ("key", principal.id, "day", tier.key_budget_usd_per_day),
         ("key", principal.id, "month", tier.key_budget_usd_per_month),
         ("tier", principal.tier, "day", tier.budget_usd_per_day),

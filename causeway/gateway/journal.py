@@ -12,7 +12,7 @@ Each process has a lock, which the kernel drops when it ends, and numbered segme
 A call that is open when a segment ends is written again at the head of the next, so the last segment names all open
 calls. Whoever gets the lock of another process has outlived it and adopts what it left (``orphans``).
 
-docs/adr/0010-ledger-and-journal.md tells why; ``bench/results/accounting.md`` has what a line takes.
+``docs/adr/0010-ledger-and-journal.md`` tells why, ``bench/results/accounting.md`` what a line takes.
 """
 
 from __future__ import annotations

@@ -39,13 +39,13 @@ from causeway.storage.database import Database
 log = logging.getLogger(__name__)
 
 Settle = Callable[[str, Micros, int], Awaitable[None]]
-"""Told a call's id, cost and tokens when a process died before it could settle the call; may be told twice."""
+"""Told a call's id, cost and tokens, at most once, when its process died before it may have settled the call."""
 
 _BATCH = 1_000
 _MOST_PENDING = 20_000
 _SEGMENT_BYTES = 4_000_000
 _ADOPT_EVERY_S = 60.0
-_FAILED = (CausewayError, SQLAlchemyError, TimeoutError, OSError)
+_FAILED = (CausewayError, SQLAlchemyError, OSError)
 
 
 def new_call_id() -> str:
@@ -150,7 +150,7 @@ class Ledger:
         Raises:
             DatabaseUnavailableError: The server cannot be reached; nothing is lost.
             DiskFullError: The server has no room left.
-            TimeoutError: It did not answer within its deadline.
+            DeadlineError: It did not answer in time; nothing is lost.
         """
         async with self._turn:
             sealed = list(self._journal.sealed)  # before the first wait: what they hold is in the queues now
@@ -193,8 +193,11 @@ class Ledger:
 
     async def close(self) -> None:
         """Flush; what cannot be flushed now is adopted by the next process that starts."""
-        is_flushed = await self._try_flush()
-        self._journal.close(is_settled=is_flushed and not self._open)
+        is_flushed = False
+        try:
+            is_flushed = await self._try_flush()
+        finally:
+            self._journal.close(is_settled=is_flushed and not self._open)
 
     async def _try_flush(self) -> bool:
         try:

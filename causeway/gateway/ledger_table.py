@@ -17,6 +17,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from causeway.contracts.money import Micros
+from causeway.errors import DeadlineError
 from causeway.gateway.entries import Row
 from causeway.storage.database import Database
 from causeway.storage.database_failures import sqlstate
@@ -51,14 +52,18 @@ class LedgerTable:
         Raises:
             DatabaseUnavailableError: The server cannot be reached.
             DiskFullError: The server has no room left.
-            TimeoutError: It did not answer within its deadline.
+            DeadlineError: It did not answer in time; the rows may be there or not.
         """
         if not rows:
             return set()
+        batch = b"[" + b",".join(rows) + b"]"
         try:
             async with asyncio.timeout(_DEADLINE_S), self._database.begin() as connection:
-                batch = b"[" + b",".join(rows) + b"]"
                 return set((await connection.execute(_INSERT, {"rows": batch.decode()})).scalars())
+        except TimeoutError as exc:
+            raise DeadlineError(
+                f"PostgreSQL did not take {len(rows)} rows of the ledger within {_DEADLINE_S:g} s; they wait in the journal"
+            ) from exc
         except DBAPIError as exc:
             state = sqlstate(exc)
             if state is None or not state.startswith(_UNSTORABLE):

@@ -7,6 +7,7 @@ clients that know them know ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from causeway.contracts.identity import Principal
 from causeway.errors import RateLimitedError
@@ -64,7 +65,7 @@ def rate_limited(
             f"{tier} allows {meter.limit} tokens a minute; "
             f"{max(0, left)} are left and this call may take {tokens}"
         )
-    return RateLimitedError(f"{msg}; try again in {duration(wait_s)}").after(wait_s)
+    return RateLimitedError(f"{msg}; try again in {duration(ceil(wait_s))}").after(wait_s)
 
 
 def duration(seconds: float) -> str:

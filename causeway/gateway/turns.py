@@ -51,6 +51,8 @@ class Turns:
     def turn(self, provider: str, priority: int) -> _Turn | _Free:
         """``async with turns.turn("openai", tier.priority):`` waits for a turn and gives it back.
 
+        How long it may wait is for the caller to bound; one that is cancelled leaves the queue.
+
         Raises:
             BusyError: On entering: too many calls wait already.
         """

@@ -246,6 +246,9 @@ class Reading:
                 data=block.data,
             )
             self._thoughts.append(_thought(whole))
+            extensions = _extensions(self._thoughts, None)
+            if extensions:
+                return ChatChunk(extensions=extensions, model=self._model)
         return None
 
     def _count(self, usage: _Usage) -> None:

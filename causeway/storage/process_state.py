@@ -1,7 +1,7 @@
 """Shared state of a single process: plain objects, no waiting, bounded memory.
 
 No method awaits anything, so each is one step of the event loop and atomic without a lock. A reservation of five meters
-and its settlement take about ten microseconds (``bench/admission.py``).
+and its settlement take about six microseconds of processor time (``bench/admission.py``).
 """
 
 from __future__ import annotations

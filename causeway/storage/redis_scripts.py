@@ -1,7 +1,8 @@
 """The atomic steps of `RedisState`, in Lua 5.1 as Redis 7 and Valkey run it.
 
-The arithmetic is that of ``gauges``. Numbers are doubles: exact up to 2^53, nine billion dollars in micros. Floats are
-answered as text, because a number in an answer loses its fraction.
+The arithmetic is that of ``gauges``. Numbers are doubles: exact up to 2^53, nine billion dollars in micros. What goes to
+RESERVE, SETTLE and LOAD is one MessagePack argument, and so is what RESERVE answers: 35 arguments one by one take the client
+30 us more, and a plain number in an answer loses its fraction.
 
 Keys, all with a life of their own: ``window:KEY`` a hash of slots with ``used``, ``head`` and ``newest``; ``total:KEY`` an
 integer; ``level:KEY`` a sorted set with one member for each unit that is held, scored by the end of its lease;
@@ -18,7 +19,7 @@ _METERS = (
 local RING = SLOTS + 1
 
 local function the_time(given)
-  if given ~= '' then return tonumber(given) end
+  if given > 0 then return given end
   local time = redis.call('TIME')
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
@@ -60,17 +61,15 @@ end
 RESERVE = (
     _METERS
     + """
--- KEYS: the reservation, then each meter. ARGV: the time or nothing, the lease and how much longer the reservation is
--- kept, in seconds, its id; then of each meter: kind, unit, limit, amount, window_s, ends_at
-local now = the_time(ARGV[1])
-local lease, kept, id = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+-- KEYS: the reservation, then each meter. ARGV: the time or zero, the lease and how much longer the reservation is kept,
+-- in seconds, its id; and of each meter: kind, unit, limit, amount, window_s, ends_at
+local given, lease, kept, id, asked = unpack(cmsgpack.unpack(ARGV[1]))
+local now = the_time(given)
 local meters, unknown = {}, {}
 
-for n = 2, #KEYS do
-  local at = 5 + (n - 2) * 6
-  local m = {key = KEYS[n], kind = ARGV[at], unit = ARGV[at + 1], limit = tonumber(ARGV[at + 2]),
-             amount = tonumber(ARGV[at + 3]), width = tonumber(ARGV[at + 4]) / SLOTS, ends = tonumber(ARGV[at + 5])}
-  m.slot, m.resets = 0, 0
+for n, a in ipairs(asked) do
+  local m = {key = KEYS[n + 1], kind = a[1], unit = a[2], limit = a[3], amount = a[4], width = a[5] / SLOTS, ends = a[6],
+             slot = 0, resets = 0}
   if m.kind == 'window' then
     m.used, m.slot, m.newest = advance(m.key, m.width, now)
   elseif m.kind == 'level' then
@@ -79,11 +78,11 @@ for n = 2, #KEYS do
   else
     local stored = redis.call('GET', m.key)
     m.used = stored and tonumber(stored)
-    if not m.used then unknown[#unknown + 1] = n - 2 end
+    if not m.used then unknown[#unknown + 1] = n - 1 end
   end
   meters[#meters + 1] = m
 end
-if #unknown > 0 then return {'unknown', unknown} end
+if #unknown > 0 then return cmsgpack.pack({unknown, -1, 0, {}, {}}) end
 
 -- seconds until the amount fits; math.huge when it never does
 local function wait(m)
@@ -128,30 +127,29 @@ if refused < 0 and not repeated then
   redis.call('SET', KEYS[1], cmsgpack.pack(taken), 'PX', math.ceil((lease + kept) * 1000))
 end
 
-local answer = {'known', refused, string.format('%.17g', longest)}
-for _, m in ipairs(meters) do
+local remaining, resets = {}, {}
+for n, m in ipairs(meters) do
   if m.kind == 'window' and m.used ~= 0 then m.resets = (m.newest + RING) * m.width - now end
   if m.kind == 'total' then m.resets = math.max(0, m.ends - now) end
-  answer[#answer + 1] = m.limit - m.used
-  answer[#answer + 1] = string.format('%.17g', m.resets)
+  remaining[n], resets[n] = m.limit - m.used, m.resets
 end
-return answer
+return cmsgpack.pack({unknown, refused, longest, remaining, resets})
 """
 )
-"""Answers ``unknown`` and the places of the totals to load, or ``known``, the refused meter's place or -1, how long to wait
-for it, and of each meter what remains and in how many seconds it is empty."""
+"""Answers the places of the totals to load, the refused meter's place or -1, how long to wait for it, and of each meter what
+remains and in how many seconds it is empty."""
 
 SETTLE = (
     _METERS
     + """
--- KEYS: the reservation. ARGV: the time or nothing, its id, for how many milliseconds it may not be reserved any more;
--- then unit and amount of what was used
-local packed, barred = redis.call('GET', KEYS[1]), tonumber(ARGV[3])
+-- KEYS: the reservation. ARGV: the time or zero, its id, for how many milliseconds it may not be reserved any more, and what
+-- was used by unit
+local given, id, barred, used = unpack(cmsgpack.unpack(ARGV[1]))
+local packed = redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
 if barred > 0 then redis.call('SET', KEYS[1], '', 'PX', barred) end
 if not packed or packed == '' then return 0 end
-local now, id, used = the_time(ARGV[1]), ARGV[2], {}
-for n = 4, #ARGV, 2 do used[ARGV[n]] = tonumber(ARGV[n + 1]) end
+local now = the_time(given)
 
 for _, part in ipairs(cmsgpack.unpack(packed)) do
   local kind, key, unit, taken, slot, width = unpack(part)
@@ -178,9 +176,9 @@ return 1
 LOAD = (
     _METERS
     + """
--- KEYS: the total. ARGV: the time or nothing, what was used, until when it is kept
-local ms = math.max(1000, math.ceil((tonumber(ARGV[3]) - the_time(ARGV[1])) * 1000))
-redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ms)
+-- KEYS: the total. ARGV: the time or zero, what was used, until when it is kept
+local given, used, kept_until = unpack(cmsgpack.unpack(ARGV[1]))
+redis.call('SET', KEYS[1], used, 'NX', 'PX', math.max(1000, math.ceil((kept_until - the_time(given)) * 1000)))
 """
 )
 """A total that is there stays as it is."""

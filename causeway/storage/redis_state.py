@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from causeway.contracts.clock import Clock
 from causeway.errors import SharedStateUnavailableError
@@ -39,6 +40,9 @@ _BARRED_MS = 600_000
 """How long a reservation that was given up cannot be made by a script that comes late."""
 
 Answer = TypeVar("Answer")
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,10 @@ class RedisState:
             BlockingConnectionPool.from_url(
                 url,
                 max_connections=_CONNECTIONS,
-                timeout=self._timeout_s,
-                socket_timeout=self._timeout_s,
-                socket_connect_timeout=self._timeout_s,
+                # `_ask` sets one deadline for the connection, the question and the answer together
+                timeout=None,
+                socket_timeout=None,
+                socket_connect_timeout=None,
                 # a connection that broke while idle; every script but ADD and APPEND may run twice and count once
                 retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
                 client_name="causeway",
@@ -98,12 +103,13 @@ class RedisState:
             SharedStateUnavailableError: The server cannot be reached.
         """
         keys = [_key("reservation", reservation), *(_key(meter.kind, meter.key) for meter in meters)]
-        arguments: list[str | int | float] = [self._time(), lease_s, LATE_SETTLEMENT_S, reservation]
-        for meter in meters:
-            amount = amounts[meter.unit]
-            arguments += (meter.kind, meter.unit, meter.limit, amount, meter.window_s, meter.ends_at)
+        asked = [
+            (meter.kind, meter.unit, meter.limit, amounts[meter.unit], meter.window_s, meter.ends_at)
+            for meter in meters
+        ]
+        argument = _pack([self._time(), lease_s, LATE_SETTLEMENT_S, reservation, asked])
         try:
-            answer = await self._ask(lambda: self._reserve(keys, arguments))
+            answer = await self._ask(lambda: self._reserve(keys, [argument]))
         except BaseException:
             # the script may have run, or may still run: the server reads what it was sent before it sees us gone
             nothing = dict.fromkeys(amounts, 0)
@@ -121,8 +127,8 @@ class RedisState:
         Raises:
             SharedStateUnavailableError: The server cannot be reached.
         """
-        arguments: list[str | int | float] = [self._time(), used, meter.ends_at + LATE_SETTLEMENT_S]
-        await self._ask(lambda: self._load([_key("total", meter.key)], arguments))
+        argument = _pack([self._time(), used, meter.ends_at + LATE_SETTLEMENT_S])
+        await self._ask(lambda: self._load([_key("total", meter.key)], [argument]))
 
     async def get(self, key: str) -> bytes | None:
         """A value, or None; see `SharedState.get`."""
@@ -163,8 +169,9 @@ class RedisState:
             log.error("settlements stand as reserved: Redis is not back", extra={"count": len(self._owed)})
         await self._redis.aclose()
 
-    def _time(self) -> str:
-        return "" if self._time_from == "server" else repr(self._clock.now().timestamp())
+    def _time(self) -> float:
+        """What a script is told: zero lets it look itself."""
+        return 0.0 if self._time_from == "server" else self._clock.now().timestamp()
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
         """The answer, within the deadline.
@@ -180,6 +187,10 @@ class RedisState:
             if not self._is_away:
                 log.warning("Redis is out of reach", extra={"place": self._place, "reason": reason})
             self._is_away = True
+            if isinstance(
+                exc, ReadOnlyError
+            ):  # a primary that is a replica now: its address may lead elsewhere
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
             self._rests_until = self._clock.monotonic() + _REST_S
             raise SharedStateUnavailableError(
                 f"limits and budgets cannot be checked: Redis at {self._place} is out of reach ({reason}); "
@@ -204,11 +215,12 @@ class RedisState:
 
     async def _pay(self, settlement: _Settlement) -> None:
         """Settle, or owe it until the server is back; each payment that succeeds pays the next one owed."""
-        arguments: list[str | int] = [self._time(), settlement.reservation, settlement.barred_ms]
-        for unit, amount in settlement.amounts.items():
-            arguments += (unit, amount)
+        key = _key("reservation", settlement.reservation)
+        argument = _pack(
+            [self._time(), settlement.reservation, settlement.barred_ms, dict(settlement.amounts)]
+        )
         try:
-            await self._ask(lambda: self._settle([_key("reservation", settlement.reservation)], arguments))
+            await self._ask(lambda: self._settle([key], [argument]))
         except SharedStateUnavailableError:
             (self._owed_back if settlement.barred_ms else self._owed).append(settlement)
 
@@ -228,13 +240,12 @@ def _ms(seconds: float) -> int:
     return max(1, int(seconds * 1000))
 
 
-def _reserved(meters: Sequence[Meter], answer: Sequence[Any]) -> Reserved:
-    if answer[0] == b"unknown":
-        return Reserved(unknown=tuple(meters[place] for place in answer[1]))
-    _, refused, wait, *standings = answer
+def _reserved(meters: Sequence[Meter], answer: bytes) -> Reserved:
+    unknown, refused, wait_s, remaining, resets = _unpack(answer)
     return Reserved(
-        remaining=tuple(standings[::2]),
-        resets_in_s=tuple(float(seconds) for seconds in standings[1::2]),
+        remaining=tuple(remaining),
+        resets_in_s=tuple(float(seconds) for seconds in resets),
         refused=meters[refused] if refused >= 0 else None,
-        retry_after_s=told(float(wait)) if refused >= 0 else None,
+        retry_after_s=told(wait_s) if refused >= 0 else None,
+        unknown=tuple(meters[place] for place in unknown),
     )

@@ -53,6 +53,7 @@ def test_a_key_is_made_with_its_bounds_listed_changed_rotated_and_revoked(run: R
     assert (key["name"], key["tier"], key["team"], key["scopes"]) == ("ci", "free", "ops", ["models"])
     assert (key["models"], key["endpoints"]) == (["openai/*", "chat"], ["chat"])
     assert (key["budget_day_micros"], key["budget_month_micros"]) == (100_000, 2_000_001)
+    assert (key["created_by"], key["state"], key["last_used_at"]) == ("command_line", "in force", None)
     assert secret.startswith(key["prefix"])
 
     run("keys", "update", key["prefix"], "--name", "build", "--budget-day", "none", "--tier", "pro")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 from random import Random
 
 import pytest
+from pydantic import SecretStr
 
 from causeway.contracts.identity import Budget, Principal, Scope
 from causeway.contracts.money import Micros
@@ -16,10 +18,12 @@ from causeway.errors import (
     DatabaseUnavailableError,
     OperatorError,
     RateLimitedError,
+    SharedStateUnavailableError,
 )
-from causeway.gateway.admission import Admission, Admitted, Demand
+from causeway.gateway.admission import Admission, Admitted, Demand, settle_call
 from causeway.gateway.tiers import Tiers
-from causeway.settings import TierSettings
+from causeway.settings import RedisSettings, TierSettings
+from causeway.storage.redis_state import RedisState
 from causeway.storage.shared_state import Meter, Reserved, SharedState
 from causeway.testing.clock import FrozenClock
 from causeway.testing.shared_state_contract import Bench
@@ -298,8 +302,21 @@ async def test_a_call_of_a_crashed_process_is_settled_by_its_reservation(
     await crashed.admit(_caller(), Demand(0, Micros(100 * _CENT)), "call_x")
     restarted = Admission(state=shared_state.other, tiers=Tiers({"t": tier}), spent=Books(), clock=clock)
     for _ in range(2):
-        await restarted.settle("call_x", tokens=0, cost_micros=Micros(40 * _CENT))
+        await settle_call(shared_state.other, "call_x", Micros(40 * _CENT), 0)
     await _admit(restarted, _caller(), cost=60 * _CENT)
+
+
+async def test_without_redis_only_callers_without_limits_go_on(clock: FrozenClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    state = RedisState(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{port}")), clock=clock)
+    tiers = Tiers({"t": TierSettings(requests_per_minute=1), "internal": TierSettings()})
+    admission = Admission(state=state, tiers=tiers, spent=Books(), clock=clock)
+    with pytest.raises(SharedStateUnavailableError, match="limits and budgets cannot be checked"):
+        await _admit(admission, _caller())
+    admitted = await _admit(admission, _caller(tier="internal"))
+    await admitted.settle(tokens=1, cost_micros=Micros(1))
+    await state.close()
 
 
 async def test_a_principal_that_changed_is_bounded_by_what_it_is_now(

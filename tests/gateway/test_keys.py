@@ -128,6 +128,7 @@ async def test_a_revoked_key_ends_at_once(keys: Keys) -> None:
 
 async def test_a_key_expires_by_the_clock(clock: FrozenClock, here: Process) -> None:
     made = await here.keys.create("ci", [Scope.MODELS], expires_at=clock.now() + timedelta(hours=1))
+    await here.hears(made.id)
     await here.keys.identify(made.secret)
     clock.advance(3599)
     assert here.keys.remembered(made.secret)

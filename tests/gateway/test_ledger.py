@@ -12,8 +12,9 @@ from sqlalchemy import event, select, text
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
-from causeway.errors import DiskFullError, UpstreamError
+from causeway.errors import DeadlineError, DiskFullError, UpstreamError
 from causeway.gateway import ledger as ledger_file
+from causeway.gateway import ledger_table
 from causeway.gateway.entries import encoded_entry, encoded_opening
 from causeway.gateway.journal import Journal
 from causeway.gateway.ledger import Ledger, open_ledger
@@ -334,3 +335,18 @@ async def test_readers_who_flush_at_once_do_not_write_twice(ledger: Ledger, data
         for _ in range(8):
             group.create_task(ledger.flush())
     assert len(await _rows(database)) == 50
+
+
+async def test_a_database_that_hangs_holds_up_a_flush_only_so_long_and_loses_nothing(
+    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_table, "_DEADLINE_S", 0.1)
+    ledger.closed(an_entry("call_1"))
+    async with database.begin() as connection:
+        await connection.execute(text("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(DeadlineError, match="wait in the journal"):
+            await ledger.flush()
+        assert ledger.waiting == 1
+    monkeypatch.undo()
+    await ledger.flush()
+    assert await _outcomes(database) == {"call_1": "ok"}

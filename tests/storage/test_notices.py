@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, text, update
 
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
-from causeway.storage.schema import api_keys, teams
+from causeway.storage.schema import api_keys, setting_overrides, teams
 
 
 class Follower:
@@ -74,6 +74,16 @@ async def test_using_a_key_is_no_change_of_it(database: Database, notices: Notic
     async with database.begin() as connection:
         await connection.execute(insert(api_keys).values(id="key_2", secret_hash="2", **row))
     assert await heard.next() == "key_2"
+
+
+async def test_an_overridden_setting_is_told_by_its_section(database: Database, notices: Notices) -> None:
+    heard = Follower(notices, "setting_overrides")
+    await notices.live()
+    assert await heard.next() is None
+    row = {"section": "tiers", "name": "free", "value": {"cache": "off"}, "updated_by": "key_1"}
+    async with database.begin() as connection:
+        await connection.execute(insert(setting_overrides).values(row))
+    assert await heard.next() == "tiers"
 
 
 async def test_a_broken_connection_is_told_and_mended(database: Database, notices: Notices) -> None:

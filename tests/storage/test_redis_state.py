@@ -38,8 +38,8 @@ async def state(redis_server: RedisServer) -> AsyncIterator[RedisState]:
 
 @pytest.fixture
 async def hasty(redis_server: RedisServer) -> AsyncIterator[RedisState]:
-    """One that waits a tenth of a second only."""
-    opened = RedisState(RedisSettings(url=SecretStr(redis_server.url), timeout_s=0.1), clock=SystemClock())
+    """One that waits a third of a second only."""
+    opened = RedisState(RedisSettings(url=SecretStr(redis_server.url), timeout_s=0.3), clock=SystemClock())
     yield opened
     await opened.close()
 
@@ -206,22 +206,41 @@ async def test_a_caller_that_leaves_while_it_reserves_holds_nothing(
     await eventually(all_is_back)
 
 
-async def test_settling_finishes_though_its_task_is_cancelled(
+async def test_a_reservation_given_up_cannot_be_made_by_a_script_that_comes_late(
+    state: RedisState, redis_server: RedisServer, eventually: Eventually
+) -> None:
+    meters = window(100), level(1)
+    leaving = asyncio.ensure_future(take(state, "a", 100, *meters))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+    async def is_given_up() -> bool:
+        with redis.Redis.from_url(redis_server.url) as client:
+            return bool(client.get("{causeway}:reservation:a") == b"")
+
+    await eventually(is_given_up)
+    assert (await take(state, "a", 100, *meters)).remaining == (100, 1)
+
+
+async def test_settling_finishes_though_its_task_is_cancelled_before_a_byte_is_sent(
     state: RedisState, redis_server: RedisServer, eventually: Eventually
 ) -> None:
     meters = window(100), level(1)
     await take(state, "a", 90, *meters)
-    with _hanging(redis_server):
-        settling = asyncio.ensure_future(state.settle("a", {"tokens": 10}))
-        await asyncio.wait([settling], timeout=0.05)
-        settling.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await settling
+    unconnected = RedisState(RedisSettings(url=SecretStr(redis_server.url)), clock=SystemClock())
+    settling = asyncio.ensure_future(unconnected.settle("a", {"tokens": 10}))
+    await asyncio.sleep(0)
+    settling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await settling
 
     async def is_settled() -> bool:
-        return (await take(state, "probe", 0, *meters)).remaining == (90, 0)
+        return (await take(state, "probe", 0, window(100))).remaining == (90,)
 
     await eventually(is_settled)
+    await unconnected.close()
 
 
 async def test_a_server_that_lost_its_memory_asks_for_budgets_again(
@@ -235,6 +254,22 @@ async def test_a_server_that_lost_its_memory_asks_for_budgets_again(
         client.script_flush()
     await state.settle("a", {"micros": 50})
     assert (await take(state, "b", 1, meter)).unknown == (meter,)
+
+
+async def test_a_primary_that_became_a_replica_is_left_for_the_one_behind_its_address(
+    state: RedisState, redis_server: RedisServer
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        await take(state, "a", 1, window(100))
+        known = {one["id"] for one in client.client_list() if one["name"] == "causeway"}
+        client.replicaof("127.0.0.1", "1")
+        try:
+            with pytest.raises(SharedStateUnavailableError, match="read only replica"):
+                await take(state, "b", 1, window(100))
+        finally:
+            client.replicaof("NO", "ONE")
+        assert (await take(state, "c", 1, window(100))).refused is None
+        assert known.isdisjoint({one["id"] for one in client.client_list()})
 
 
 async def test_every_key_has_an_end(state: RedisState, redis_server: RedisServer) -> None:

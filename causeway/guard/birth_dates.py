@@ -1,0 +1,81 @@
+"""Dates of birth: a date shortly after, or in brackets before, a word for being born."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from causeway.guard.near import Span
+
+_MONTHS = (
+    r"(?:jan(?:uary|uar|vier|uari)?|j[aä]nner|feb(?:ruary|ruar|ruari)?|f[eé]vr(?:ier)?|mar(?:ch|s|zo|\w{0,3})?|m[aä]rz|m[aä][iy]|"
+    r"apr(?:il|ile)?|avr(?:il)?|may|mei|mayo|maggio|jun(?:e|i|io|ho)?|juin|giugno|jul(?:y|i|io|ho)?|juil(?:let)?|luglio|aug(?:ust|ustus)?|"
+    r"ao[uû]t|agosto|sep(?:t|tember|tembre)?|settembre|sept(?:iembre)?|setembro|oct(?:ober|obre|ubre)?|okt(?:ober)?|ottobre|outubro|"
+    r"nov(?:ember|embre|iembre|embro)?|dec(?:ember)?|dez(?:ember|embro)?|d[eé]c(?:embre)?|dic(?:iembre|embre)?|"
+    r"enero|febrero|abril|gennaio|febbraio|aprile|janeiro|fevereiro|mar[cç]o|maio|junho|julho)"
+)
+_YEAR = r"(?:19|20)[0-9]{2}"
+_DATE = re.compile(
+    rf"(?<![0-9./-])(?:{_YEAR}[-/.][0-9]{{1,2}}[-/.][0-9]{{1,2}}"
+    rf"|[0-9]{{1,2}}[-/.] ?[0-9]{{1,2}}[-/.] ?(?:{_YEAR}|[0-9]{{2}})"
+    rf"|[0-9]{{1,2}}(?:st|nd|rd|th|er|\.|º)?[ -](?:of |de |d')?{_MONTHS}\.?,?[ -](?:de |of )?(?:{_YEAR}|[0-9]{{2}})"
+    rf"|{_MONTHS}\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? {_YEAR})(?![0-9])",
+    re.IGNORECASE,
+)
+_BORN = re.compile(
+    r"(?:\b(?:born|birth\s?(?:day|date)?|date[ _-]?of[ _-]?birth|birth_?date|d\.?o\.?b\.?|b-?day|bday|geb(?:oren|\.)?|geburts(?:datum|tag)|n[eé]e?|"
+    r"date de naissance|naissance|nacid[oa]|naci[oó]|nacimiento|f\. ?nac\.?|nat[oa]|nascita|nascid[oa]|nascimento|geboren|"
+    r"geboortedatum|f[oö]dd|f[oö]delsedatum|urodzon[ya]|data urodzenia)(?![a-z]))(?P<between>[^\n0-9]{0,40})\Z",
+    re.IGNORECASE,
+)
+_OTHER_DATE = re.compile(
+    r"\b(?:died|death|hired|joined|signed|updated|founded|order(?:ed)?|due|since|expires?|started|until|gestorben)\b",
+    re.IGNORECASE,
+)
+_STEMS = (
+    "born",
+    "birth",
+    "dob",
+    "d.o.b",
+    "bday",
+    "b-day",
+    "geb",
+    "né",
+    "nee",
+    "naiss",
+    "naci",
+    "nac.",
+    "nat",
+    "nasc",
+    "född",
+    "föd",
+    "urodz",
+)
+_REACH = 64
+_DATE_REACH = 44
+_YEAR_OR_DAY = re.compile(r"[0-9]{4}|[0-9][-/.] ?[0-9]{1,2}[-/.]")
+
+
+def find_birth_dates(text: str, anchors: Iterable[int]) -> Iterator[Span]:
+    """Dates that a word for birth stands before, with no other event between.
+
+    Args:
+        text: Any text.
+        anchors: Where digits stand that may belong to a date, in order; see `date_anchors`.
+    """
+    done = 0
+    for anchor in anchors:
+        first = max(0, anchor - _REACH)
+        nearby = text[first:anchor].lower()
+        if anchor < done or not any(stem in nearby for stem in _STEMS):
+            continue
+        for match in _DATE.finditer(text, max(done, first), anchor + _DATE_REACH):
+            born = _BORN.search(text[max(0, match.start() - _REACH) : match.start()])
+            if born and not _OTHER_DATE.search(born["between"]):
+                yield match.span()
+                done = match.end()
+
+
+def date_anchors(text: str) -> Iterator[int]:
+    """Where years and numeric dates may begin."""
+    return (match.start() for match in _YEAR_OR_DAY.finditer(text))
