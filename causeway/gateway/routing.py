@@ -194,21 +194,28 @@ class Routes:
         aliases = sorted(alias for alias, model in self._named.aliases.items() if model)
         return list(dict.fromkeys([*aliases, *sorted(self._named.routes), *sorted(models)]))
 
+    def knows(self, name: str) -> bool:
+        """Whether ``name`` leads to a model of any kind, and to one only."""
+        try:
+            return any(table.candidates(name) for table in self._tables())
+        except UnknownModelError:
+            return False
+
     def check(self, name: str, setting: str) -> None:
-        """Make sure that ``name``, which ``setting`` has, leads to a model of some kind.
+        """Make sure that ``name``, which ``setting`` has, leads to a model.
 
         Raises:
             SettingsError: It leads nowhere, or to several at once.
         """
         try:
-            is_known = any(table.candidates(name) for table in self._tables())
+            if any(table.candidates(name) for table in self._tables()):
+                return
         except UnknownModelError as exc:
             raise SettingsError(f"{setting}: {exc.message}") from exc
-        if not is_known:
-            raise SettingsError(
-                f"{setting} names '{name}', which is neither in the local catalogue ('causeway models list') nor"
-                " 'provider/model' of a configured provider, nor a route of the settings"
-            )
+        raise SettingsError(
+            f"{setting} names '{name}', which is neither in the local catalogue ('causeway models list') nor"
+            " 'provider/model' of a configured provider, nor a route of the settings"
+        )
 
     def _tables(self) -> Iterator[_AnyTable]:
         yield from (self._chat, self._embed, self._rerank, self._draw)

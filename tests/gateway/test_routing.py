@@ -97,6 +97,13 @@ def test_an_unknown_name_is_refused(name: str) -> None:
         laid().chat(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_known"), [("chat", True), ("bge", True), ("gpt", False), ("nobody", False)]
+)
+def test_it_can_be_asked_whether_a_name_leads_to_one_model(name: str, is_known: bool) -> None:
+    assert laid().knows(name) is is_known
+
+
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownModelError, match="did you mean 'openai/gpt'"):
         laid().chat("openai/gtp")
