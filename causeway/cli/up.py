@@ -62,7 +62,7 @@ def _stay(host: str | None, port: int | None, *, demo: bool, work: str, is_web: 
     settings = settings.model_copy(update={"server": settings.server.model_copy(update=changed)})
 
     async def stay() -> None:
-        socket = _listen(settings) if is_web else None
+        socket = _listen(settings, is_alone=work == "must") if is_web else None
         await pull_missing(settings)
         async with open_platform(settings, work=Work(work)) as platform:
             await _live(platform, settings, socket, demo=demo)
@@ -70,12 +70,17 @@ def _stay(host: str | None, port: int | None, *, demo: bool, work: str, is_web: 
     run(stay())
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Take the port before anything slow, so that a taken one is said at once."""
+def _listen(settings: Settings, *, is_alone: bool) -> socket.socket:
+    """Take the port before anything slow, so that a taken one is said at once.
+
+    ``is_alone``: this process will be the only one to work on the data folder, so that the port's owner may be another
+    Causeway that does already; then that is what is said.
+    """
     import errno
     import socket
 
     from causeway.errors import PortInUseError, SettingsError
+    from causeway.storage.data_folder import DataFolder
 
     host, port = settings.server.host, settings.server.port
     try:
@@ -88,6 +93,9 @@ def _listen(settings: Settings) -> socket.socket:
         raise SettingsError(f"server.host is '{host}', which is no address of this machine") from exc
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
+            if is_alone:
+                with DataFolder(settings.storage.dir).claim():
+                    pass
             raise PortInUseError(
                 f"port {port} is in use; stop that program or choose another with --port"
             ) from exc
