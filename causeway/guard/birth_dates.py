@@ -64,7 +64,12 @@ def find_birth_dates(text: str, anchors: Iterable[int]) -> Iterator[Span]:
         anchors: Where digits stand that may belong to a date, in order; see `date_anchors`.
     """
     done = 0
+    lowered = ""
     for anchor in anchors:
+        if not lowered:
+            lowered = text.lower()
+            if not any(stem in lowered for stem in _STEMS):
+                return
         first = max(0, anchor - _REACH)
         nearby = text[first:anchor].lower()
         if anchor < done or not any(stem in nearby for stem in _STEMS):

@@ -16,7 +16,7 @@ _OTHER = re.compile(
     r"(?:\b(?:order|bestell\w*|commande|pedido|invoice|rechnung\w*|facture|factura|tracking|parcel|shipment|waybill|isbn(?:-1[03])?|"
     r"issn|doi|ean|upc|gtin|asin|sku|part|article|artikel\w*|item|model|serial|batch|lot|imei|vin|build|version|rev|revision|"
     r"commit|ticket|case|issue|ref|reference|transaction|txn|confirmation|booking|product|page|chapter|section|row|line|"
-    r"port|pid|error|code|rfc|iso|din|patent|grant|docket|sample|timestamp|epoch|bytes|size|id)\b|#)"
+    r"port|pid|error|code|rfc|iso|din|patent|grant|docket|sample|timestamp|epoch|bytes|size)\b|(?<![A-Za-z])#)"
     r"[\s_]*(?:no|nr|num|number|nummer|numero|n[\u00b0\u00ba]|id|code|key)?[.:#=\s\"'(]*(?:is|was|ist|est|es)?[:#\s\"'(]*\Z",
     re.IGNORECASE,
 )
