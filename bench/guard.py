@@ -170,9 +170,9 @@ def _injections(more: Sequence[Path]) -> None:
     for path in more:
         rows = json.loads(path.read_text(encoding="utf-8"))
         for label in (1, 0):
-            texts = sorted({row["text"] for row in rows if row["label"] == label})
-            if texts:
-                sets.append((f"`{path.stem}`, {'attacks' if label else 'benign'}", bool(label), texts))
+            labelled = sorted({str(row["text"]) for row in rows if row["label"] == label})
+            if labelled:
+                sets.append((f"`{path.stem}`, {'attacks' if label else 'benign'}", bool(label), labelled))
     print(f"## Injection score\n\nShare of texts at or above the default threshold, {THRESHOLD}.\n")
     print("| set | texts | caught | falsely flagged |\n|---|---:|---:|---:|")
     for name, is_attack, texts in sets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from causeway.guard.near import Span
@@ -63,22 +64,33 @@ def find_birth_dates(text: str, anchors: Iterable[int]) -> Iterator[Span]:
         text: Any text.
         anchors: Where digits stand that may belong to a date, in order; see `date_anchors`.
     """
+    places = list(anchors)
+    stems = _stems_of(text) if places else []
     done = 0
-    lowered = ""
-    for anchor in anchors:
-        if not lowered:
-            lowered = text.lower()
-            if not any(stem in lowered for stem in _STEMS):
-                return
+    for anchor in places:
         first = max(0, anchor - _REACH)
-        nearby = text[first:anchor].lower()
-        if anchor < done or not any(stem in nearby for stem in _STEMS):
+        nearest = bisect_left(stems, first)
+        if anchor < done or nearest == len(stems) or stems[nearest] >= anchor:
             continue
         for match in _DATE.finditer(text, max(done, first), anchor + _DATE_REACH):
             born = _BORN.search(text[max(0, match.start() - _REACH) : match.start()])
             if born and not _OTHER_DATE.search(born["between"]):
                 yield match.span()
                 done = match.end()
+
+
+def _stems_of(text: str) -> list[int]:
+    """Where words for being born may begin, in order."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a capital İ grows when it is lowered
+        lowered = text
+    places: list[int] = []
+    for stem in _STEMS:
+        at = lowered.find(stem)
+        while at >= 0:
+            places.append(at)
+            at = lowered.find(stem, at + 1)
+    return sorted(places)
 
 
 def date_anchors(text: str) -> Iterator[int]:

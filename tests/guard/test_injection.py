@@ -67,7 +67,7 @@ def test_unseen_texts_fare_no_worse_than_measured() -> None:
 def test_a_flag_and_persian_are_not_invisible_text() -> None:
     scotland = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
     assert suspicion(f"Welcome to {scotland}") == UNSUSPICIOUS
-    assert suspicion("می\u200cخواهم یک چادر بخرم") == UNSUSPICIOUS
+    assert suspicion("می\u200cخواهم یک چادر بخرم") == UNSUSPICIOUS  # noqa: RUF001 - Persian
 
 
 @given(st.text())
