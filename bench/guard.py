@@ -3,7 +3,7 @@
     python -m bench.guard [--more FILE.json ...] > bench/results/guard.md
 
 Personal data: made rows (`bench.guard_values`), split by format, not at random: the formats and sentences of the second
-half were not in sight when the finder was written. Injections: `bench.guard_texts`, split the same way, and ordinary
+half were not in sight when the finder was written (docs/adr/0008-guards.md tells what was changed after the first look). Injections: `bench.guard_texts`, split the same way, and ordinary
 text from ``../shared/data`` beside the repository. Further sets are JSON lists of objects with ``text`` and ``label`` (1
 is an attack).
 """
@@ -202,7 +202,7 @@ def _times() -> None:
         ),
         "Markdown filter": lambda name: MarkdownFilter().whole(texts[name]),
     }
-    print("## Time\n\nMicroseconds a kilobyte, the best of 9 rounds.\n")
+    print("## Time\n\nMicroseconds of processor time a kilobyte, the best of 9 rounds.\n")
     print(f"| | {' | '.join(texts)} |\n|---|{'---:|' * len(texts)}")
     for step, run in work.items():
         print(f"| {step} | " + " | ".join(f"{_best(run, name):.1f}" for name in texts) + " |")
@@ -232,10 +232,10 @@ def _kilobytes() -> dict[str, str]:
 def _best(run: Callable[[str], object], name: str, rounds: int = 9, repeats: int = 200) -> float:
     best = float("inf")
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(repeats):
             run(name)
-        best = min(best, (time.perf_counter() - started) / repeats)
+        best = min(best, (time.process_time() - started) / repeats)
     return best * 1e6
 
 
@@ -265,7 +265,7 @@ def _hostile() -> None:
         "injection score": suspicion,
         "Markdown filter": lambda text: MarkdownFilter().whole(text),
     }
-    print("## Hostile text\n\nMilliseconds a kilobyte, over 64 kB / over 256 kB.\n")
+    print("## Hostile text\n\nMilliseconds of processor time a kilobyte, over 64 kB / over 256 kB.\n")
     print(f"| | {' | '.join(work)} |\n|---|{'---:|' * len(work)}")
     for name, piece in _HOSTILE.items():
         cells = []
@@ -273,9 +273,9 @@ def _hostile() -> None:
             times = []
             for size in (65_536, 262_144):
                 text = (piece * (size // len(piece) + 1))[:size]
-                started = time.perf_counter()
+                started = time.process_time()
                 run(text)
-                times.append((time.perf_counter() - started) * 1e3 / (size / 1024))
+                times.append((time.process_time() - started) * 1e3 / (size / 1024))
             cells.append(f"{times[0]:.2f} / {times[1]:.2f}")
         print(f"| {name} | " + " | ".join(cells) + " |")
 

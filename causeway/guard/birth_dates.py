@@ -53,7 +53,10 @@ _STEMS = (
     "urodz",
 )
 _REACH = 64
-_DATE_REACH = 44
+_BEFORE_YEAR = 26
+_AFTER_ANCHOR = 16
+"""In characters, around a year or the first digit of a numeric date, where the whole date lies."""
+
 _YEAR_OR_DAY = re.compile(r"[0-9]{4}|[0-9][-/.] ?[0-9]{1,2}[-/.]")
 
 
@@ -72,7 +75,7 @@ def find_birth_dates(text: str, anchors: Iterable[int]) -> Iterator[Span]:
         nearest = bisect_left(stems, first)
         if anchor < done or nearest == len(stems) or stems[nearest] >= anchor:
             continue
-        for match in _DATE.finditer(text, max(done, first), anchor + _DATE_REACH):
+        for match in _DATE.finditer(text, max(done, anchor - _BEFORE_YEAR), anchor + _AFTER_ANCHOR):
             born = _BORN.search(text[max(0, match.start() - _REACH) : match.start()])
             if born and not _OTHER_DATE.search(born["between"]):
                 yield match.span()
