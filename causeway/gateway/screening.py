@@ -16,7 +16,7 @@ import asyncio
 import logging
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from causeway.contracts.chat import ChatReply, ChatRequest
@@ -63,7 +63,7 @@ class Screened:
     def _syntax(self) -> Syntax:
         """Whether the reply's text is JSON, where a value with a quote must be escaped."""
         wanted = self.request.options.get("response_format")
-        is_object = isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
+        is_object = isinstance(wanted, Mapping) and wanted.get("type") in ("json_object", "json_schema")
         return "json" if is_object or self.request.json_schema is not None else "text"
 
 

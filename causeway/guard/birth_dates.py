@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from causeway.guard.near import Span
@@ -52,7 +53,10 @@ _STEMS = (
     "urodz",
 )
 _REACH = 64
-_DATE_REACH = 44
+_BEFORE_YEAR = 26
+_AFTER_ANCHOR = 16
+"""In characters, around a year or the first digit of a numeric date, where the whole date lies."""
+
 _YEAR_OR_DAY = re.compile(r"[0-9]{4}|[0-9][-/.] ?[0-9]{1,2}[-/.]")
 
 
@@ -63,17 +67,33 @@ def find_birth_dates(text: str, anchors: Iterable[int]) -> Iterator[Span]:
         text: Any text.
         anchors: Where digits stand that may belong to a date, in order; see `date_anchors`.
     """
+    places = list(anchors)
+    stems = _stems_of(text) if places else []
     done = 0
-    for anchor in anchors:
+    for anchor in places:
         first = max(0, anchor - _REACH)
-        nearby = text[first:anchor].lower()
-        if anchor < done or not any(stem in nearby for stem in _STEMS):
+        nearest = bisect_left(stems, first)
+        if anchor < done or nearest == len(stems) or stems[nearest] >= anchor:
             continue
-        for match in _DATE.finditer(text, max(done, first), anchor + _DATE_REACH):
+        for match in _DATE.finditer(text, max(done, anchor - _BEFORE_YEAR), anchor + _AFTER_ANCHOR):
             born = _BORN.search(text[max(0, match.start() - _REACH) : match.start()])
             if born and not _OTHER_DATE.search(born["between"]):
                 yield match.span()
                 done = match.end()
+
+
+def _stems_of(text: str) -> list[int]:
+    """Where words for being born may begin, in order."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a capital İ grows when it is lowered
+        lowered = text
+    places: list[int] = []
+    for stem in _STEMS:
+        at = lowered.find(stem)
+        while at >= 0:
+            places.append(at)
+            at = lowered.find(stem, at + 1)
+    return sorted(places)
 
 
 def date_anchors(text: str) -> Iterator[int]:

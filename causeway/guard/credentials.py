@@ -147,14 +147,14 @@ def _assigned(text: str) -> Iterator[Span]:
             if lowered.endswith(_KEYWORDS, 0, name_end):
                 value = _VALUE.match(text, name_end)
                 if value and _is_secret(value[2], value[1] != "", lowered.endswith(_OF_PEOPLE, 0, name_end)):
-                    yield value.start(2), value.start(2) + len(value[2].rstrip(".!?"))
+                    yield value.start(2), value.start(2) + len(value[2].rstrip("."))
             at = text.find(sign, at + 1)
 
 
 def _said(text: str) -> Iterator[Span]:
     """``the password is ...`` in a sentence."""
     for match in _PASSWORD_IS.finditer(text):
-        value = match[1].rstrip(".!?:")
+        value = match[1].rstrip(".:")
         if len(value) >= 6 and _has_digit(value) and not value.isdigit() and not _NO_VALUE.match(value):
             yield match.start(1), match.start(1) + len(value)
 

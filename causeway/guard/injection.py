@@ -63,8 +63,11 @@ _LOWER = bytes(
 
 _CHAT_MARKERS = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|instructions?|admin|developer)>"
-    r"|\[(?:system|admin|developer)(?: (?:message|note|prompt|override))?\]|\"role\"\s{0,4}:\s{0,4}\"(?:system|developer)\"",
+    r"|\"role\"\s{0,4}:\s{0,4}\"(?:system|developer)\"",
     re.IGNORECASE,
+)
+_BRACKETED = re.compile(
+    r"\[{1,2}(?:system|admin|developer)(?: (?:message|note|prompt|override))?\]", re.IGNORECASE
 )
 _SYSTEM_LINE = re.compile(
     r"^[ \t>#*=\-\[(]{0,12}(?:system|developer|admin)(?: (?:prompt|message|instructions?|override|note|update|notice))?[ \t*#=\])-]{0,8}:",
@@ -89,8 +92,12 @@ _BASE64 = re.compile(
 _LEAST_ENCODED = 20
 _MOST_DECODED_CHARACTERS = 20_000
 
+_SHARPNESS = 3.4
+"""Lays one good piece of evidence (weight .5) on a score of .9, where fewer than 1 in 100 benign texts lie."""
+
 _WEIGHTS = {
-    "chat_markers": 0.7,
+    "chat_markers": 0.8,
+    "bracketed": 0.4,
     "system_line": 0.45,
     "end_line": 0.4,
     "east_asian": 0.92,
@@ -118,7 +125,7 @@ def _combined(evidence: dict[str, float]) -> Suspicion:
     for weight in evidence.values():
         doubt *= 1 - weight
     signals = sorted(evidence, key=lambda name: (-evidence[name], name))
-    return Suspicion(1 - doubt, tuple(signals))
+    return Suspicion(1 - doubt**_SHARPNESS, tuple(signals))
 
 
 def _add(evidence: dict[str, float], more: Iterator[tuple[str, float]]) -> None:
@@ -157,6 +164,8 @@ def _of_markers(text: str, words: list[bytes]) -> Iterator[tuple[str, float]]:
     """Marks of chat formats and headings that pass for the operator's."""
     if ("<" in text or "[" in text or "{" in text) and _CHAT_MARKERS.search(text):
         yield "delimiters", _WEIGHTS["chat_markers"]
+    if "[" in text and _BRACKETED.search(text):
+        yield "delimiters", _WEIGHTS["bracketed"]
     if ":" in text and not _HEADING_WORDS.isdisjoint(words) and _SYSTEM_LINE.search(text):
         yield "delimiters", _WEIGHTS["system_line"]
     if b"end" in words and _END_LINE.search(text):

@@ -24,19 +24,32 @@ class _Rule:
 
     Attributes:
         is_valid: Takes the number without separators, in capitals.
+        digits: The fewest digits in a row of it, separators aside.
+        sign: A character that it always holds; empty when there is none.
         words: What must be found shortly before it; None when shape and check say enough.
     """
 
     shape: re.Pattern[str]
     is_valid: Callable[[str], bool]
+    digits: int
+    sign: str = ""
     words: re.Pattern[str] | None = None
 
 
 def find_national_ids(text: str, runs: list[Span]) -> Iterator[Span]:
     """Such numbers in or around the runs of digits ``runs`` of ``text``."""
+    if not runs:
+        return
+    rules = _RULES if _ANY_WORD.search(text) else _RULES_WITHOUT_WORDS
     for start, end in runs:
         first, last = max(0, start - _REACH_BEFORE), end + _REACH_AFTER
-        for rule in _RULES:
+        stretch = text[first:last]
+        has_capital = not stretch.islower() and stretch.upper() != stretch.lower()
+        for rule in rules:
+            if rule.digits > end - start or (rule.sign == "A" and not has_capital):
+                continue
+            if rule.sign not in ("", "A") and rule.sign not in stretch:
+                continue
             for match in rule.shape.finditer(text, first, last):
                 if _ends_a_word(text, match.end()) and _holds(rule, text, match):
                     yield match.span()
@@ -204,36 +217,49 @@ def _dihedral(a: int, b: int) -> int:
 
 _SEPARATOR = r"[ \u00a0-]"
 _RULES = (
-    _Rule(_shape(r"[0-9]{3}-[0-9]{2}-[0-9]{4}"), _ssn),
+    _Rule(_shape(r"[0-9]{3}-[0-9]{2}-[0-9]{4}"), _ssn, 9, "-"),
+    _Rule(_shape(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"), _nino, 6, "A"),
+    _Rule(_shape(r"(?:[0-9]{8}|[XYZ][0-9]{7})[ -]?[A-Z]"), _dni, 7, "A"),
+    _Rule(_shape(r"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9][0-9AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"), _nir, 8),
+    _Rule(_shape(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"), _cpf, 11, "."),
+    _Rule(_shape(r"(?:[0-9]{2})?[0-9]{6}[-+][0-9]{4}"), _swedish, 10, "-"),
+    _Rule(_shape(r"[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]"), _hetu, 6),
+    _Rule(_shape(r"756\.?[0-9]{4}\.?[0-9]{4}\.?[0-9]{2}"), _ahv, 13),
+    _Rule(_shape(r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"), _belgian, 11, "."),
     _Rule(
         _shape(rf"[0-9]{{3}}{_SEPARATOR}?[0-9]{{2}}{_SEPARATOR}?[0-9]{{4}}"),
         _ssn,
-        _words(r"ssn|social(?: security)?(?: number)?|itin|tax(?:payer)? id\w*|tin"),
+        9,
+        words=_words(r"ssn|social(?: security)?(?: number)?|itin|tax(?:payer)? id\w*|tin"),
     ),
-    _Rule(_shape(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"), _nino),
-    _Rule(_shape(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}"), _nhs, _words(r"nhs")),
-    _Rule(_shape(r"(?:[0-9]{8}|[XYZ][0-9]{7})[ -]?[A-Z]"), _dni),
-    _Rule(_shape(r"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9][0-9AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"), _nir),
+    _Rule(_shape(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}"), _nhs, 10, words=_words(r"nhs")),
     _Rule(
         _shape(r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}"),
         _german_tax_id,
-        _words(r"steuer\S*|idnr|tin|tax(?:payer)? id\w*|identifikationsnummer"),
+        11,
+        words=_words(r"steuer\S*|idnr|tin|tax(?:payer)? id\w*|identifikationsnummer"),
     ),
-    _Rule(_shape(r"[0-9]{9}"), _bsn, _words(r"bsn|burgerservicenummer|sofinummer")),
-    _Rule(_shape(r"[0-9]{11}"), _pesel, _words(r"pesel")),
-    _Rule(_shape(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"), _cpf),
-    _Rule(_shape(r"[0-9]{11}"), _cpf, _words(r"cpf")),
-    _Rule(_shape(r"(?:[0-9]{2})?[0-9]{6}[-+][0-9]{4}"), _swedish),
-    _Rule(_shape(r"[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]"), _hetu),
-    _Rule(_shape(r"756\.?[0-9]{4}\.?[0-9]{4}\.?[0-9]{2}"), _ahv),
-    _Rule(_shape(r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"), _belgian),
-    _Rule(_shape(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}"), luhn, _words(r"sin|social insurance(?: number)?")),
-    _Rule(_shape(r"[2-9][0-9]{3} ?[0-9]{4} ?[0-9]{4}"), _verhoeff, _words(r"aadhaa?r|uidai|uid")),
+    _Rule(_shape(r"[0-9]{9}"), _bsn, 9, words=_words(r"bsn|burgerservicenummer|sofinummer")),
+    _Rule(_shape(r"[0-9]{11}"), _pesel, 11, words=_words(r"pesel")),
+    _Rule(_shape(r"[0-9]{11}"), _cpf, 11, words=_words(r"cpf")),
+    _Rule(
+        _shape(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}"),
+        luhn,
+        9,
+        words=_words(r"sin|social insurance(?: number)?"),
+    ),
+    _Rule(_shape(r"[2-9][0-9]{3} ?[0-9]{4} ?[0-9]{4}"), _verhoeff, 12, words=_words(r"aadhaa?r|uidai|uid")),
     _Rule(
         _shape(r"[A-Z]{1,2}[0-9]{6,8}|[0-9]{9}|[A-Z][0-9]{2}[A-Z0-9]{6}"),
         _always,
-        _words(
+        6,
+        words=_words(
             r"passport|reisepass\w*|passeport|pasaporte|passaporto|driving licen[cs]e|driver'?s licen[cs]e|personalausweis\w*"
         ),
     ),
+)
+_RULES_WITHOUT_WORDS = tuple(rule for rule in _RULES if rule.words is None)
+_ANY_WORD = re.compile(
+    r"(?:ssn|social|itin|tax|tin\b|nhs|steuer|idnr|identifik|bsn|burgers|sofin|pesel|cpf|sin\b|aadha|uid|pass|pasaporte|licen|personala)",
+    re.IGNORECASE,
 )

@@ -25,6 +25,10 @@ from markdown_it.token import Token
 
 _SPECIAL = re.compile(r"[\[\]<`\\\n]|!(?=\[|\Z)|://|:/?\Z|~~~|~{1,2}\Z")
 _LONGEST_HELD = 4_096
+_LONGEST_LABEL = 512
+_DEEPEST_LABEL = 8
+_MOST_CLOSINGS = 8
+"""Parentheses in a link that are tried as its end."""
 _URL_END = re.compile(r"[\s<>\"'`\[\]{}|\\^]")
 _AUTOLINK = re.compile(
     r"<(?:(?P<url>[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*)|[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]+@[A-Za-z0-9.-]+)>"
@@ -78,7 +82,10 @@ class MarkdownFilter:
 
     def whole(self, text: str) -> str:
         """A whole reply, filtered."""
-        return self.feed(text) + self.end()
+        pieces = [
+            self.feed(text[start : start + _LONGEST_HELD]) for start in range(0, len(text), _LONGEST_HELD)
+        ]
+        return "".join([*pieces, self.end()])
 
     def _advance(self, *, is_last: bool) -> str:
         shown: list[str] = []
@@ -175,13 +182,17 @@ class MarkdownFilter:
             case _:
                 return 1, character
 
+    def _held_line(self) -> str:
+        """What is held of the current line."""
+        return self._held[:_LONGEST_HELD].partition("\n")[0]
+
     def _escape(self, *, is_cut: bool) -> tuple[int, str] | None:
         if len(self._held) == 1:
             return (1, "\\") if is_cut else None
         return (2, self._held[:2]) if self._held[1] in _PUNCTUATION else (1, "\\")
 
     def _code_span(self, *, is_cut: bool) -> tuple[int, str] | None:
-        line = self._held.partition("\n")[0]
+        line = self._held_line()
         run = len(line) - len(line.lstrip("`"))
         if run == len(line) and not is_cut:
             return None
@@ -203,7 +214,7 @@ class MarkdownFilter:
         return len(source), source
 
     def _tag(self, *, is_cut: bool) -> tuple[int, str] | None:
-        line = self._held.partition("\n")[0]
+        line = self._held_line()
         if len(line) == 1:
             if not is_cut:
                 return None
@@ -224,7 +235,7 @@ class MarkdownFilter:
         return len(source), self._visible(autolink["url"])
 
     def _link(self, *, is_cut: bool) -> tuple[int, str] | None:
-        line = self._held.partition("\n")[0]
+        line = self._held_line()
         opening = 1 if line.startswith("!") else 0
         if len(line) == opening:
             return (1, "!") if is_cut else None
@@ -233,7 +244,7 @@ class MarkdownFilter:
             if not is_cut:
                 return None
         elif line[close + 1] == "(":
-            end, token = self._parsed(line)
+            end, token = self._parsed(line, close)
             if token is not None:
                 return end, self._shown(
                     token, line[: opening + 1], line[opening + 1 : close], line[close:end]
@@ -268,9 +279,13 @@ class MarkdownFilter:
             return length, self._held[:length]
         return length, self._visible(url)[len(name) :]
 
-    def _parsed(self, line: str) -> tuple[int, Token | None]:
+    def _parsed(self, line: str, close: int) -> tuple[int, Token | None]:
         """The link or picture that ``line`` begins with, by the parser, and where its source ends."""
-        for end in (match.end() for match in re.finditer(r"\)", line)):
+        end = close
+        for _ in range(_MOST_CLOSINGS):
+            end = line.find(")", end) + 1
+            if not end:
+                break
             children = self._parser.parseInline(line[:end])[0].children or []
             first = children[0] if children else None
             if first is None:
@@ -343,12 +358,15 @@ def _closing_bracket(line: str, opening: int) -> int | None:
     """Where the bracket at ``opening`` is closed; None when it is not in this line."""
     depth = 0
     position = opening
-    while position < len(line):
+    last = line.find("]", opening)
+    while last >= 0 and position < min(len(line), opening + _LONGEST_LABEL):
         character = line[position]
         if character == "\\":
             position += 1
         elif character == "[":
             depth += 1
+            if depth > _DEEPEST_LABEL:
+                return None
         elif character == "]":
             depth -= 1
             if depth == 0:

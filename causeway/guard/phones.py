@@ -16,7 +16,7 @@ import phonenumbers
 from phonenumbers import PhoneMetadata
 
 from causeway.errors import SettingsError
-from causeway.guard.near import Span, is_labelled_as_other, words_before
+from causeway.guard.near import Span, is_labelled_as_other, set_of, undivided_before
 
 _MOST_DIGITS = 15
 _FEWEST_DIGITS = 7
@@ -25,13 +25,25 @@ _REACH = 48
 _JOINTS = frozenset((" ", "-", ".", "\u00a0", "\u202f", "\u2011"))
 _GROUP = re.compile(r"[0-9]+")
 _OPENING = re.compile(r"(?:\+ ?\(?|\()\Z")
-_TELEPHONE = re.compile(
-    r"(?:\b(?:tel|tele?phone?|telefon\w*|t[eé]l[eé]phone|t[eé]l|tel[eé]fono|phone\w*|ph|fon|mobil\w*|m[oó]vil|handy\w*|portable|"
-    r"cell\w*|fax|call\w*|dial|ring|whatsapp|signal|text|sms|contact|reach|rufnummer|appele[rz]?|anruf\w*|ruf\w*|"
-    r"hotline|ll[aá]m\w+|chiam\w+|(?:my|his|her|their|our|your) number|(?:meine|seine|ihre) nummer|(?:mon|son) num[eé]ro|"
-    r"mi n[uú]mero)(?:[_ ]?(?:no|nr|number))?\b|[\u260e\u2706\U0001f4de])[^0-9\n]{0,24}\Z",
-    re.IGNORECASE,
+_WORD = re.compile(r"[^\W\d_]+")
+_TELEPHONE_WORDS = set_of(
+    "tel telephone telefone phone phones téléphone tél teléfono telefono ph fon móvil movil portable fax dial ring whatsapp signal text sms "
+    "contact reach rufnummer hotline handy appelez appeler appelle cellulare cell cellphone llámame anruf anrufen ruf"
+)  # fmt: skip
+_TELEPHONE_BEGINNINGS = ("call", "mobil", "telefon", "phone", "handy", "llam", "llám", "chiam", "cell")
+_OWN_NUMBER = (
+    "my number",
+    "his number",
+    "her number",
+    "their number",
+    "our number",
+    "your number",
+    "meine nummer",
+    "mon numéro",
+    "mi número",
 )
+_SYMBOLS = ("\u260e", "\u2706", "\U0001f4de")
+_WORD_REACH = 24
 _GLUE_BEFORE = frozenset("$€£¥%./#&?-_")
 _GLUED_AFTER = re.compile(r"[A-Za-z_%€£$]|[.:/-][0-9]|-[A-Za-z]")
 
@@ -153,7 +165,7 @@ class PhoneFinder:
                 is_bare = start == 0 or text[start - 1] not in ":="
                 if is_bare and not is_labelled_as_other(text, start):
                     return True
-            if start - floor > 1 and _TELEPHONE.search(words_before(text, start, min(_REACH, start - floor))):
+            if start - floor > 1 and _is_called_telephone(text, start):
                 return True
         return False
 
@@ -180,6 +192,17 @@ def _begin(text: str, start: int) -> int:
     """``start`` moved back over the plus sign and parenthesis that open the number."""
     match = _OPENING.search(text, max(0, start - 3), start)
     return match.start() if match else start
+
+
+def _is_called_telephone(text: str, start: int) -> bool:
+    """Whether a word for telephone stands shortly before ``start``, in the same line."""
+    before = undivided_before(text, start, _REACH).rpartition("\n")[2]
+    for match in _WORD.finditer(before):
+        if len(before) - match.end() <= _WORD_REACH and (
+            match[0] in _TELEPHONE_WORDS or match[0].startswith(_TELEPHONE_BEGINNINGS)
+        ):
+            return True
+    return any(words in before for words in _OWN_NUMBER) or any(symbol in before for symbol in _SYMBOLS)
 
 
 def _is_joined(text: str, groups: list[Span], index: int) -> bool:

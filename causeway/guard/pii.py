@@ -63,6 +63,9 @@ _SEPARATORS = b" .-()/\t\xa0\xc2\xe2\x80\x91\x93\xaf"
 
 _CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
 _AS_DIGIT = bytes(ord("0") if byte in _DIGITS else ord("x") for byte in range(256))
+_AS_DATE = bytes(
+    ord("0") if byte in _DIGITS else ord("/") if byte in b"-/." else ord("x") for byte in range(256)
+)
 _RUN = re.compile(r"[0-9](?:[ .()/\t\u00a0\u202f\u2011\u2013-]{0,3}[0-9]){5,}")
 _DATE_OR_TIME = re.compile(
     r"(?:(?:19|20)[0-9]{2}[-/.](?:0?[1-9]|1[0-2])[-/.][0-3]?[0-9]|[0-3]?[0-9][-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)[0-9]{2})(?: [0-9]{1,2})?"
@@ -159,7 +162,7 @@ class Finder:
         coded = text.encode("utf-8", "surrogatepass")
         has_run = b"000000" in coded.translate(_AS_DIGIT, _SEPARATORS)
         if Kind.DATE_OF_BIRTH in self._kinds:
-            anchors = date_anchors(text) if has_run or not text.isascii() else _years(coded)
+            anchors = date_anchors(text) if has_run or not text.isascii() else _dates(coded)
             for span in find_birth_dates(text, anchors):
                 yield Kind.DATE_OF_BIRTH, span
         if Kind.NATIONAL_ID in self._kinds and b"0000000" in coded.translate(_AS_DIGIT, _CAPITALS):
@@ -179,13 +182,20 @@ class Finder:
                     yield kind, span
 
 
-def _years(coded: bytes) -> Iterator[int]:
-    """Where four digits stand in a row in ASCII text: quicker than a pattern, and most texts hold none."""
-    marked = coded.translate(_AS_DIGIT)
+def _dates(coded: bytes) -> list[int]:
+    """Where years and numeric dates begin in ASCII text: quicker than a pattern where there are none."""
+    marked = coded.translate(_AS_DATE)
+    places: list[int] = []
     at = marked.find(b"0000")
     while at >= 0:
-        yield at
+        places.append(at)
         at = marked.find(b"0000", at + 4)
+    at = marked.find(b"0/0")
+    while at >= 0:
+        if b"/" in marked[at + 3 : at + 5]:
+            places.append(at)
+        at = marked.find(b"0/0", at + 2)
+    return sorted(places)
 
 
 def find_emails(text: str) -> Iterator[Span]:

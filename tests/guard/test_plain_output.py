@@ -37,7 +37,7 @@ def test_tags_and_direction_controls_are_taken_out_and_flags_stay() -> None:
 
 def test_secrets_are_taken_out_and_the_rest_stays() -> None:
     assert without_secrets(REPLY) == (
-        f"The token is {REDACTED}, the password: {REDACTED}! and\n{REDACTED}\nthat is all; write a-b to x_1."
+        f"The token is {REDACTED}, the password: {REDACTED} and\n{REDACTED}\nthat is all; write a-b to x_1."
     )
 
 
