@@ -236,7 +236,7 @@ class TierSettings(Section):
         description="Which stored replies may answer: the same request's, or a paraphrase's too",
     )
     cache_similarity: float = Field(
-        default=0.92, ge=0.5, le=1, description="Least cosine at which a paraphrase's reply is used"
+        default=0.85, ge=0.5, le=1, description="Least cosine at which a paraphrase's reply is used"
     )
     auto_threshold: float = Field(
         default=0.5,
