@@ -28,6 +28,7 @@ PARTS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 PART_OF_SENSE = {"1": "n", "2": "v", "3": "a", "4": "r", "5": "a"}
 LEAST_SHARE = 0.3
 LEAST_ADJECTIVE = 0.3
+VULGAR = frozenset(("ass", "bastard", "prick", "shit", "whore"))
 NOUN_ENDINGS = ("tion", "sion", "ment", "al", "ance", "ence", "ure", "age", "ity", "ness", "th")
 OPPOSITE_PAIRS = (
     "learn teach;lend borrow;buy sell;give get;give receive;give take;send receive;come go;bring take;import export;rent let;"
@@ -86,6 +87,7 @@ class WordNet:
                 and uses / self.total[word] >= least_share
             }
             is_fit = frozenset(group) not in UNFIT and not any(pair <= group for pair in OPPOSITES)
+            is_fit = is_fit and group.isdisjoint(VULGAR)
             if len(group) > 1 and is_fit:
                 found.add(" ".join(sorted(group)))
         return found
@@ -123,7 +125,9 @@ class WordNet:
 
     def verbs_in_e(self) -> set[str]:
         """Verbs whose -e is lost before -ing and -ed."""
-        return {word for word, part in self.uses if part == "v" and re.fullmatch("[a-z]{2,9}e", word)}
+        return {
+            word for word, part in self.uses if part == "v" and re.fullmatch("[a-z]{2,9}e", word)
+        } - VULGAR
 
 
 def main() -> None:
