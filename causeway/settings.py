@@ -274,6 +274,11 @@ class GatewaySettings(Section):
     deadline_s: float = Field(
         default=600.0, gt=0, description="Longest time one call may take, retries included"
     )
+    reply_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description="Longest reply that is reserved for, and granted, when a metered caller asks for no bound",
+    )
     retries: int = Field(default=2, ge=0, le=10, description="Most further tries of a call on the same model")
     retry_budget: float = Field(
         default=0.2,

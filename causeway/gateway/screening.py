@@ -51,6 +51,11 @@ class Screened:
     verdict: Verdict
     placeholders: Placeholders | None = None
 
+    @property
+    def salt(self) -> bytes:
+        """A digest of the hidden values: requests that look alike masked may still need different replies."""
+        return b"" if self.placeholders is None else self.placeholders.digest
+
     def restore_reply(self, reply: ChatReply) -> ChatReply:
         """``reply`` with the caller's values in place of their placeholders."""
         return reply if self.placeholders is None else restored_reply(reply, self.placeholders, self._syntax)

@@ -13,6 +13,7 @@ The table lives as long as its request, in memory, and shows no value in its ``r
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -70,6 +71,12 @@ class Placeholders:
         for kind, _ in self._by_value:
             counts[kind.value] = counts.get(kind.value, 0) + 1
         return counts
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of what is hidden behind which placeholder: equal for requests that hide the same."""
+        hidden = json.dumps(sorted(self._values.items())).encode()
+        return hashlib.sha256(hidden).digest()
 
     def mask(self, text: str, found: Iterable[Found]) -> str:
         """``text`` with a placeholder for each of ``found``, which are in reading order and do not overlap."""

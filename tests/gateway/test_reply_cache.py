@@ -15,9 +15,10 @@ from causeway.gateway import semantic_cache
 from causeway.gateway.question_vector import QuestionVector
 from causeway.gateway.reply_cache import ReplyCache
 from causeway.settings import TierSettings
-from causeway.storage.shared_state import Claim, Meter, Reserved
+from causeway.storage.process_state import ProcessState
 from causeway.testing.clock import FrozenClock
 from causeway.testing.gateway import bags_of_words
+from causeway.testing.shared_state_contract import Bench
 
 ANNA = Principal("key_anna", "Anna", frozenset({Scope.MODELS}), team="red")
 BERT = replace(ANNA, id="key_bert", team="blue")
@@ -30,10 +31,11 @@ REPLY = ChatReply(
 BUSY = BusyError("too many texts wait")
 
 
-class Shared:
-    """Values and logs in memory, as two processes would see them; ``error`` is raised instead of answering."""
+class Shared(ProcessState):
+    """Values and logs that a test can reach into; ``error`` is raised instead of answering."""
 
     def __init__(self) -> None:
+        super().__init__(clock=FrozenClock())
         self.values: dict[str, bytes] = {}
         self.logs: dict[str, list[tuple[str, bytes]]] = {}
         self.pulled = 0
@@ -58,24 +60,6 @@ class Shared:
 
     async def delete(self, key: str) -> None:
         self.values.pop(key, None)
-
-    async def reserve(self, reservation: str, claims: Sequence[Claim], *, lease_s: float) -> Reserved:
-        raise NotImplementedError
-
-    async def settle(self, reservation: str, amounts: Sequence[int]) -> None:
-        raise NotImplementedError
-
-    async def is_loaded(self, meter: Meter) -> bool:
-        raise NotImplementedError
-
-    async def load(self, meter: Meter, used: int) -> None:
-        raise NotImplementedError
-
-    async def add(self, key: str, amount: int, *, ttl_s: float) -> int:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
 
     def _fail(self) -> None:
         if self.error is not None:
@@ -253,9 +237,17 @@ async def test_without_an_embedding_the_call_goes_on(cache: ReplyCache) -> None:
     assert not await cache.keep(request, ANNA, SEMANTIC, REPLY, question=QuestionVector("How?", embed))
 
 
-async def test_processes_answer_with_each_others_replies_and_pull_each_question_once(
-    clock: FrozenClock,
-) -> None:
+async def test_two_processes_answer_with_each_others_replies(clock: FrozenClock, shared_state: Bench) -> None:
+    one, other = (
+        ReplyCache(clock=clock, ttl_s=60, most_bytes=1_000_000, shared=state)
+        for state in (shared_state.state, shared_state.other)
+    )
+    await _kept(one, "How do I return an item?")
+    assert await _text(other, "How do I return an item?") == REPLY.text
+    assert await _text(other, "How can I return an item?") == REPLY.text
+
+
+async def test_a_process_pulls_each_question_of_the_others_once(clock: FrozenClock) -> None:
     shared = Shared()
     one, other = (ReplyCache(clock=clock, ttl_s=60, most_bytes=1_000_000, shared=shared) for _ in range(2))
     await _kept(one, "How do I return an item?")
