@@ -113,6 +113,7 @@ async def _live(
     import asyncio
     import signal
 
+    _settle_in()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -128,6 +129,22 @@ async def _live(
             loading.cancel()
         if server:
             server.should_exit = True
+
+
+def _settle_in() -> None:
+    """Ready this process to serve: what is loaded now stays, and threads give way quickly.
+
+    Garbage is collected less often, and leaves out what was there before the first call: a tenth of a call's time.
+    Threads that write spans and the ledger hold the interpreter for half a millisecond at most, in place of five, while
+    a call waits for it.
+    """
+    import gc
+    import sys
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    sys.setswitchinterval(0.0005)
 
 
 def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Server:
@@ -170,6 +187,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # `build_app` reads them, for pages alone
         timeout_graceful_shutdown=_GRACE_S,
     )
     return Quiet(config)

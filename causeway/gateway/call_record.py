@@ -185,24 +185,26 @@ class CallRecord:
     def _describe(self) -> None:
         call, route, usage = self.call, self.route, self.usage or Usage()
         model = route.model if route else self._requested_model
+        span = self.span
+        span.name = f"{self._operation} {model}"
+        attributes = span.attributes  # written directly: `Span.set` looks at each value
+        attributes[names.OPERATION] = self._operation
+        attributes[names.REQUEST_MODEL] = self._requested_model
+        attributes[names.RESPONSE_MODEL] = model
+        attributes[names.INPUT_TOKENS] = usage.input_tokens
+        attributes[names.OUTPUT_TOKENS] = usage.output_tokens
+        attributes[names.COST_MICROS] = self.cost
+        attributes[names.PRINCIPAL] = call.principal.id
+        attributes[names.TIER] = call.principal.tier
+        attributes[names.PURPOSE] = call.purpose
         prompt, _, version = (call.prompt or "").partition("@")
-        self.span.name = f"{self._operation} {model}"
-        self.span.set(
+        span.set(
             {
-                names.OPERATION: self._operation,
                 names.PROVIDER: route.provider.name if route else None,
-                names.REQUEST_MODEL: self._requested_model,
-                names.RESPONSE_MODEL: model,
                 names.REQUEST_STREAM: self._is_stream or None,
-                names.INPUT_TOKENS: usage.input_tokens,
-                names.OUTPUT_TOKENS: usage.output_tokens,
                 names.CACHED_INPUT_TOKENS: usage.cached_input_tokens or None,
                 names.REASONING_TOKENS: usage.reasoning_tokens or None,
-                names.COST_MICROS: self.cost,
-                names.PRINCIPAL: call.principal.id,
                 names.TEAM: call.principal.team,
-                names.TIER: call.principal.tier,
-                names.PURPOSE: call.purpose,
                 names.PROMPT: prompt or None,
                 names.PROMPT_VERSION: version or None,
                 names.CONVERSATION: call.conversation_id,

@@ -24,7 +24,7 @@ class QuestionVector:
         self.text = text
         self.model = model
         self._embed = embed
-        self._lock = asyncio.Lock()
+        self._lock: asyncio.Lock | None = None
         self._vector: Vectors | None = None
         self._failure: Exception | None = None
 
@@ -34,6 +34,8 @@ class QuestionVector:
         Raises:
             CausewayError: The embedding model is unavailable or busy.
         """
+        if self._lock is None:
+            self._lock = asyncio.Lock()
         async with self._lock:
             if self._failure is not None:
                 raise self._failure
