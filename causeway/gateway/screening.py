@@ -18,6 +18,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from causeway.contracts.chat import ChatReply, ChatRequest
 from causeway.errors import CausewayError, ContentBlockedError, GuardFailedError
@@ -38,7 +39,8 @@ _PURPOSES_OF_PEOPLE = frozenset({"ask", "answer"})
 """Calls whose reply somebody reads as it is."""
 
 _LEAST_REMEMBERED_CHARACTERS = 512
-_MOST_REMEMBERED = 4_096
+_MOST_REMEMBERED = 2_048
+_MOST_REMEMBERED_SPANS = 64
 
 CLEAN = Verdict()
 
@@ -191,12 +193,8 @@ class Screening:
         """What each of ``texts`` holds; texts that hold nothing are left out."""
         found: dict[str, tuple[Found, ...]] = {}
         for text in texts:
-            if text and not self._remembered.is_clean(text):
-                spans = self._finder.find(text)
-                if spans:
-                    found[text] = spans
-                else:
-                    self._remembered.note_clean(text)
+            if text and (spans := self._remembered.found(text, self._finder)):
+                found[text] = spans
         return found
 
     def _spans(self, found: dict[str, tuple[Found, ...]], text: str) -> tuple[Found, ...]:
@@ -228,34 +226,44 @@ class Screening:
 
 
 class _Remembered:
-    """What earlier calls said about a text, so that a conversation's history is not searched at every turn.
+    """What earlier calls found in a text, so that a conversation's history is not searched at every turn.
 
-    Kept by the text's hash, which is salted per process; no text is kept.
+    Kept by the text's hash, which is salted per process: places and scores, and no text.
     """
 
     def __init__(self) -> None:
-        self._clean: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._found: OrderedDict[tuple[int, int], tuple[Found, ...]] = OrderedDict()
         self._suspicions: OrderedDict[tuple[int, int], Suspicion] = OrderedDict()
 
-    def is_clean(self, text: str) -> bool:
-        return len(text) >= _LEAST_REMEMBERED_CHARACTERS and (hash(text), len(text)) in self._clean
-
-    def note_clean(self, text: str) -> None:
-        if len(text) >= _LEAST_REMEMBERED_CHARACTERS:
-            self._clean[hash(text), len(text)] = None
-            if len(self._clean) > _MOST_REMEMBERED:
-                self._clean.popitem(last=False)
+    def found(self, text: str, finder: Finder) -> tuple[Found, ...]:
+        """What ``finder`` finds in ``text``."""
+        if len(text) < _LEAST_REMEMBERED_CHARACTERS:
+            return finder.find(text)
+        key = hash(text), len(text)
+        known = self._found.get(key)
+        if known is None:
+            known = finder.find(text)
+            if len(known) <= _MOST_REMEMBERED_SPANS:
+                self._found[key] = known
+                _trim(self._found)
+        return known
 
     def suspicion(self, text: str) -> Suspicion:
+        """How much ``text`` looks like an injection."""
         if len(text) < _LEAST_REMEMBERED_CHARACTERS:
             return suspicion(text)
         key = hash(text), len(text)
         known = self._suspicions.get(key)
         if known is None:
             known = self._suspicions[key] = suspicion(text)
-            if len(self._suspicions) > _MOST_REMEMBERED:
-                self._suspicions.popitem(last=False)
+            _trim(self._suspicions)
         return known
+
+
+def _trim(remembered: OrderedDict[tuple[int, int], Any]) -> None:
+    """Forget the oldest; one step of C each, so that threads need no lock."""
+    if len(remembered) > _MOST_REMEMBERED:
+        remembered.popitem(last=False)
 
 
 def _masks(tier: TierSettings, *, is_local: bool) -> bool:

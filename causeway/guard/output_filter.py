@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from causeway.guard.addresses import MOST_HOST_LABEL, carries_data, scheme_of
+from causeway.guard.code_fence import Fence
 
 _SPECIAL = re.compile(r"[\[\]<`\\\n]|!(?=\[|\Z)|://|:/?\Z|~~~|~{1,2}\Z")
 _LONGEST_HELD = 4_096
@@ -39,20 +41,6 @@ _LINE_START = re.compile(r"[ \t>*+\-0-9.)]*")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _SCHEMES = frozenset(("http", "https", "mailto"))
 
-_MOST_QUERY = 32
-_MOST_SEGMENT = 48
-_MOST_HOST_LABEL = 32
-"""In characters. What is longer can carry data; addresses of documents and shops stay below."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Fence:
-    """An open block of code."""
-
-    mark: str
-    length: int
-    indent: int
-
 
 class MarkdownFilter:
     """Filters one reply, whole or in pieces.
@@ -67,7 +55,8 @@ class MarkdownFilter:
         self._parser = MarkdownIt("commonmark")
         self._held = ""
         self._line = ""
-        self._fence: _Fence | None = None
+        self._fence: Fence | None = None
+        self._has_lost_fence = False
         self._has_open_label = False
         self._has_divided_span = False
 
@@ -125,38 +114,42 @@ class MarkdownFilter:
         """How much of what is held is a line of code or of its fence: 0 for none, None when more must come."""
         line, newline, _ = self._held.partition("\n")
         is_whole = bool(newline) or is_last
+        may_wait = not is_whole and len(line) < _LONGEST_HELD
         length = len(line) + len(newline)
         full = self._line + line
         stripped = full.lstrip(" ")
         indent = len(full) - len(stripped)
         if self._fence is None:
-            return self._opens(stripped, indent, length, is_whole=is_whole)
+            return self._opens(stripped, indent, length, is_whole=is_whole, may_wait=may_wait)
         fence = self._fence
-        if not is_whole and (not stripped or not stripped.strip(fence.mark + " \t")):
+        if may_wait and (not stripped or not stripped.strip(fence.mark + " \t")):
             return None
-        if stripped.strip() and indent < fence.indent:
-            self._fence = None
+        if stripped.strip() and (indent < fence.indent or (is_whole and fence.may_close(stripped, indent))):
+            # either a list's block ended here, or code of a block at the margin goes on: nobody can tell which, so
+            # from here on no fence counts, and none is let through
+            self._fence, self._has_lost_fence = None, True
             return 0
-        body = stripped.rstrip(" \t\r")
-        if is_whole and len(body) >= fence.length and not body.strip(fence.mark):
+        if is_whole and fence.closes(stripped, indent):
             self._fence = None
         return length
 
-    def _opens(self, stripped: str, indent: int, length: int, *, is_whole: bool) -> int | None:
+    def _opens(
+        self, stripped: str, indent: int, length: int, *, is_whole: bool, may_wait: bool
+    ) -> int | None:
         mark = stripped[:1]
-        if mark not in ("`", "~") or indent > 3:
+        if mark not in ("`", "~") or indent > 3 or self._has_lost_fence:
             return 0
         run = len(stripped) - len(stripped.lstrip(mark))
-        if run == len(stripped) and not is_whole:
+        if run == len(stripped) and may_wait:
             return None
         if run < 3:
             return 0
-        if not is_whole and len(stripped) < _LONGEST_HELD:
+        if may_wait:
             return None
         # with a row of dashes below, what has a bar in it is the head of a table, which comes before a fence
         if not is_whole or "|" in stripped or (mark == "`" and "`" in stripped[run:]):
             return 0
-        self._fence = _Fence(mark, run, indent)
+        self._fence = Fence(mark, run, indent)
         return length
 
     # --- inside a line ---------------------------------------------------------------------------------
@@ -180,11 +173,17 @@ class MarkdownFilter:
             case ":":
                 return self._address(is_cut=is_cut)
             case _:
-                return 1, character
+                return self._tildes(is_cut=is_cut)
 
     def _held_line(self) -> str:
         """What is held of the current line."""
         return self._held[:_LONGEST_HELD].partition("\n")[0]
+
+    def _tildes(self, *, is_cut: bool) -> tuple[int, str] | None:
+        """Tildes that are no fence of ours must be none to the reader either."""
+        if not self._held.startswith("~~~"):
+            return None if not is_cut and "~~~".startswith(self._held) else (1, "~")
+        return 1, "~" if self._line.strip(" ") else "\\~"
 
     def _escape(self, *, is_cut: bool) -> tuple[int, str] | None:
         if len(self._held) == 1:
@@ -232,6 +231,8 @@ class MarkdownFilter:
             return self._removed("html", 1, "&lt;")
         if autolink["url"] is None or self._is_own(autolink["url"]):
             return len(source), source
+        if _URL_END.search(autolink["url"]):  # without the brackets around it, it would be Markdown again
+            return self._removed("html", 1, "&lt;")
         return len(source), self._visible(autolink["url"])
 
     def _link(self, *, is_cut: bool) -> tuple[int, str] | None:
@@ -308,7 +309,7 @@ class MarkdownFilter:
         if token.type == "image":
             self._count("picture")
             return f"(picture removed: {words})" if words.strip() else "(picture removed)"
-        if _scheme(target) not in _SCHEMES:
+        if scheme_of(target) not in _SCHEMES:
             self._count("link")
             return words
         visible = self._visible(target)
@@ -338,12 +339,12 @@ class MarkdownFilter:
             return "(link removed)"
         if parts.scheme.lower() == "mailto":
             return f"mailto:{parts.path}"
-        if parts.username is None and not _carries_data(host, parts.path, parts.query + parts.fragment):
+        if parts.username is None and not carries_data(host, parts.path, parts.query + parts.fragment):
             return target
         self._count("address")
-        if any(len(label) > _MOST_HOST_LABEL for label in host.split(".")):
+        if any(len(label) > MOST_HOST_LABEL for label in host.split(".")):
             return f"{parts.scheme}://(address removed)"
-        kept = parts.path if not _carries_data("", parts.path, "") else "/"
+        kept = parts.path if not carries_data("", parts.path, "") else "/"
         return f"{parts.scheme}://{host}{kept}"
 
     def _removed(self, kind: str, length: int, shown: str) -> tuple[int, str]:
@@ -383,22 +384,3 @@ def _is_one_link(tokens: list[Token]) -> bool:
         if depth == 0 and token.type == "link_close":
             return place == len(tokens) - 1
     return False
-
-
-def _scheme(target: str) -> str:
-    return (
-        target.partition(":")[0].strip().lower()
-        if ":" in target
-        else "https"
-        if target.startswith("//")
-        else ""
-    )
-
-
-def _carries_data(host: str, path: str, query: str) -> bool:
-    return (
-        len(query) > _MOST_QUERY
-        or any(len(segment) > _MOST_SEGMENT for segment in path.split("/"))
-        or len(path) > 4 * _MOST_SEGMENT
-        or any(len(label) > _MOST_HOST_LABEL for label in host.split("."))
-    )

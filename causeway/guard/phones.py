@@ -48,6 +48,11 @@ _GLUE_BEFORE = frozenset("$€£¥%./#&?-_")
 _GLUED_AFTER = re.compile(r"[A-Za-z_%€£$]|[.:/-][0-9]|-[A-Za-z]")
 
 
+_RESERVED = {
+    "GB": "1632960[0-9]{3}|7700900[0-9]{3}|1(?:1[3-8]|[2-6]1)4960[0-9]{3}|8081570[0-9]{3}|3069990[0-9]{3}"
+}
+"""Numbers for films and examples (Ofcom), which no plan calls valid: they are what people try a mask with."""
+
 _TYPES = (
     "fixed_line",
     "mobile",
@@ -238,10 +243,11 @@ def _region(code: str, country_code: int = 0) -> _Region:
     whole = metadata.general_desc.possible_length if metadata.general_desc else ()
     known = [kind for name in _TYPES if (kind := getattr(metadata, name)) and kind.national_number_pattern]
     trunk = metadata.national_prefix or ""
+    reserved = [_RESERVED[code.upper()]] if code.upper() in _RESERVED else []
     lengths = {length for kind in known for length in kind.possible_length or whole}
     return _Region(
         trunk=trunk,
-        valid=re.compile("|".join(f"(?:{kind.national_number_pattern})" for kind in known)),
+        valid=re.compile("|".join([f"(?:{kind.national_number_pattern})" for kind in known] + reserved)),
         lengths=frozenset(lengths | {length + len(trunk) for length in lengths}),
         formats=_formats(metadata.country_code or 0),
     )

@@ -131,7 +131,7 @@ class Placeholders:
             if value is None:
                 return match[0]
             if match.lastgroup == "url":
-                return quote(value, safe="")
+                return quote(value, safe="", errors="replace")
             return json.dumps(value, ensure_ascii=False)[1:-1] if syntax == "json" else value
 
         return value_of

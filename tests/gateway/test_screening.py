@@ -93,6 +93,14 @@ def test_equal_requests_are_masked_equally_and_a_value_keeps_its_placeholder() -
     assert [message.text for message in first.request.messages] == ["[EMAIL_1] [EMAIL_2]", "[EMAIL_1]"]
 
 
+def test_a_text_of_an_earlier_call_is_masked_the_same_without_being_kept() -> None:
+    screening, history = Screening(GuardSettings()), "mail alice@example.com about it. " * 20
+    first, second = (screening.screen(asked(history), TIER, is_local=False) for _ in range(2))
+    assert first.request == second.request
+    assert "alice" not in second.request.messages[0].text
+    assert "alice" not in repr(vars(screening._remembered))
+
+
 def test_values_come_back_in_text_reasoning_and_tool_calls() -> None:
     one = screened('mail a@example.com; password="p\\w1"')
     call = ToolCall("1", "send", '{"to": "[EMAIL_1]", "with": "[SECRET_1]"}')

