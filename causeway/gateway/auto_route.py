@@ -1,7 +1,7 @@
 """The cost router: decides for ``model: "auto"`` whether the cheap model will do or the strong one is needed.
 
 A logistic regression over some thirty traits of the question, most of them counts of words (``auto_route.toml``), and the
-question's likeness to kinds of task, by the vector that the semantic cache wants too. No model is asked. The weights are
+question's likeness to kinds of task, by the vector that the semantic cache wants too. No chat model is asked. The weights are
 ``auto_route.json``; how they were learned and what they are worth: ``bench/results/auto_route.md``, ADR 14. The idea
 of a router that is trained on the question alone: RouteLLM, https://arxiv.org/abs/2406.18665.
 
@@ -38,6 +38,9 @@ Floats = npt.NDArray[np.float64]
 _HERE = Path(__file__)
 _HEAD_CHARS, _TAIL_CHARS = 6_000, 2_000
 """What is read of a long text; instructions stand at its beginning or its end."""
+_DOUBT = 2.0
+"""In log-odds: when the traits alone are further from the threshold, no vector is asked for, which costs forty times as
+much as they do. On topics left out of the training a vector turned no decision beyond 1.5, and four in five lie there."""
 _MOST_REASONS = 3
 _NOTICEABLE = 0.15
 """A smaller contribution to the log-odds than this is not worth a word."""
@@ -55,6 +58,7 @@ _CODE = re.compile(
     r"```|[{};][ \t]*$|\w\(\)|=>|\b(?:def|func|SELECT|import|class|const|public)\b[^\n(:{;]{0,60}[(:{;]",
     re.MULTILINE,
 )
+_BRANCH = re.compile(r"\b(?:for|while|if|elif|else|case|def|function|lambda|JOIN|HAVING|GROUP BY|CASE)\b")
 _MATHS = re.compile(r"\\[a-z]+|\$[^$\n]+\$|\w\^[\w({]|[∑∫√≤≥≠∀∃∈→∞]")
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CLAUSE = re.compile(r"[,;:，；：、]")  # noqa: RUF001 - Chinese marks
@@ -135,6 +139,7 @@ class AutoRoute:
         self._lexicon = lexicon
         self._patience_s = patience_s
         self._models = (weights.embedding_model, weights.embedding_sha256)
+        self._shape = (len(weights.with_vector.kinds[0].direction),)
         self._with_vector = _Regression(weights.with_vector, lexicon)
         self._without_vector = _Regression(weights.without_vector, lexicon)
 
@@ -152,16 +157,19 @@ class AutoRoute:
 
         Args:
             request: As the caller sent it, or masked.
-            question: The vector of its last user message. Used if ``question.model`` is the embedding model that the
-                weights were trained for, by its id or its hash.
+            question: The vector of its last user message. Asked for if the traits leave a doubt, and
+                ``question.model`` is the embedding model that the weights were trained for, by its id or its hash.
             threshold: 0 to 1; scores above it are hard. 0 sends everything to the strong model, 1 nothing.
         """
         if (needs := _needs(request)) is not None:
             return _choice(1.0, threshold, needs)
         values = traits(request, self._lexicon)
-        vector, lack = await self._vector(question)
-        scorer = self._without_vector if vector is None else self._with_vector
-        score, reasons = scorer.score(values, vector, threshold)
+        score, reasons = self._without_vector.score(values, None, threshold)
+        lack = ""
+        if abs(_log_odds(score) - _log_odds(threshold)) < _DOUBT:
+            vector, lack = await self._vector(question)
+            if vector is not None:
+                score, reasons = self._with_vector.score(values, vector, threshold)
         return _choice(score, threshold, ", ".join(reasons) + lack)
 
     async def _vector(self, question: QuestionVector) -> tuple[Vectors | None, str]:
@@ -177,6 +185,8 @@ class AutoRoute:
             return None, f" (no vector: {exc.code})"
         except TimeoutError:
             return None, " (no vector in time)"
+        if vector.shape != self._shape:
+            return None, f" (not trained for vectors of {vector.size} numbers)"
         return vector, ""
 
 
@@ -267,10 +277,10 @@ def traits(request: ChatRequest, lexicon: Lexicon) -> dict[str, float]:
 def _question_counts(text: str, lexicon: Lexicon) -> Counter[str]:
     # What is quoted is material, not wish: "Translate 'prove it'" asks for no proof.
     # So is what follows the colon of a small task: "Summarise in one sentence: ...".
-    material: list[str] = _FENCED.findall(text)
+    fenced = _FENCED.findall(text)
     asked = _FENCED.sub(" ", text)
-    material += _QUOTED.findall(asked)
-    wish = _QUOTED.sub(" ", asked).lower()
+    material = [*fenced, *_QUOTED.findall(asked)]
+    unquoted = wish = _QUOTED.sub(" ", asked).lower()
     task, colon, rest = wish.partition(":")
     if colon and _is_small(lexicon.count(task)):
         wish = task
@@ -283,9 +293,10 @@ def _question_counts(text: str, lexicon: Lexicon) -> Counter[str]:
     counts["questions"] = max(0, len(_QUESTION.findall(wish)) - 1)
     counts["items"] = len(_ITEM.findall(asked))
     counts["clauses"] = len(_CLAUSE.findall(wish))
+    counts["branches"] = sum(len(_BRANCH.findall(part)) for part in fenced)
     counts["code"] = len(_CODE.findall(text))
     counts["failure"] = len(_FAILURE.findall(text))
-    counts["numbers"] = len(_NUMBER.findall(wish))
+    counts["numbers"] = len(_NUMBER.findall(unquoted))
     counts["long_words"] = sum(len(word) >= _LONG_WORD_CHARS for word in words)
     counts["mathematics"] += len(_MATHS.findall(asked))
     counts["ideographs"] = ideographs > len(wish) // 4
@@ -324,6 +335,12 @@ def _needs(request: ChatRequest) -> str | None:
 def _choice(score: float, threshold: float, why: str) -> Choice:
     is_hard = score > threshold
     return Choice(is_hard, score, f"{'hard' if is_hard else 'simple'} {score:.2f}: {why}")
+
+
+def _log_odds(chance: float) -> float:
+    if chance <= 0 or chance >= 1:
+        return math.copysign(math.inf, chance - 0.5)
+    return math.log(chance / (1 - chance))
 
 
 class _Regression:

@@ -58,6 +58,9 @@ _WITH_VECTOR = Scorer(
 )
 _SMALL = AutoRoute(Weights("tiny", "ab" * 32, _WITH_VECTOR, _TRAITS_ALONE), _SMALL_LEXICON, patience_s=0.01)
 
+_DOUBTFUL = "so and so it is"
+"""The traits alone give it a score of 0.66."""
+
 
 def _request(text: str, *before: Message, tools: tuple[Tool, ...] = ()) -> ChatRequest:
     return ChatRequest(model=AUTO, messages=(*before, Message("user", text)), tools=tools)
@@ -172,12 +175,8 @@ async def test_score_is_the_logistic_of_the_weighted_traits() -> None:
 
 
 async def test_vector_adds_its_likeness_to_kinds_of_task() -> None:
-    like_debugging = await _SMALL.choose(
-        _request("so and so it is"), _vector(_Embedder((1.0, 0.0))), threshold=0.5
-    )
-    like_small_talk = await _SMALL.choose(
-        _request("so and so it is"), _vector(_Embedder((0.0, 1.0))), threshold=0.5
-    )
+    like_debugging = await _SMALL.choose(_request(_DOUBTFUL), _vector(_Embedder((1.0, 0.0))), threshold=0.5)
+    like_small_talk = await _SMALL.choose(_request(_DOUBTFUL), _vector(_Embedder((0.0, 1.0))), threshold=0.5)
     assert like_debugging.reason == "hard 0.98: like debugging, long"
     assert like_small_talk.reason == "simple 0.02: like small talk"
 
@@ -188,7 +187,7 @@ async def test_reason_names_what_pushed_to_the_chosen_side_strongest_first() -> 
     )
     assert hard.reason == f"hard {hard.score:.2f}: asks for a proof, long (no embedding model)"
     simple = await _SMALL.choose(_request("hi"), _vector(_Embedder(), ""), threshold=0.5)
-    assert simple.reason == f"simple {simple.score:.2f}: a greeting, short (no embedding model)"
+    assert simple.reason == f"simple {simple.score:.2f}: a greeting, short"
 
 
 async def test_reason_without_anything_to_name_says_so() -> None:
@@ -208,18 +207,32 @@ async def test_reason_is_made_of_the_lexicons_words_alone(text: str) -> None:
     assert set(named) <= known | {"nothing stands out"}
 
 
+async def test_vector_is_computed_only_where_the_traits_leave_a_doubt() -> None:
+    embedder = _Embedder()
+    for text, threshold in (("hi", 0.5), (_DOUBTFUL, 0.01), (_DOUBTFUL, 0.0), (_DOUBTFUL, 1.0)):
+        await _SMALL.choose(_request(text), _vector(embedder), threshold=threshold)
+    assert embedder.calls == 0
+    await _SMALL.choose(_request(_DOUBTFUL), _vector(embedder), threshold=0.4)
+    assert embedder.calls == 1
+
+
 async def test_model_is_known_by_its_hash_as_well() -> None:
     embedder = _Embedder()
-    choice = await _SMALL.choose(_request("hi"), _vector(embedder, "ab" * 32), threshold=0.5)
+    choice = await _SMALL.choose(_request(_DOUBTFUL), _vector(embedder, "ab" * 32), threshold=0.5)
     assert embedder.calls == 1
     assert "(" not in choice.reason
 
 
 async def test_vector_of_another_model_is_not_used_and_not_computed() -> None:
     embedder = _Embedder()
-    choice = await _SMALL.choose(_request("hi"), _vector(embedder, "large"), threshold=0.5)
+    choice = await _SMALL.choose(_request(_DOUBTFUL), _vector(embedder, "large"), threshold=0.5)
     assert choice.reason.endswith(" (not trained for vectors of large)")
     assert embedder.calls == 0
+
+
+async def test_vector_of_another_length_is_not_used() -> None:
+    choice = await _SMALL.choose(_request(_DOUBTFUL), _vector(_Embedder((1.0, 0.0, 0.0))), threshold=0.5)
+    assert choice.reason.endswith(" (not trained for vectors of 3 numbers)")
 
 
 async def test_failing_embedder_leaves_the_traits_to_decide() -> None:
@@ -227,8 +240,8 @@ async def test_failing_embedder_leaves_the_traits_to_decide() -> None:
         msg = "the embedding model is starting"
         raise ModelUnavailableError(msg)
 
-    alone = await _SMALL.choose(_request("hi"), _vector(_Embedder(), ""), threshold=0.5)
-    choice = await _SMALL.choose(_request("hi"), QuestionVector("", broken, model="tiny"), threshold=0.5)
+    alone = await _SMALL.choose(_request(_DOUBTFUL), _vector(_Embedder(), ""), threshold=0.5)
+    choice = await _SMALL.choose(_request(_DOUBTFUL), QuestionVector("", broken, model="tiny"), threshold=0.5)
     assert choice.score == alone.score
     assert choice.reason.endswith(" (no vector: model_unavailable)")
 
@@ -238,7 +251,7 @@ async def test_slow_embedder_is_not_waited_for() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    choice = await _SMALL.choose(_request("hi"), QuestionVector("", never, model="tiny"), threshold=0.5)
+    choice = await _SMALL.choose(_request(_DOUBTFUL), QuestionVector("", never, model="tiny"), threshold=0.5)
     assert choice.reason.endswith(" (no vector in time)")
 
 
@@ -253,7 +266,7 @@ async def test_cancelled_caller_is_not_answered_by_the_traits() -> None:
     )
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await patient.choose(_request("hi"), question, threshold=0.5)
+            await patient.choose(_request(_DOUBTFUL), question, threshold=0.5)
 
 
 def test_quoted_text_and_code_are_material_and_not_what_is_wished() -> None:
@@ -283,6 +296,7 @@ def test_what_follows_the_colon_of_a_small_task_is_material() -> None:
         ("x^{2} and \\frac{1}{2}", "mathematics"),
         ("What? And why?", "questions"),
         ("```\nx = 1\n```", "code"),
+        ("```\nwhile x:\n```", "branches"),
         ("3 of 4", "numbers"),
     ],
 )
