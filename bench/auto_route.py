@@ -6,7 +6,7 @@
 The prompts and their labels are in ``bench/auto_route/``; what the two local models replied to the questions with a
 checkable answer was recorded by ``python -m bench.auto_route_answers``. ``--other`` holds prompts of other authors that
 are not ours to copy: ``mt_bench.jsonl`` (FastChat, fastchat/llm_judge/data/mt_bench/question.jsonl) and ``trec.txt``
-(harvardnlp/sent-conv-torch, data/TREC.test.all). ``--sql`` is a file of questions with the difficulty of their SQL.
+(harvardnlp/sent-conv-torch, data/TREC.test.all). ``--sql`` is a file of questions with the difficulty of their SQL. The file is long because one page is printed from it.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ async def _report(other: Sequence[tuple[str, list[str]]]) -> None:
     train, held = await examples(read("train"), lexicon), await examples(read("held_out"), lexicon)
     requests = [row.request for row in held.rows]
     both = await _scores(requests, held.vectors)
-    print("# The cost router\n\nMade by `python -m bench.auto_route report`.\n")
+    print("# The cost router\n\nMade by `python -m bench.auto_route report --other FOLDER --sql FILE`.\n")
     print(describe())
     _print_sets(train, held)
     _print_ablation(train, held, both, await _scores(requests, None))

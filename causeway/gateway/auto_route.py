@@ -127,7 +127,7 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AutoRoute:
-    """Scores questions; stateless, so that equal questions always go to the same model.
+    """Scores questions; without state or chance, so equal requests get equal scores while their vectors can be had.
 
     Args:
         weights: What was learned.
