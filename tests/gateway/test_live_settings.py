@@ -201,8 +201,9 @@ async def test_who_asks_gets_what_the_file_says_without_waiting_for_the_next_loo
         assert process.live.built is built  # nothing was different, so nothing was built
 
 
-async def test_what_needs_a_restart_is_named_and_not_applied(start: Start, file: Path) -> None:
-    async with start(look_every_s=3600) as here:
+async def test_what_needs_a_restart_is_named_and_not_applied(database: Database, file: Path) -> None:
+    here = Process(database, file, look_every_s=3600)
+    async with here.live.running():
         write(
             file,
             "[server]\nport = 9000\n[models]\nembed = 'other'\nchat = 'x'\n[gateway]\nledger_flush_s = 9\nretries = 7\n",
