@@ -129,6 +129,14 @@ class LiveSettings(Generic[Built]):
         """What pages changed, as it was written: keys of providers by reference."""
         return self._layer
 
+    def beneath(self) -> tuple[Settings, Origins]:
+        """What file and environment say, read now, without what pages changed.
+
+        Raises:
+            SettingsError: They alone cannot be used.
+        """
+        return self._source.read()
+
     @property
     def needs_restart(self) -> tuple[str, ...]:
         """Settings that were changed since the start and that a process reads only then."""
@@ -318,8 +326,8 @@ class LiveSettings(Generic[Built]):
         return Change(
             action=f"{kind}.{verb}",
             overrides=overrides,
-            before=shown_change(was, will),
-            after=shown_change(will, was),
+            before=shown_change(was, will, section),
+            after=shown_change(will, was, section),
         )
 
     async def _try(self, layer: Layer) -> None:

@@ -82,7 +82,7 @@ class ProviderChecks:
         Args:
             name: What the settings call it.
             provider: Its settings.
-            model: What to call; the first that it offers when not given.
+            model: What to call; the cheapest chat model that it offers when not given.
         """
         try:
             checked = await self._checked(name, provider, model)
@@ -109,7 +109,7 @@ class ProviderChecks:
                 listing_problem = failure.message if failure is not None else None
                 if name in failures and failure is None:
                     listed = _models_of(name, opened.routes())
-                model = model or _callable_one([*provider.models, *(listed or ())])
+                model = model or _cheapest(name, provider.models or listed or (), opened.routes())
                 if model is None:
                     return self._nothing_to_call(name, listed, listing_problem)
                 started = self._clock.monotonic()
@@ -177,5 +177,9 @@ def _models_of(name: str, routes: Routes) -> tuple[str, ...]:
     return tuple(each.removeprefix(prefix) for each in routes.names() if each.startswith(prefix))
 
 
-def _callable_one(models: Sequence[str]) -> str | None:
-    return next((model for model in models if not _NO_CHAT.search(model)), None)
+def _cheapest(name: str, models: Sequence[str], routes: Routes) -> str | None:
+    """The chat model with the lowest known price, else the first; None when none looks like one."""
+    chats = [model for model in models if not _NO_CHAT.search(model)]
+    prices = {model: routes.chat(f"{name}/{model}").first.price.output for model in chats}
+    known = [model for model in chats if prices[model] > 0]
+    return min(known, key=prices.__getitem__) if known else next(iter(chats), None)

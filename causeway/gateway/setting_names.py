@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from causeway.settings import Section, Settings
 
@@ -51,12 +53,21 @@ def values_of(settings: Settings, section: str) -> dict[str, object] | None:
 
 
 def shown_change(
-    values: Mapping[str, object] | None, other: Mapping[str, object] | None
+    values: Mapping[str, object] | None, other: Mapping[str, object] | None, section: str
 ) -> dict[str, object] | None:
-    """What of ``values`` is not the same in ``other``, as the audit log can hold it."""
+    """What of ``values`` is not the same in ``other``, as the audit log can hold it; without another, what is no default."""
     if values is None:
         return None
-    return {key: _plain(value) for key, value in values.items() if other is None or other.get(key) != value}
+    if other is None:
+        other = {key: declared.get_default(call_default_factory=True) for key, declared in _fields(section)}
+    return {key: _plain(value) for key, value in values.items() if other.get(key) != value}
+
+
+def _fields(section: str) -> Iterable[tuple[str, FieldInfo]]:
+    """The declared fields of a named section's values."""
+    group = Settings.model_fields[section.partition(".")[0]].annotation
+    shape: type[Section] = get_args(group)[1]
+    return shape.model_fields.items()
 
 
 def _plain(value: object) -> object:
