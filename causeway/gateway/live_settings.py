@@ -211,7 +211,8 @@ class LiveSettings(Generic[Built]):
             WrongFieldsError: A value cannot be used.
             SettingsError: The settings as a whole could not; nothing has changed.
         """
-        wrong = problems(section, values)
+        shape_of(section)
+        wrong = problems(section, values, is_new=values_of(self._current, section) is None)
         if wrong:
             raise WrongFieldsError(section, wrong)
         return await self._change(section, values, by)

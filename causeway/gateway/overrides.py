@@ -119,8 +119,8 @@ def is_changeable(section: str, key: str) -> bool:
     return (table in _NAMED or table in _SINGLE) and key not in _NEVER.get(table, ())
 
 
-def problems(section: str, values: Mapping[str, object]) -> dict[str, str]:
-    """What is wrong with values for a section, by key; empty when nothing is.
+def problems(section: str, values: Mapping[str, object], *, is_new: bool) -> dict[str, str]:
+    """What is wrong with values for a section, by key; empty when nothing is. A new section needs its required keys.
 
     Raises:
         InvalidInputError: Pages cannot change such a section.
@@ -128,7 +128,7 @@ def problems(section: str, values: Mapping[str, object]) -> dict[str, str]:
     shape = shape_of(section)
     wrong: dict[str, str] = {}
     try:
-        shape.model_validate({**_least(section), **values})
+        shape.model_validate(values if is_new else {**_least(section), **values})
     except ValidationError as exc:
         for problem in exc.errors(include_url=False, include_input=False, include_context=False):
             wrong.setdefault(str(problem["loc"][0]), _said(problem))
@@ -195,13 +195,15 @@ async def _read(connection: AsyncConnection) -> dict[str, dict[str, object]]:
 
 
 def _least(section: str) -> dict[str, object]:
-    """What a section cannot do without, in place of what lies under its overrides."""
+    """What a section that is there cannot do without, in place of its present values."""
     return {"models": ["any"]} if section.startswith("routes.") else {}
 
 
 def _said(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         return "no such setting"
+    if problem["type"] in ("missing", "too_short"):
+        return "needs at least one"
     place = ".".join(str(part) for part in problem["loc"][1:])
     return f"{place}: {problem['msg']}" if place else str(problem["msg"])
 

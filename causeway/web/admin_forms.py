@@ -187,7 +187,10 @@ def with_answers(
             tuple(
                 replace(
                     field,
-                    value=form.get(field.key, "").strip(),
+                    # a key that was written out by mistake is not sent back
+                    value=""
+                    if field.key in wrong and field.kind in ("key", "keys")
+                    else form.get(field.key, "").strip(),
                     problem=_sentence(wrong.get(field.key, "")),
                 )
                 for field in group.fields

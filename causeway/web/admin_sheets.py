@@ -12,9 +12,9 @@ from causeway.web.rendering import is_fragment, page
 
 
 def sheet(request: Request, body: str, values: Mapping[str, Any], *, status_code: int = 200) -> Response:
-    """The template ``body``, alone when a dialog asks for it."""
+    """The template ``body``, alone when a dialog asks for it: then with 200, since what is wrong stands in the form."""
     if is_fragment(request):
-        return page(request, body, {**values, "level": "h2"}, status_code=status_code)
+        return page(request, body, {**values, "level": "h2"})
     own = {**values, "body": body, "level": "h1"}
     return page(request, "admin_sheet.html", own, status_code=status_code)
 

@@ -13,8 +13,9 @@ function show(html) {
   body.innerHTML = html;
   localTimes(body);
   if (!dialog.open) dialog.showModal();
-  const first = body.querySelector("[aria-invalid], [autofocus], input:not([type=hidden]), .button");
-  first?.focus();
+  const wrong = body.querySelector("[aria-invalid]");
+  const first = body.querySelector("[autofocus]") ?? body.querySelector("input:not([type=hidden]), select, .button");
+  (wrong ?? first)?.focus();
 }
 
 /** Shows what a response holds, or goes where it leads; false when it holds nothing to show. */
