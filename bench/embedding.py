@@ -33,7 +33,7 @@ from causeway.settings import load
 
 MODEL = "bge-small-en"
 CORPUS = Path(__file__).resolve().parents[2] / "shared/data/cranfield/corpus.jsonl"
-BUDGET_TOKENS = 1024
+BUDGET_TOKENS = 512
 CALLS = 8
 
 Turn = Callable[[], Awaitable[object]]

@@ -250,7 +250,7 @@ class TierSettings(Section):
         description="Which stored replies may answer: the same request's, or a paraphrase's too",
     )
     cache_similarity: float = Field(
-        default=0.92, ge=0.5, le=1, description="Least cosine at which a paraphrase's reply is used"
+        default=0.85, ge=0.5, le=1, description="Least cosine at which a paraphrase's reply is used"
     )
     auto_threshold: float = Field(
         default=0.5,
@@ -287,6 +287,11 @@ class GatewaySettings(Section):
     )
     deadline_s: float = Field(
         default=600.0, gt=0, description="Longest time one call may take, retries included"
+    )
+    reply_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description="Longest reply that is reserved for, and granted, when a metered caller asks for no bound",
     )
     retries: int = Field(default=2, ge=0, le=10, description="Most further tries of a call on the same model")
     retry_budget: float = Field(

@@ -24,7 +24,7 @@ from causeway.errors import CausewayError
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
-from causeway.gateway.ledger import open_ledger
+from causeway.gateway.opening import open_gateway
 from causeway.gateway.providers import Providers, vector_space
 from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
@@ -118,18 +118,10 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
         opened.push_async_callback(asyncio.to_thread, spans.close)
         durable = Durable(database.url, executor_id=folder.executor_id)
         opened.push_async_callback(durable.close)
-        providers = Providers(settings, run_dir=folder.run, clock=clock)
-        opened.push_async_callback(providers.close)
-        ledger = await opened.enter_async_context(
-            open_ledger(database, folder.run / "journal", flush_s=settings.gateway.ledger_flush_s)
+        doorway = await opened.enter_async_context(
+            open_gateway(settings, database=database, run_dir=folder.run, spans=spans, clock=clock)
         )
-        gateway = Gateway(
-            routes=providers.routes(),
-            ledger=ledger,
-            spans=spans,
-            clock=clock,
-            capture_content=settings.telemetry.capture_content,
-        )
+        gateway, providers = doorway.gateway, doorway.built.providers
         embedding = await _embedding_model(settings, providers, gateway)
         index = PostgresIndex(database)
         blobs = Blobs(folder.blobs)

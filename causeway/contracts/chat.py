@@ -116,6 +116,22 @@ class ChatRequest:
     json_schema: Mapping[str, object] | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 
+    def under(self, model: str) -> ChatRequest:
+        """The same request of another model; several times quicker than `dataclasses.replace`, on every call's way."""
+        return ChatRequest(
+            model=model,
+            messages=self.messages,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=self.stop,
+            seed=self.seed,
+            tools=self.tools,
+            tool_choice=self.tool_choice,
+            json_schema=self.json_schema,
+            options=self.options,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -191,3 +207,19 @@ class ChatReply:
     cost_micros: Micros = Micros(0)  # noqa: RUF009 - an int, immutable
     trace_id: str | None = None
     extensions: Mapping[str, object] = field(default_factory=dict)
+
+    def told(self, headers: Mapping[str, str], cost_micros: Micros, trace_id: str) -> ChatReply:
+        """The same reply with what the gateway knows of the call; quicker than `dataclasses.replace`, on every call's way."""
+        return ChatReply(
+            text=self.text,
+            reasoning=self.reasoning,
+            logprobs=self.logprobs,
+            headers=headers,
+            model=self.model,
+            stop_reason=self.stop_reason,
+            usage=self.usage,
+            tool_calls=self.tool_calls,
+            cost_micros=cost_micros,
+            trace_id=trace_id,
+            extensions=self.extensions,
+        )

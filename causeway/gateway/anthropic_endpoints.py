@@ -7,10 +7,11 @@ from uuid import uuid4
 import msgspec
 
 from causeway.gateway.anthropic_reply import MessageEvents, whole_message
-from causeway.gateway.anthropic_wire import estimated_tokens, read_countable, read_messages
+from causeway.gateway.anthropic_wire import read_countable, read_messages
 from causeway.gateway.exchange import Exchange, send_stream
 from causeway.gateway.model_lists import anthropic_model, anthropic_models
 from causeway.gateway.offer import Offer
+from causeway.models.token_estimate import request_tokens
 from causeway.settings import GatewaySettings
 
 
@@ -36,7 +37,7 @@ class AnthropicEndpoints:
     async def count_tokens(self, exchange: Exchange) -> None:
         """``POST /v1/messages/count_tokens``: an estimate, and marked as one; no model is asked."""
         request = read_countable(exchange.body, max_messages=self._max_messages)
-        counted = {"input_tokens": estimated_tokens(request), "causeway": {"is_estimate": True}}
+        counted = {"input_tokens": request_tokens(request), "causeway": {"is_estimate": True}}
         await exchange.reply.json(msgspec.json.encode(counted), {"x-causeway-estimate": "true"})
 
     async def models(self, exchange: Exchange) -> None:

@@ -17,6 +17,8 @@ from causeway.errors import CausewayError
 from causeway.gateway.openai_reply import causeway_fields
 from causeway.gateway.vendor_errors import anthropic_error
 
+_PLACED = ("thinking_blocks", "stop_sequence")
+
 _STOP_REASONS = {
     StopReason.END: "end_turn",
     StopReason.LENGTH: "max_tokens",
@@ -27,8 +29,8 @@ _STOP_REASONS = {
 
 def whole_message(reply: ChatReply, *, message_id: str, model: str) -> bytes:
     """A finished ``message``."""
-    content: list[dict[str, Any]] = []
-    if reply.reasoning:
+    content = [dict(block) for block in _signed(reply.extensions)]
+    if reply.reasoning and not content:
         content.append({"type": "thinking", "thinking": reply.reasoning, "signature": ""})
     if reply.text or not reply.tool_calls:
         content.append({"type": "text", "text": reply.text, "citations": None})
@@ -38,8 +40,8 @@ def whole_message(reply: ChatReply, *, message_id: str, model: str) -> bytes:
     ]
     message = _message(message_id, reply.model or model, reply.usage) | {
         "content": content,
-        "stop_reason": _STOP_REASONS[reply.stop_reason],
-        "causeway": {**causeway_fields(reply.trace_id, reply.cost_micros), **reply.extensions},
+        **_stop(reply.stop_reason, reply.extensions),
+        "causeway": _more(reply.trace_id, reply.cost_micros, reply.extensions),
     }
     return msgspec.json.encode(message)
 
@@ -58,21 +60,40 @@ def _message(message_id: str, model: str, usage: Usage) -> dict[str, Any]:
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """Tokens as Anthropic counts them: the cached part of the input apart from the rest."""
+    """Tokens as Anthropic counts them: what the provider's cache was read or written for, apart from the rest."""
     return {
-        "input_tokens": usage.input_tokens - usage.cached_input_tokens,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_input_tokens,
         "output_tokens": usage.output_tokens,
     }
 
 
+def _signed(extensions: Mapping[str, object]) -> list[Mapping[str, Any]]:
+    """The blocks that Anthropic's own models thought, signed, as a caller has to give them back."""
+    blocks = extensions.get("thinking_blocks")
+    return [block for block in blocks if isinstance(block, Mapping)] if isinstance(blocks, list) else []
+
+
+def _stop(reason: StopReason, extensions: Mapping[str, object]) -> dict[str, Any]:
+    sequence = extensions.get("stop_sequence")
+    if sequence is not None:
+        return {"stop_reason": "stop_sequence", "stop_sequence": sequence}
+    return {"stop_reason": _STOP_REASONS[reason], "stop_sequence": None}
+
+
+def _more(trace_id: str | None, cost: Micros | None, extensions: Mapping[str, object]) -> dict[str, Any]:
+    """What Anthropic's shape has no place for."""
+    others = {name: value for name, value in extensions.items() if name not in _PLACED}
+    return {**causeway_fields(trace_id, cost), **others}
+
+
 def _input(arguments: str) -> dict[str, Any]:
-    """What a tool is called with; text that is no JSON object is kept under ``invalid_json``."""
+    """What a tool is called with; text that is no JSON object is kept under ``INVALID_JSON``, as Anthropic advises."""
     try:
         return msgspec.json.decode(arguments or "{}", type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
-        return {"invalid_json": arguments}
+        return {"INVALID_JSON": arguments}
 
 
 class MessageEvents:
@@ -88,6 +109,8 @@ class MessageEvents:
         self._blocks = 0
         self._open: str | None = None
         self._calls: dict[int, int] = {}
+        self._thought: int | None = None
+        self._signed = 0
         self._stop_reason = StopReason.END
         self._usage = Usage()
         self._cost: Micros | None = None
@@ -99,6 +122,8 @@ class MessageEvents:
         self._usage = chunk.usage or self._usage
         self._begin(chunk.model)
         if chunk.reasoning:
+            if self._open != "thinking":
+                self._thought = self._blocks
             self._say("thinking", {"thinking": "", "signature": ""}, "thinking_delta", chunk.reasoning)
         if chunk.text:
             self._say("text", {"text": "", "citations": None}, "text_delta", chunk.text)
@@ -107,15 +132,20 @@ class MessageEvents:
         self._stop_reason = chunk.stop_reason or self._stop_reason
         self._cost = self._cost if chunk.cost_micros is None else chunk.cost_micros
         self._trace_id = chunk.trace_id or self._trace_id
-        self._extensions.update(chunk.extensions)
+        if chunk.extensions:
+            self._extensions.update(chunk.extensions)
+            self._sign(_signed(chunk.extensions)[self._signed :])
         return self._taken()
 
     def end(self) -> bytes:
         """See `EventWriter.end`."""
         self._close()
-        delta = {"stop_reason": _STOP_REASONS[self._stop_reason], "stop_sequence": None}
-        more = {**causeway_fields(self._trace_id, self._cost), **self._extensions}
-        self._event("message_delta", delta=delta, usage=_usage(self._usage), causeway=more)
+        self._event(
+            "message_delta",
+            delta=_stop(self._stop_reason, self._extensions),
+            usage=_usage(self._usage),
+            causeway=_more(self._trace_id, self._cost, self._extensions),
+        )
         self._event("message_stop")
         return self._taken()
 
@@ -132,6 +162,18 @@ class MessageEvents:
         if self._open != kind:
             self._start(kind, {"type": kind, **empty})
         self._delta(self._blocks - 1, {"type": delta, kind: text})
+
+    def _sign(self, blocks: list[Mapping[str, Any]]) -> None:
+        """Complete the block that was thought by its signature; one that may not be read comes whole."""
+        for block in blocks:
+            self._signed += 1
+            if block.get("type") == "redacted_thinking":
+                self._start("redacted_thinking", block)
+                self._close()
+            elif self._thought is not None:
+                self._delta(self._thought, {"type": "signature_delta", "signature": block.get("signature")})
+                if self._open == "thinking":
+                    self._close()
 
     def _call(self, piece: ToolCallDelta) -> None:
         block = self._calls.get(piece.index)

@@ -1,7 +1,7 @@
 """Anthropic's messages as a caller asks for them: JSON to `ChatRequest`.
 
-Shape after https://docs.anthropic.com/en/api/messages. Hints that only Anthropic's servers act on (``cache_control``,
-``service_tier``) are read over; tools that run there are refused by name.
+Shape after https://docs.anthropic.com/en/api/messages. Parameters that only Anthropic's servers know travel under
+``options["anthropic"]``, which no other vendor is sent; tools that run there are refused by name.
 """
 
 from __future__ import annotations
@@ -23,30 +23,23 @@ from causeway.contracts.chat import (
     ToolCall,
 )
 from causeway.errors import InvalidInputError
-from causeway.gateway.openai_wire import Schema, TokenLimit
+from causeway.gateway.openai_wire import Schema, TokenLimit, passed_on, plain
 from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
-_BYTES_PER_TOKEN = 4
-_TOKENS_PER_MESSAGE = 4
-_TOKENS_PER_PICTURE = 1_500
 _BUDGET_OF_EFFORT = ((4_096, "low"), (16_384, "medium"))
 _REFUSED = {
     "mcp_servers": "MCP servers are reached by Anthropic alone; call their tools yourself and send them as 'tools'",
     "container": "code runs in Anthropic's containers alone; leave it out",
 }
-_IGNORED = frozenset(
-    (
-        "betas",
-        "cache_control",
-        "context_management",
-        "diagnostics",
-        "inference_geo",
-        "service_tier",
-        "speed",
-        "user_profile_id",
-        "workspace_id",
-    )
+_ONLY_THEIRS = (
+    "cache_control",
+    "context_management",
+    "inference_geo",
+    "service_tier",
+    "speed",
+    "thinking",
 )
+_IGNORED = frozenset(("betas", "diagnostics", "user_profile_id", "workspace_id"))
 
 
 class _Turn(msgspec.Struct):
@@ -105,7 +98,7 @@ class _Body(_CountableBody, kw_only=True):
     metadata: _Metadata | None = None
 
 
-_READ = frozenset(_Body.__struct_fields__) | _IGNORED | frozenset(_REFUSED)
+_READ = frozenset(_Body.__struct_fields__) | _IGNORED | frozenset((*_REFUSED, *_ONLY_THEIRS))
 
 
 class MessagesCall(msgspec.Struct, frozen=True):
@@ -123,8 +116,8 @@ def read_messages(body: bytes, *, max_messages: int) -> MessagesCall:
     """
     raw = _read(body)
     parsed = read_as(_Body, raw)
-    options = {name: value for name, value in raw.items() if name not in _READ}
-    options.update(_options(parsed))
+    options = passed_on(raw, _READ)
+    options.update(_options(parsed, raw))
     if parsed.metadata and parsed.metadata.user_id:
         options["user"] = parsed.metadata.user_id
     request = replace(
@@ -145,25 +138,6 @@ def read_countable(body: bytes, *, max_messages: int) -> ChatRequest:
         InvalidInputError: As `read_messages`.
     """
     return _countable(read_as(_CountableBody, _read(body)), max_messages)
-
-
-def estimated_tokens(request: ChatRequest) -> int:
-    """About how many tokens ``request`` is, whatever model reads it: a token is some four bytes of UTF-8."""
-    size_bytes = tokens = 0
-    for message in request.messages:
-        size_bytes += len(message.text.encode())
-        size_bytes += sum(len(call.name) + len(call.arguments.encode()) for call in message.tool_calls)
-        pictures = 0 if isinstance(message.content, str) else _pictures(message.content)
-        tokens += _TOKENS_PER_MESSAGE + pictures * _TOKENS_PER_PICTURE
-    for tool in request.tools:
-        size_bytes += (
-            len(tool.name) + len(tool.description.encode()) + len(msgspec.json.encode(tool.parameters))
-        )
-    return tokens + -(-size_bytes // _BYTES_PER_TOKEN)
-
-
-def _pictures(parts: Sequence[Part]) -> int:
-    return sum(not isinstance(part, TextPart) for part in parts)
 
 
 def _read(body: bytes) -> dict[str, Any]:
@@ -195,11 +169,16 @@ def _countable(parsed: _CountableBody, max_messages: int) -> ChatRequest:
     )
 
 
-def _options(parsed: _CountableBody) -> dict[str, Any]:
-    """What OpenAI's chat calls otherwise."""
+def _options(parsed: _CountableBody, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What OpenAI's chat calls otherwise, and under ``anthropic`` what it lacks: only Anthropic's servers get that."""
     options: dict[str, Any] = {}
     if parsed.tool_choice and parsed.tool_choice.disable_parallel_tool_use:
         options["parallel_tool_calls"] = False
+    theirs = {name: raw[name] for name in _ONLY_THEIRS if raw.get(name) is not None}
+    if _wants_prompt_cache(raw):
+        theirs.setdefault("cache_control", {"type": "ephemeral"})
+    if theirs:
+        options["anthropic"] = theirs
     effort = parsed.output_config.effort if parsed.output_config else None
     if effort is None and parsed.thinking and parsed.thinking.budget_tokens is not None:
         budget = parsed.thinking.budget_tokens
@@ -207,6 +186,16 @@ def _options(parsed: _CountableBody) -> dict[str, Any]:
     if effort is not None:
         options["reasoning_effort"] = effort
     return options
+
+
+def _wants_prompt_cache(raw: Mapping[str, Any]) -> bool:
+    """Whether any block asks for Anthropic's prompt cache; one request for the whole call stands for them all."""
+    system, tools = raw.get("system"), raw.get("tools")
+    blocks: list[Any] = [*(system if isinstance(system, list) else ()), *(tools or ())]
+    for message in raw["messages"]:
+        if isinstance(message["content"], list):
+            blocks += message["content"]
+    return any(block.get("cache_control") for block in blocks)
 
 
 def _tool_choice(choice: _ToolChoice | None) -> str | Mapping[str, object] | None:
@@ -233,7 +222,7 @@ def _messages(parsed: _CountableBody) -> Iterator[Message]:
             yield from _results(turn.content)
             parts = tuple([_part(block) for block in turn.content if block.get("type") != "tool_result"])
             if parts:
-                yield Message(turn.role, _plain(parts))
+                yield Message(turn.role, plain(parts))
 
 
 def _text(block: Mapping[str, Any]) -> str:
@@ -252,11 +241,15 @@ def _assistant(blocks: Sequence[Mapping[str, Any]]) -> Message:
         match block:
             case {"type": "tool_use", "id": str(call_id), "name": str(name), "input": dict(given)}:
                 calls.append(ToolCall(call_id, name, msgspec.json.encode(given).decode()))
-            case {"type": "thinking" | "redacted_thinking"}:
-                pass  # what a model thought; a chat has no place for it
+            case {"type": "thinking", "signature": str(signature)} if signature:
+                parts.append(RawPart(block))
+            case {"type": "redacted_thinking"}:
+                parts.append(RawPart(block))
+            case {"type": "thinking"}:
+                pass  # what another vendor's model thought, which nobody takes back
             case _:
                 parts.append(_part(block))
-    return Message("assistant", _plain(tuple(parts)), tool_calls=tuple(calls))
+    return Message("assistant", plain(tuple(parts)), tool_calls=tuple(calls))
 
 
 def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
@@ -266,7 +259,7 @@ def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
             case {"type": "tool_result", "tool_use_id": str(call_id), **rest}:
                 content = rest.get("content") or ""
                 if isinstance(content, list):
-                    content = _plain(tuple([_part(part) for part in content]))
+                    content = plain(tuple([_part(part) for part in content]))
                 if not isinstance(content, str | tuple):
                     msg = "a 'tool_result' has a 'content' that is neither text nor blocks"
                     raise InvalidInputError(msg)
@@ -276,13 +269,6 @@ def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
                 raise InvalidInputError(msg)
             case _:
                 pass  # `_messages` reads the rest
-
-
-def _plain(parts: tuple[Part, ...]) -> str | tuple[Part, ...]:
-    """One text as a string, which every server reads."""
-    if not parts:
-        return ""
-    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else parts
 
 
 def _part(block: object) -> Part:

@@ -10,6 +10,7 @@ the shared log within half a second; only the one call that would probe asks whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from typing import Literal
 import msgspec
 
 from causeway.contracts.clock import Clock
-from causeway.errors import CausewayError
 from causeway.storage.shared_state import SharedState
 
 log = logging.getLogger(__name__)
@@ -186,17 +186,11 @@ class Breakers:
         return {name: breaker for name, breaker in self._breakers.items() if breaker.is_open}
 
     async def may_probe(self, breaker: Breaker) -> bool:
-        """Whether this process's call is the one that probes; another process may have been first.
-
-        When the shared state cannot be asked, this process probes for itself.
-        """
+        """Whether this process's call is the one that probes; another process may have been first."""
         if self._shared is None:
             return True
         try:
             place = await self._shared.add(f"probe:{breaker.name}", 1, ttl_s=self._rest_s)
-        except CausewayError as exc:
-            log.warning("breakers are not shared now", extra={"reason": exc.message})
-            return True
         except BaseException:
             breaker.abandoned("probe")
             raise
@@ -205,39 +199,28 @@ class Breakers:
         return place == 1
 
     async def follow(self, stop: asyncio.Event) -> None:
-        """Tell other processes what this one learns, and learn what they tell, until ``stop`` is set."""
-        if self._shared is None:
-            return
-        is_cut_off = False
-        while not stop.is_set():
-            try:
-                await self.exchange()
-                is_cut_off = False
-            except CausewayError as exc:
-                if not is_cut_off:
-                    log.warning("breakers are not shared now", extra={"reason": exc.message})
-                is_cut_off = True
+        """Tell other processes what this one learns, and learn what they tell, until ``stop`` is set.
+
+        While the shared state is out of reach each process goes on alone.
+        """
+        while self._shared is not None and not stop.is_set():
+            await self.exchange()
             await self._pause(stop)
 
     async def exchange(self) -> None:
-        """One round of `follow`.
-
-        Raises:
-            CausewayError: The shared state cannot be reached.
-        """
+        """One round of `follow`."""
         if self._shared is None:
             return
         self._has_news.clear()
         while self._news:
-            news = self._news[0]
+            news = self._news.popleft()
             await self._shared.append(_LOG, _encode(news), ttl_s=_LOG_TTL_S, most=_MOST_NEWS)
             if news.state != "open":
                 await self._shared.delete(f"probe:{news.name}")
-            if self._news and self._news[0] is news:
-                self._news.popleft()
         for position, entry in await self._shared.entries(_LOG, after=self._read_to):
             self._read_to = position
-            self._learn(_decode(entry))
+            with contextlib.suppress(msgspec.DecodeError):  # another release's
+                self._learn(_decode(entry))
 
     def _tell(self, breaker: Breaker, state: State) -> None:
         if state != "unprobed":

@@ -46,6 +46,11 @@ def allowances(principal: Principal, tier: TierSettings, now: datetime) -> tuple
     return tuple(_allowance(budget, now) for budget in smallest.values())
 
 
+def has_budget(principal: Principal, tier: TierSettings) -> bool:
+    """Whether the calls of ``principal`` are paid from any budget."""
+    return bool(principal.budgets or _tier_budgets(principal, tier))
+
+
 def period(name: Period, now: datetime) -> tuple[datetime, datetime]:
     """The calendar day or month, UTC, that ``now`` is in: its start and its end."""
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -16,7 +16,7 @@ from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call, ChatAssistant
 from causeway.errors import CausewayError, NotFoundError, WrongMethodError
 from causeway.gateway.anthropic_endpoints import AnthropicEndpoints
-from causeway.gateway.client_presence import while_present
+from causeway.gateway.client_presence import HEARTBEAT_S, while_present
 from causeway.gateway.exchange import Answer, Exchange
 from causeway.gateway.offer import ListedGateway, Offer
 from causeway.gateway.openai_endpoints import OpenaiEndpoints
@@ -47,7 +47,13 @@ class KeyRing(Protocol):
 class EdgePath:
     """The ASGI application of ``/v1/*``.
 
-    ``assistants`` are products that answer a chat under a model's name; ``name:argument`` reaches ``name``.
+    Args:
+        gateway: Answers the calls.
+        keys: Know whose key it is.
+        clock: Stamps replies.
+        assistants: Products that answer a chat under a model's name; ``name:argument`` reaches ``name``.
+        settings: The bounds of a request.
+        heartbeat_s: How long a stream may be silent before its client is shown that it lives.
     """
 
     def __init__(
@@ -58,7 +64,9 @@ class EdgePath:
         clock: Clock,
         assistants: Mapping[str, ChatAssistant],
         settings: GatewaySettings,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
+        self._heartbeat_s = heartbeat_s
         self._keys = keys
         self._settings = settings
         offer = Offer(gateway, assistants)
@@ -123,7 +131,7 @@ class EdgePath:
         )
         exchange = Exchange(name=name, body=body, call=call, reply=reply)
         if method == "POST":
-            await while_present(answer(exchange), receive, beat=reply.beat)
+            await while_present(answer(exchange), receive, beat=reply.beat, beat_every_s=self._heartbeat_s)
         else:
             await answer(exchange)
 

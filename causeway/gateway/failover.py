@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Generic, TypeVar
 
@@ -29,9 +30,11 @@ from causeway.errors import (
     UpstreamRateLimitError,
 )
 from causeway.gateway.breaker import Breaker, Breakers, Permit
+from causeway.gateway.call_deadline import CallDeadline
 from causeway.gateway.most_useful_error import most_useful_error
 from causeway.gateway.retry_budget import RetryBudget
 from causeway.gateway.routing import AnyProvider, Plan, Provider, Route
+from causeway.gateway.turns import Turns
 from causeway.models.provider import ChatProvider
 from causeway.settings import GatewaySettings
 
@@ -70,6 +73,7 @@ class Failover:
     Args:
         settings: Retries and their budget.
         breakers: What is left alone now.
+        turns: How many calls a provider takes at a time; None bounds nothing.
         clock: Measures deadlines.
         random: Jitter.
         sleep: Waits between tries.
@@ -80,12 +84,14 @@ class Failover:
         settings: GatewaySettings,
         *,
         breakers: Breakers,
+        turns: Turns | None = None,
         clock: Clock,
         random: Random,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.settings = settings
         self.breakers = breakers
+        self.turns = turns or Turns({}, clock=clock)
         self.clock = clock
         self.random = random
         self.sleep = sleep
@@ -98,6 +104,7 @@ class Failover:
         *,
         deadline_s: float,
         attempted: Attempted | None = None,
+        priority: int = 0,
     ) -> tuple[Route[ChatProvider], ChatReply]:
         """The whole reply, and the route it came by.
 
@@ -109,6 +116,7 @@ class Failover:
             lambda route: route.provider.complete(aimed(request, route)),
             deadline_s=deadline_s,
             attempted=attempted,
+            priority=priority,
         )
 
     async def call(
@@ -118,6 +126,7 @@ class Failover:
         *,
         deadline_s: float,
         attempted: Attempted | None = None,
+        priority: int = 0,
     ) -> tuple[Route[Provider], Answer]:
         """What ``make`` brings from the first route that works, and that route.
 
@@ -126,6 +135,7 @@ class Failover:
             make: Makes the call on a route; may be called several times.
             deadline_s: The longest all tries together may take, waits included.
             attempted: Told of every try.
+            priority: Where the call waits for a provider that takes only so many at a time, higher first.
 
         Raises:
             CausewayError: As for `complete`.
@@ -134,9 +144,11 @@ class Failover:
             run = _Run(self, plan, deadline_s, attempted)
             while True:
                 route = await run.next_route()
+                turn = self.turns.turn(route.provider.name, priority, within_s=run.left_s)
                 try:
-                    async with asyncio.timeout(run.left_s):
-                        answer = await make(route)
+                    async with turn:
+                        with CallDeadline(run.left_s) as deadline:
+                            answer = await deadline.wait(partial(make, route))
                 except TimeoutError as exc:
                     run.ran_out_of_time(exc)
                 except CausewayError as exc:
@@ -155,6 +167,7 @@ class Failover:
         *,
         deadline_s: float,
         attempted: Attempted | None = None,
+        priority: int = 0,
     ) -> AsyncGenerator[tuple[Route[ChatProvider], ChatChunk], None]:
         """The reply as it is written, each chunk with its route, which is the same from the first chunk on.
 
@@ -167,15 +180,14 @@ class Failover:
             run = _Run(self, plan, deadline_s, attempted)
             while True:
                 route = await run.next_route()
+                turn = self.turns.turn(route.provider.name, priority, within_s=run.left_s)
                 try:
-                    async with aclosing(route.provider.stream(aimed(request, route))) as chunks:
-                        while True:
-                            async with asyncio.timeout(run.left_s):
-                                chunk = await anext(chunks, None)
-                            if chunk is None:
-                                break
-                            run.began()
-                            yield route, chunk
+                    async with turn, aclosing(route.provider.stream(aimed(request, route))) as chunks:
+                        read = partial(anext, chunks, None)
+                        with CallDeadline(run.left_s) as deadline:
+                            while (chunk := await deadline.wait(read)) is not None:
+                                run.began()
+                                yield route, chunk
                 except TimeoutError as exc:
                     run.ran_out_of_time(exc)
                 except CausewayError as exc:
@@ -199,7 +211,7 @@ class Failover:
 
 def aimed(request: ChatRequest, route: Route[ChatProvider]) -> ChatRequest:
     """``request`` under the name that the route's provider knows."""
-    return request if request.model == route.model else replace(request, model=route.model)
+    return request if request.model == route.model else request.under(route.model)
 
 
 class _Run(Generic[Provider]):

@@ -1,212 +1,404 @@
-"""The life of one model call: route, call, settle.
+"""The life of one model call.
 
-Every call of every product and outside program comes through here; limits, budgets, caches and failover are further
-steps of the same methods.
+Every call of every product and outside program goes through the same steps, in this order: route, screen, admit (limits
+and budgets, in one reservation), look in the cache, call with failover, settle, write down. The steps are objects of their
+own; this file owns their order and nothing else. A call keeps the steps that it began with: new settings come in as a new
+`Steps`, between two calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Generic
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ImagePart, Message, Usage
-from causeway.contracts.clock import Clock
-from causeway.contracts.identity import Operation
+from causeway.contracts.identity import SYSTEM, Operation
 from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
-from causeway.contracts.money import Micros
-from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
-from causeway.errors import CausewayError, UnknownModelError
-from causeway.gateway.entries import Entry, Opening
-from causeway.gateway.ledger import Ledger, new_call_id
-from causeway.gateway.pricing import cost
-from causeway.gateway.routing import Route, Routes
-from causeway.models.provider import collect
+from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest, Vectors
+from causeway.gateway.admission import Admission
+from causeway.gateway.auto_route import AUTO, AutoRoute
+from causeway.gateway.budgets import has_budget
+from causeway.gateway.cache_key import question_of
+from causeway.gateway.call_record import Books, CallRecord, Reservation
+from causeway.gateway.failover import Failover
+from causeway.gateway.pricing import cost, estimate, most_cost
+from causeway.gateway.question_vector import QuestionVector
+from causeway.gateway.replay import replay
+from causeway.gateway.reply_cache import ReplyCache
+from causeway.gateway.routing import Plan, Provider, Routes
+from causeway.gateway.screening import Screened, ScreenedTexts, Screening
+from causeway.gateway.tiers import Tiers
+from causeway.models.provider import ChatProvider, ReplyParts
+from causeway.models.token_estimate import text_tokens
 from causeway.observability import genai_names as names
-from causeway.observability.spans import Span, Spans
-from causeway.settings import PriceSettings
-
-_CHARACTERS_PER_TOKEN = 4
-"""To estimate the input of a call that ended before its provider counted it."""
+from causeway.settings import GatewaySettings, TierSettings
 
 
-@dataclass(slots=True, kw_only=True)
-class _Record:
-    """A call under way: what it has used so far, and how it ended once it has."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """What calls go through; replaced as a whole when the settings change.
 
-    span: Span
-    price: PriceSettings
-    usage: Usage | None = None
-    outcome: str = "cancelled"
+    Attributes:
+        embedder: Which model makes the vectors of questions, for the cache and the router; empty when there is none.
+    """
+
+    settings: GatewaySettings
+    tiers: Tiers
+    routes: Routes
+    embedder: str
+    auto: AutoRoute
+    screening: Screening
+    admission: Admission
+    cache: ReplyCache
+    failover: Failover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked(Generic[Provider]):
+    """A call that is allowed: where it may go, within what time, for a caller of which tier."""
+
+    steps: Steps
+    tier: TierSettings
+    plan: Plan[Provider]
+    deadline_s: float
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing can leave this machine, whichever route answers."""
+        return all(route.is_local for route in self.plan.routes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chat:
+    """A chat that has been admitted: what the provider gets, and how the reply comes back to the caller."""
+
+    asked: _Asked[ChatProvider]
+    screened: Screened
+    request: ChatRequest
+    question: QuestionVector
 
 
 class Gateway:
-    """The `ModelGateway` of this process."""
+    """The `ModelGateway` of this process.
 
-    def __init__(
-        self, *, routes: Routes, ledger: Ledger, spans: Spans, clock: Clock, capture_content: bool
-    ) -> None:
-        self._routes = routes
-        self._ledger = ledger
-        self._spans = spans
-        self._clock = clock
+    Attributes:
+        steps: What calls that begin now go through.
+    """
+
+    def __init__(self, steps: Steps, books: Books, *, capture_content: bool) -> None:
+        self.steps = steps
+        self._books = books
         self._capture_content = capture_content
 
     @property
     def model_names(self) -> list[str]:
         """Every name that can be called."""
-        return self._routes.names()
+        return [AUTO, *self.steps.routes.names()]
 
     async def complete(self, request: ChatRequest, call: Call) -> ChatReply:
         """The whole reply; see `ModelGateway.complete`."""
-        return await collect(self.stream(request, call))
+        async with CallRecord("chat", request.model, call, self._books) as record:
+            chat = await self._admitted(request, record)
+            reply = await self._from_cache(chat, record)
+            if reply is None:
+                asked = chat.asked
+                _, reply = await asked.steps.failover.complete(
+                    asked.plan,
+                    chat.request,
+                    deadline_s=asked.deadline_s,
+                    attempted=record.attempted,
+                    priority=asked.tier.priority,
+                )
+                record.used(reply.usage)
+                await self._keep(chat, reply, record)
+            self._show(record, reply.text, reply)
+            headers = {**record.headers, **_answered_by(record)}
+            return chat.screened.restore_reply(reply).told(headers, record.cost, record.span.trace_id)
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; see `ModelGateway.stream`."""
-        route = self._routes.chat(request.model)
-        asked = replace(request, model=route.model)
-        async with self._recorded("chat", request.model, route, call) as record:
-            record.span.set(self._described(asked))
-            said: list[str] = []
-            started = self._clock.monotonic()
+        async with CallRecord("chat", request.model, call, self._books, is_stream=True) as record:
+            chat = await self._admitted(request, record)
+            stored = await self._from_cache(chat, record)
+            source = self._provided(chat, record) if stored is None else _replayed(stored)
+            restoring = chat.screened.restoring()
+            is_kept = stored is None and chat.asked.tier.cache != "off"
+            parts = ReplyParts() if self._capture_content or is_kept else None
+            is_first = True
             try:
-                async with aclosing(route.provider.stream(asked)) as chunks:
+                async with aclosing(source) as chunks:
                     async for chunk in chunks:
-                        if not said:
-                            record.span.set({names.TIME_TO_FIRST_CHUNK: self._clock.monotonic() - started})
-                        said.append(chunk.text)
-                        yield self._settled(chunk, record, asked)
+                        if parts is not None:
+                            parts.add(chunk)
+                        shown = restoring.feed(chunk)
+                        yield _stamped(shown, record, is_first=is_first)
+                        is_first = False
+                held = restoring.end()
+                if held is not None:
+                    yield held
             finally:
-                record.usage = record.usage or _estimate(asked, said)
-                if self._capture_content:
-                    record.span.set(
-                        {names.OUTPUT_MESSAGES: [{"role": "assistant", "content": "".join(said)}]}
-                    )
+                if parts is not None:
+                    self._show(record, parts.text, parts.reply() if parts.is_whole else None)
+            if parts is not None and parts.is_whole and is_kept:
+                await self._keep(chat, parts.reply(), record)
 
     async def embed(self, request: EmbedRequest, call: Call) -> Embeddings:
         """One unit vector a text; see `ModelGateway.embed`."""
-        route = self._routes.embed(request.model)
-        async with self._recorded("embeddings", request.model, route, call) as record:
-            record.span.set({"causeway.texts": len(request.texts)})
-            embeddings = await route.provider.embed(replace(request, model=route.model))
-            record.usage = embeddings.usage
-            return embeddings
+        async with CallRecord("embeddings", request.model, call, self._books) as record:
+            asked = self._allowed("embeddings", self.steps, self.steps.routes.embed(request.model), call)
+            screened = await self._screened_texts(request.texts, asked, record)
+            await record.admit(_for_texts(screened.texts, asked), asked.steps.admission)
+            record.span.set({names.TEXTS: len(request.texts)})
+            _, embeddings = await asked.steps.failover.call(
+                asked.plan,
+                lambda route: route.provider.embed(replace(request, model=route.model, texts=screened.texts)),
+                deadline_s=asked.deadline_s,
+                attempted=record.attempted,
+                priority=asked.tier.priority,
+            )
+            record.used(embeddings.usage)
+            return replace(embeddings, headers={**record.headers, **_answered_by(record)})
 
     async def rerank(self, request: RerankRequest, call: Call) -> Relevance:
         """One score a text; see `ModelGateway.rerank`."""
-        route = self._routes.rerank(request.model)
-        async with self._recorded("rerank", request.model, route, call) as record:
-            record.span.set({"causeway.texts": len(request.texts)})
-            relevance = await route.provider.rerank(replace(request, model=route.model))
-            record.usage = relevance.usage
-            return relevance
-
-    async def draw(self, request: ImageRequest, call: Call) -> Images:  # noqa: ARG002
-        """Pictures; see `ModelGateway.draw`."""
-        raise UnknownModelError(
-            f"no image model is called '{request.model}'; configure a provider that has one"
-        )
-
-    @asynccontextmanager
-    async def _recorded(
-        self, operation: Operation, requested: str, route: Route[Any], call: Call
-    ) -> AsyncIterator[_Record]:
-        """A span and a ledger line around a call, whichever way it ends."""
-        provider, model = route.provider.name, route.model
-        span = self._spans.start(f"{operation} {model}", kind="client", parent=call.traceparent)
-        with span:
-            span.set(
-                {
-                    names.OPERATION: operation,
-                    names.PROVIDER: provider,
-                    names.REQUEST_MODEL: model,
-                    names.PRINCIPAL: call.principal.id,
-                    names.PURPOSE: call.purpose,
-                    names.PROMPT: call.prompt and call.prompt.partition("@")[0],
-                    names.PROMPT_VERSION: call.prompt and call.prompt.partition("@")[2],
-                    names.CONVERSATION: call.conversation_id,
-                }
+        async with CallRecord("rerank", request.model, call, self._books) as record:
+            asked = self._allowed("rerank", self.steps, self.steps.routes.rerank(request.model), call)
+            screened = await self._screened_texts((request.query, *request.texts), asked, record)
+            await record.admit(_for_texts(screened.texts, asked), asked.steps.admission)
+            record.span.set({names.TEXTS: len(request.texts)})
+            query, *texts = screened.texts
+            _, relevance = await asked.steps.failover.call(
+                asked.plan,
+                lambda route: route.provider.rerank(
+                    RerankRequest(model=route.model, query=query, texts=tuple(texts))
+                ),
+                deadline_s=asked.deadline_s,
+                attempted=record.attempted,
+                priority=asked.tier.priority,
             )
-            record = _Record(span=span, price=route.price)
-            opening = self._opening(operation, requested, call, span.trace_id)
-            started = self._clock.monotonic()
-            self._ledger.opened(opening)
-            try:
-                yield record
-                record.outcome = "ok"
-            except CausewayError as exc:
-                record.outcome = exc.code
-                raise
-            finally:
-                usage = record.usage or Usage()
-                spent = cost(usage, route.price)
-                span.set(
-                    {
-                        names.RESPONSE_MODEL: model,
-                        names.INPUT_TOKENS: usage.input_tokens,
-                        names.OUTPUT_TOKENS: usage.output_tokens,
-                        names.CACHED_INPUT_TOKENS: usage.cached_input_tokens,
-                        names.COST_MICROS: spent,
-                    }
-                )
-                entry = Entry(
-                    id=opening.id,
-                    at=opening.at,
-                    principal_id=opening.principal_id,
-                    team=opening.team,
-                    tier=opening.tier,
-                    purpose=opening.purpose,
-                    operation=operation,
-                    requested_model=requested,
-                    model=model,
-                    provider=provider,
-                    usage=usage,
-                    cost=spent,
-                    outcome=record.outcome,
-                    latency_ms=round((self._clock.monotonic() - started) * 1000),
-                    prompt=opening.prompt,
-                    trace_id=opening.trace_id,
-                )
-                self._ledger.closed(entry)
+            record.used(relevance.usage)
+            return replace(relevance, headers={**record.headers, **_answered_by(record)})
 
-    def _opening(self, operation: Operation, requested: str, call: Call, trace_id: str) -> Opening:
-        return Opening(
-            id=new_call_id(),
-            at=self._clock.now(),
-            principal_id=call.principal.id,
-            team=call.principal.team,
-            tier=call.principal.tier,
-            purpose=call.purpose,
-            operation=operation,
-            model=requested,
-            input_tokens=0,
-            output_tokens=0,
-            cost=Micros(0),
-            prompt=call.prompt,
-            trace_id=trace_id,
+    async def draw(self, request: ImageRequest, call: Call) -> Images:
+        """Pictures; see `ModelGateway.draw`."""
+        async with CallRecord("images", request.model, call, self._books) as record:
+            asked = self._allowed("images", self.steps, self.steps.routes.draw(request.model), call)
+            screened = await self._screened_texts((request.prompt,), asked, record)
+            (prompt,) = screened.texts
+            dearest = max(cost(Usage(), route.price, images=request.count) for route in asked.plan.routes)
+            await record.admit(Reservation(_tokens(screened.texts), 0, dearest), asked.steps.admission)
+            _, images = await asked.steps.failover.call(
+                asked.plan,
+                lambda route: route.provider.draw(replace(request, model=route.model, prompt=prompt)),
+                deadline_s=asked.deadline_s,
+                attempted=record.attempted,
+                priority=asked.tier.priority,
+            )
+            record.used(images.usage, images=len(images.images))
+            headers = {**record.headers, **_answered_by(record)}
+            return replace(images, headers=headers, cost_micros=record.cost)
+
+    # --- the steps of a chat -------------------------------------------------------------------------
+
+    async def _admitted(self, request: ChatRequest, record: CallRecord) -> _Chat:
+        """Route, screen and reserve."""
+        steps, call = self.steps, record.call
+        tier = steps.tiers.of(call.principal)
+        options = self._options(request.model, steps, call)
+        screened = await steps.screening.screen_without_blocking(
+            request, tier, is_local=all(option.is_local for option in options)
         )
+        record.span.set(screened.verdict.attributes())
+        question = QuestionVector(question_of(screened.request) or "", self._vector, model=steps.embedder)
+        asked = await self._chosen(options, screened.request, question, record)
+        bounded = _bounded(screened.request, asked, call)
+        self._show_request(record, bounded)
+        tokens_in, tokens_out = estimate(bounded, most_output=steps.settings.reply_tokens)
+        dearest = most_cost(tokens_in, tokens_out, (route.price for route in asked.plan.routes))
+        await record.admit(Reservation(tokens_in, tokens_out, dearest), steps.admission)
+        return _Chat(asked=asked, screened=screened, request=bounded, question=question)
 
-    def _settled(self, chunk: ChatChunk, record: _Record, asked: ChatRequest) -> ChatChunk:
-        """``chunk`` as callers see it: under the model's own name, with the cost once the usage is known."""
-        if chunk.stop_reason is not None:
-            record.span.set({names.FINISH_REASONS: chunk.stop_reason.value})
-        spent = None
-        if chunk.usage is not None:
-            record.usage = chunk.usage
-            spent = cost(chunk.usage, record.price)
-        return replace(chunk, model=asked.model, cost_micros=spent, trace_id=record.span.trace_id)
+    def _options(self, model: str, steps: Steps, call: Call) -> tuple[_Asked[ChatProvider], ...]:
+        """What may answer: one plan, or for ``auto`` the cheap one and the strong one, as far as the caller may use them."""
+        if model != AUTO:
+            return (self._allowed("chat", steps, steps.routes.chat(model), call),)
+        plans = [steps.routes.chat(name) for name in (steps.settings.auto_cheap, steps.settings.auto_strong)]
+        usable = [
+            plan for plan in plans if steps.tiers.reaches(call.principal, (plan.asked, plan.first.name))
+        ]
+        return tuple(self._allowed("chat", steps, plan, call) for plan in usable or plans)
 
-    def _described(self, asked: ChatRequest) -> dict[str, object]:
-        described: dict[str, object] = {
-            names.REQUEST_STREAM: True,
-            names.REQUEST_TEMPERATURE: asked.temperature,
-            names.REQUEST_MAX_TOKENS: asked.max_tokens,
-        }
+    async def _chosen(
+        self,
+        options: tuple[_Asked[ChatProvider], ...],
+        request: ChatRequest,
+        question: QuestionVector,
+        record: CallRecord,
+    ) -> _Asked[ChatProvider]:
+        if len(options) == 1:
+            return options[0]
+        cheap, strong = options
+        choice = await cheap.steps.auto.choose(request, question, threshold=cheap.tier.auto_threshold)
+        record.reason = choice.reason
+        return strong if choice.is_hard else cheap
+
+    def _allowed(
+        self, operation: Operation, steps: Steps, plan: Plan[Provider], call: Call
+    ) -> _Asked[Provider]:
+        """The part of ``plan`` that the caller may use.
+
+        Who may use a name of the operator's own may use all that it leads to; a model's name leads to that model, and
+        to fallbacks as far as these may be used too.
+
+        Raises:
+            ModelNotAllowedError: That is none of it.
+        """
+        tiers, principal, first = steps.tiers, call.principal, plan.first
+        allowed: Plan[Provider] | None = plan
+        if len(plan.routes) > 1:
+            is_of_model = first.name == plan.asked or first.name.endswith(f"/{plan.asked}")
+            allowed = plan.only(
+                lambda route: tiers.reaches(
+                    principal,
+                    (route.name,) if is_of_model and route is not first else (plan.asked, route.name),
+                )
+            )
+        tiers.may_use(principal, operation, (plan.asked, (allowed or plan).first.name))
+        deadline_s = min(call.deadline_s or steps.settings.deadline_s, steps.settings.deadline_s)
+        return _Asked(steps=steps, tier=tiers.of(principal), plan=allowed or plan, deadline_s=deadline_s)
+
+    async def _from_cache(self, chat: _Chat, record: CallRecord) -> ChatReply | None:
+        steps, tier, call = chat.asked.steps, chat.asked.tier, record.call
+        if tier.cache == "off":
+            return None
+        looked_up = await steps.cache.look_up(
+            chat.request,
+            call.principal,
+            tier,
+            question=chat.question,
+            may_cache=call.may_cache,
+            salt=chat.screened.salt,
+        )
+        hit = looked_up.hit
+        record.headers["x-causeway-cache"] = hit.kind if hit else "miss"
+        if hit is None:
+            record.span.set({names.CACHE_REASON: looked_up.reason, names.SIMILARITY: looked_up.similarity})
+            return None
+        record.served_from_cache(hit.kind, hit.reply.usage, chat.asked.plan.first)
+        record.span.set({names.SIMILARITY: hit.similarity})
+        return replace(hit.reply, usage=Usage())
+
+    async def _keep(self, chat: _Chat, reply: ChatReply, record: CallRecord) -> None:
+        if chat.asked.tier.cache != "off":
+            await chat.asked.steps.cache.keep(
+                chat.request,
+                record.call.principal,
+                chat.asked.tier,
+                reply,
+                question=chat.question,
+                may_cache=record.call.may_cache,
+                salt=chat.screened.salt,
+            )
+
+    async def _provided(self, chat: _Chat, record: CallRecord) -> AsyncGenerator[ChatChunk, None]:
+        """The reply from a provider, counted as it comes."""
+        asked = chat.asked
+        source = asked.steps.failover.stream(
+            asked.plan,
+            chat.request,
+            deadline_s=asked.deadline_s,
+            attempted=record.attempted,
+            priority=asked.tier.priority,
+        )
+        async with aclosing(source) as chunks:
+            async for route, chunk in chunks:
+                record.route = route
+                record.said(chunk.text or chunk.reasoning)
+                if chunk.usage is not None:
+                    record.used(chunk.usage)
+                yield chunk
+
+    async def _vector(self, text: str) -> Vectors:
+        """A question's vector, for the cache and the router: a model call like any other, on Causeway's own account."""
+        request = EmbedRequest(model="embed", texts=(text,), kind="query")
+        embeddings = await self.embed(request, Call(principal=SYSTEM, purpose="cache"))
+        vector: Vectors = embeddings.vectors[0]
+        return vector
+
+    # --- what traces show ----------------------------------------------------------------------------
+
+    async def _screened_texts(
+        self, texts: tuple[str, ...], asked: _Asked[Provider], record: CallRecord
+    ) -> ScreenedTexts:
+        screened = await asked.steps.screening.texts_without_blocking(
+            texts, asked.tier, is_local=asked.is_local
+        )
+        record.span.set(screened.verdict.attributes())
+        return screened
+
+    def _show_request(self, record: CallRecord, request: ChatRequest) -> None:
+        record.span.set(
+            {names.REQUEST_TEMPERATURE: request.temperature, names.REQUEST_MAX_TOKENS: request.max_tokens}
+        )
         if self._capture_content:
-            described[names.INPUT_MESSAGES] = [_shown(message) for message in asked.messages]
-        return described
+            record.span.set({names.INPUT_MESSAGES: [_shown(message) for message in request.messages]})
+
+    def _show(self, record: CallRecord, text: str, reply: ChatReply | None) -> None:
+        """What came back, as far as it came; masked, as the provider wrote it."""
+        if reply is not None:
+            record.span.set({names.FINISH_REASONS: reply.stop_reason.value})
+        if self._capture_content:
+            said: dict[str, object] = {"role": "assistant", "content": text}
+            if reply is not None and reply.tool_calls:
+                said["tool_calls"] = [
+                    {"name": called.name, "arguments": called.arguments} for called in reply.tool_calls
+                ]
+            record.span.set({names.OUTPUT_MESSAGES: [said]})
+
+
+def _bounded(request: ChatRequest, asked: _Asked[ChatProvider], call: Call) -> ChatRequest:
+    """``request`` with the longest reply that its caller may have.
+
+    A limit on tokens or money holds only for replies that are bounded, so a metered caller who asks for no bound gets one.
+    """
+    tier, written = asked.tier, request.max_tokens
+    most = tier.max_output_tokens
+    if most is None and written is None and (tier.tokens_per_minute or has_budget(call.principal, tier)):
+        most = min(asked.plan.first.most_output_tokens or sys.maxsize, asked.steps.settings.reply_tokens)
+    if most is None or (written is not None and written <= most):
+        return request
+    return replace(request, max_tokens=most)
+
+
+async def _replayed(reply: ChatReply) -> AsyncGenerator[ChatChunk, None]:
+    for chunk in replay(reply):
+        yield chunk
+
+
+def _for_texts(texts: tuple[str, ...], asked: _Asked[Provider]) -> Reservation:
+    tokens = _tokens(texts)
+    return Reservation(tokens, 0, most_cost(tokens, 0, (route.price for route in asked.plan.routes)))
+
+
+def _tokens(texts: tuple[str, ...]) -> int:
+    return round(sum(text_tokens(text) for text in texts)) + len(texts)
+
+
+def _answered_by(record: CallRecord) -> dict[str, str]:
+    return {} if record.route is None else {"x-causeway-model": record.route.name}
+
+
+def _stamped(chunk: ChatChunk, record: CallRecord, *, is_first: bool) -> ChatChunk:
+    """``chunk`` with what its caller is told: the headers first, the trace, and the cost once it is known."""
+    if not is_first and chunk.usage is None and chunk.stop_reason is None:
+        return chunk
+    headers = {**record.headers, **_answered_by(record)} if is_first else {}
+    spent = record.cost if chunk.usage is not None else None
+    return replace(chunk, headers=headers, cost_micros=spent, trace_id=record.span.trace_id)
 
 
 def _shown(message: Message) -> dict[str, object]:
@@ -215,11 +407,3 @@ def _shown(message: Message) -> dict[str, object]:
         0 if isinstance(message.content, str) else sum(isinstance(p, ImagePart) for p in message.content)
     )
     return {"role": message.role, "content": message.text + " [picture]" * pictures}
-
-
-def _estimate(asked: ChatRequest, said: list[str]) -> Usage | None:
-    """What a call used that ended early; None when it never began to write."""
-    if not said:
-        return None
-    characters = sum(len(message.text) for message in asked.messages)
-    return Usage(input_tokens=characters // _CHARACTERS_PER_TOKEN, output_tokens=len(said))

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,7 +50,7 @@ _FAILED = (CausewayError, SQLAlchemyError, OSError)
 
 def new_call_id() -> str:
     """An id for a call, its ledger line and its reservations."""
-    return f"call_{uuid4().hex}"
+    return f"call_{os.urandom(16).hex()}"
 
 
 @asynccontextmanager

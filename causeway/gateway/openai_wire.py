@@ -29,6 +29,20 @@ TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Schema = dict[str, Any]
 
+_THOUGHTS = ("thinking", "redacted_thinking")
+_ESCAPES = {
+    **dict.fromkeys(("n_predict", "num_predict", "max_new_tokens"), "send 'max_tokens'"),
+    **dict.fromkeys(
+        ("best_of", "num_return_sequences"), "one choice is written a call, so send several calls"
+    ),
+    **dict.fromkeys(
+        ("models", "fallbacks", "route"), "send one 'model'; what stands in for it is the operator's"
+    ),
+    **dict.fromkeys(
+        ("api_key", "api_base", "base_url"), "providers are the operator's; send a 'model' of theirs"
+    ),
+}
+"""Parameters by which some servers would be led past the caller's tier: its longest reply, its models, its prices."""
 _PASSED_PARTS = frozenset(("input_audio", "file", "refusal", "video_url"))
 
 
@@ -59,6 +73,7 @@ class _Message(msgspec.Struct):
     content: str | list[dict[str, Any]] | None = None
     name: str | None = None
     refusal: str | None = None
+    thinking_blocks: list[dict[str, Any]] | None = None
     tool_calls: list[_ToolCall] | None = None
     tool_call_id: str | None = None
     function_call: _CalledFunction | None = None
@@ -110,6 +125,21 @@ class _ChatBody(msgspec.Struct):
 _READ = frozenset(_ChatBody.__struct_fields__)
 
 
+def passed_on(raw: Mapping[str, Any], read: frozenset[str]) -> dict[str, Any]:
+    """The parameters beyond ``read``, which go to the provider untouched.
+
+    Raises:
+        InvalidInputError: One of them would escape a limit there.
+    """
+    options = {name: value for name, value in raw.items() if name not in read}
+    for name in options:
+        if name in _ESCAPES:
+            raise InvalidInputError(f"'{name}' is not passed on: {_ESCAPES[name]}")
+        if name in _READ:
+            raise InvalidInputError(f"'{name}' is a parameter of chat completions alone; leave it out")
+    return options
+
+
 class ChatCall(msgspec.Struct, frozen=True):
     """A parsed chat completion: the request, and how the caller wants it delivered.
 
@@ -135,7 +165,7 @@ def read_chat(body: bytes, *, max_messages: int) -> ChatCall:
     parsed = read_as(_ChatBody, raw)
     require_few("messages", len(parsed.messages), max_messages)
     _require_one_text(parsed)
-    options = {name: value for name, value in raw.items() if name not in _READ}
+    options = passed_on(raw, _READ)
     schema = _response_format(parsed.response_format, raw, options)
     limit = parsed.max_completion_tokens if parsed.max_completion_tokens is not None else parsed.max_tokens
     functions = parsed.functions or [tool.function for tool in parsed.tools or ()]
@@ -205,13 +235,18 @@ def _unusual_message(message: _Message) -> Message:
         calls.append(_legacy_call(message.function_call))
     if message.role == "function":
         call_id = _legacy_call_id(message.name or "")
+    if content is None and role != "assistant":
+        raise InvalidInputError(f"a message of role '{message.role}' has no 'content'; send text or parts")
     if role == "tool" and call_id is None:
         msg = "a message of role 'tool' has no 'tool_call_id'; send the id of the call that it answers"
         raise InvalidInputError(msg)
     parts = read_parts(content) if isinstance(content, list) else content or ""
-    if message.refusal:
+    if message.refusal or message.thinking_blocks:
         said = (TextPart(parts),) if isinstance(parts, str) and parts else parts or ()
-        parts = (*said, RawPart({"type": "refusal", "refusal": message.refusal}))
+        thoughts = [block for block in message.thinking_blocks or () if block.get("type") in _THOUGHTS]
+        thought = tuple([RawPart(block) for block in thoughts])
+        refused = (RawPart({"type": "refusal", "refusal": message.refusal}),) if message.refusal else ()
+        parts = (*thought, *said, *refused)
     return Message(role=role, content=parts, name=message.name, tool_calls=tuple(calls), tool_call_id=call_id)
 
 
@@ -237,6 +272,13 @@ def read_parts(parts: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
         InvalidInputError: One is of an unknown type or has no content.
     """
     return tuple([_part(part) for part in parts])
+
+
+def plain(parts: tuple[Part, ...]) -> str | tuple[Part, ...]:
+    """One text, or none, as a string, which every server reads; several parts as they are."""
+    if not parts:
+        return ""
+    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else parts
 
 
 def _part(part: Mapping[str, Any]) -> Part:

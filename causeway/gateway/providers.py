@@ -105,7 +105,8 @@ class Providers:
         for name, provider in settings.providers.items():
             self._add_remote(name, provider)
         self._routes = self._laid()
-        self._check_aliases()
+        for alias, model in self._aliases().items():
+            self._routes.check(model, f"models.{alias}")
         if before is not None:
             mine = {id(opened.provider) for opened in self._opened}
             before._opened = [opened for opened in before._opened if id(opened.provider) not in mine]
@@ -350,14 +351,6 @@ class Providers:
         provider = next(same, None) or make()
         self._opened.append(_Opened(name, recipe, provider))
         return provider
-
-    def _check_aliases(self) -> None:
-        for alias, model in self._aliases().items():
-            if not self._routes.knows(model):
-                raise SettingsError(
-                    f"models.{alias} is '{model}', which is neither in the local catalogue ('causeway models list')"
-                    " nor 'provider/model' of a configured provider, nor a route of the settings"
-                )
 
 
 def vector_space(card: ModelCard) -> str:

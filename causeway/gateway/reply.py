@@ -94,8 +94,9 @@ class Reply:
 
     async def end(self) -> None:
         """End the stream."""
-        self._error_event = None
-        await self._send({"type": "http.response.body", "body": b""})
+        async with self._turn:
+            self._error_event = None
+            await self._send({"type": "http.response.body", "body": b""})
 
     async def beat(self) -> None:
         """Keep a stream alive that was silent since the last beat; proxies close what is silent for long.

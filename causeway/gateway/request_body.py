@@ -1,12 +1,13 @@
 """A request's body, from bytes that anybody may send to checked values.
 
-Bounded before it is whole: in size, in time, in nesting. JSON is read as RFC 8259 has it: UTF-8, no ``NaN``, no lone
+Bounded before it is whole: in size, in time, in nesting, in values. JSON is read as RFC 8259 has it: UTF-8, no ``NaN``, no lone
 surrogates; of a name given twice the last counts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +23,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Body = TypeVar("Body")
 
 _MOST_NESTING = 100
+_SMALL_BYTES = 1_000_000
+_MOST_LISTS = 200_000
+_MOST_VALUES = 1_000_000
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A JSON string; one without an end goes to the end of the body, so that the search is linear whatever it is given."""
 _LONGEST_REASON = 300
 
 
@@ -88,8 +94,11 @@ def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in ``body``.
 
     Raises:
+        TooLargeError: It has very many values.
         InvalidInputError: It holds something else, or is nested too deep to be meant.
     """
+    if len(body) > _SMALL_BYTES:
+        _require_few_values(body)
     try:
         read = msgspec.json.decode(body, type=dict[str, Any])
     except RecursionError:
@@ -100,6 +109,19 @@ def read_object(body: bytes) -> dict[str, Any]:
     if body.count(b"{") + body.count(b"[") > _MOST_NESTING:
         _require_shallow(read)
     return read
+
+
+def _require_few_values(body: bytes) -> None:
+    """Refuse a body whose values would take many times its size: ``{},`` is three bytes, and 72 once it is read."""
+    if _has_few_values(body):
+        return
+    if not _has_few_values(_STRING.sub(b"", body)):  # brackets and commas within texts are no values
+        msg = f"the body has over {_MOST_VALUES} values; send less in one call"
+        raise TooLargeError(msg)
+
+
+def _has_few_values(body: bytes) -> bool:
+    return body.count(b"{") + body.count(b"[") <= _MOST_LISTS and body.count(b",") <= _MOST_VALUES
 
 
 def _require_shallow(read: object) -> None:

@@ -23,7 +23,7 @@ from causeway.contracts.chat import (
     ToolCall,
 )
 from causeway.errors import InvalidInputError
-from causeway.gateway.openai_wire import JsonSchemaFormat, Schema, TokenLimit
+from causeway.gateway.openai_wire import JsonSchemaFormat, Schema, TokenLimit, passed_on, plain
 from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
 
 _REFUSED = {
@@ -86,6 +86,7 @@ class _Body(msgspec.Struct):
     stream: bool | None = None
     metadata: dict[str, str] | None = None
     include: list[str] | None = None
+    top_logprobs: int | None = None
 
 
 _READ = frozenset(_Body.__struct_fields__) | _IGNORED | frozenset(_REFUSED)
@@ -115,7 +116,7 @@ def read_response(body: bytes, *, max_messages: int) -> ResponseCall:
         raise InvalidInputError(msg)
     _refuse_foreign_tools(raw.get("tools"))
     parsed = read_as(_Body, raw)
-    options = {name: value for name, value in raw.items() if name not in _READ}
+    options = passed_on(raw, _READ)
     options.update(_options(parsed))
     schema = parsed.text and parsed.text.format and parsed.text.format.schema
     request = ChatRequest(
@@ -154,8 +155,10 @@ def _options(parsed: _Body) -> dict[str, Any]:
         options["reasoning_effort"] = parsed.reasoning.effort
     if parsed.text and parsed.text.verbosity:
         options["verbosity"] = parsed.text.verbosity
-    if "message.output_text.logprobs" in (parsed.include or ()):
+    if parsed.top_logprobs is not None or "message.output_text.logprobs" in (parsed.include or ()):
         options["logprobs"] = True
+    if parsed.top_logprobs is not None:
+        options["top_logprobs"] = parsed.top_logprobs
     form = parsed.text.format if parsed.text else None
     if form is None or form.type == "text":
         return options
@@ -241,7 +244,7 @@ def _item(item: Mapping[str, Any]) -> Message:
 
 
 def _content(content: str | list[Any]) -> str | tuple[Part, ...]:
-    return content if isinstance(content, str) else tuple([_part(part) for part in content])
+    return content if isinstance(content, str) else plain(tuple([_part(part) for part in content]))
 
 
 def _part(part: object) -> Part:

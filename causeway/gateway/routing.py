@@ -154,7 +154,7 @@ class Routes:
         self._rerank = _Table("reranking", rerank, [(o, o.rerank) for o in opened if o.rerank], named, lease)
         self._draw = _Table("image", draw or {}, [(o, o.draw) for o in opened if o.draw], named, lease)
         self._named = named
-        self._check()
+        self._check_settings()
 
     def chat(self, name: str) -> Plan[ChatProvider]:
         """The chat models that ``name`` leads to.
@@ -195,26 +195,40 @@ class Routes:
         return list(dict.fromkeys([*aliases, *sorted(self._named.routes), *sorted(models)]))
 
     def knows(self, name: str) -> bool:
-        """Whether ``name`` leads to a model of any kind."""
-        return any(table.candidates(name) for table in self._tables())
+        """Whether ``name`` leads to a model of any kind, and to one only."""
+        try:
+            return any(table.candidates(name) for table in self._tables())
+        except UnknownModelError:
+            return False
+
+    def check(self, name: str, setting: str) -> None:
+        """Make sure that ``name``, which ``setting`` has, leads to a model.
+
+        Raises:
+            SettingsError: It leads nowhere, or to several at once.
+        """
+        try:
+            if any(table.candidates(name) for table in self._tables()):
+                return
+        except UnknownModelError as exc:
+            raise SettingsError(f"{setting}: {exc.message}") from exc
+        raise SettingsError(
+            f"{setting} names '{name}', which is neither in the local catalogue ('causeway models list') nor"
+            " 'provider/model' of a configured provider, nor a route of the settings"
+        )
 
     def _tables(self) -> Iterator[_AnyTable]:
         yield from (self._chat, self._embed, self._rerank, self._draw)
 
-    def _check(self) -> None:
+    def _check_settings(self) -> None:
         for route, settings in self._named.routes.items():
             for model in settings.models:
-                if model in self._named.routes or not self.knows(model):
-                    raise SettingsError(
-                        f"routes.{route} names '{model}', which is no local model and no 'provider/model' of a"
-                        " configured provider"
-                    )
+                if model in self._named.routes:
+                    raise SettingsError(f"routes.{route} names '{model}', which is a route; name its models")
+                self.check(model, f"routes.{route}")
         for model, others in self._named.fallbacks.items():
             for name in (model, *others):
-                if not self.knows(name):
-                    raise SettingsError(
-                        f"gateway.fallbacks: '{name}' of '{model}' is no model and no route that is configured"
-                    )
+                self.check(name, f"gateway.fallbacks.{model}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,21 +48,38 @@ class Tiers:
                 message tells what is allowed.
             OperatorError: The settings have no such tier.
         """
-        self.of(principal)
         if principal.endpoints and operation not in principal.endpoints:
             raise ModelNotAllowedError(
                 f"key '{principal.name}' may not be used for {operation}; it is for "
                 f"{', '.join(sorted(principal.endpoints))}"
             )
         names = tuple(names)
-        for owner, patterns in (
-            (f"tier '{principal.tier}'", self._models[principal.tier]),
-            (f"key '{principal.name}'", principal.models or _EVERYTHING),
-        ):
-            if patterns != _EVERYTHING and not any(map(_pattern(patterns).match, names)):
+        for owner, patterns in self._bounds(principal):
+            if not _reaches(patterns, names):
                 raise ModelNotAllowedError(
                     f"{owner} may not use the model '{names[0]}'; it may use {', '.join(patterns) or 'none'}"
                 )
+
+    def reaches(self, principal: Principal, names: Iterable[str]) -> bool:
+        """Whether key and tier both reach the model of these names.
+
+        Raises:
+            OperatorError: The settings have no such tier.
+        """
+        names = tuple(names)
+        return all(_reaches(patterns, names) for _, patterns in self._bounds(principal))
+
+    def _bounds(self, principal: Principal) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Who bounds ``principal``, and to which patterns."""
+        self.of(principal)
+        return (
+            (f"tier '{principal.tier}'", self._models[principal.tier]),
+            (f"key '{principal.name}'", principal.models or _EVERYTHING),
+        )
+
+
+def _reaches(patterns: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    return patterns == _EVERYTHING or any(map(_pattern(patterns).match, names))
 
 
 @lru_cache(maxsize=1024)

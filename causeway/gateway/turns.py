@@ -48,16 +48,17 @@ class Turns:
         for provider, queue in self._queues.items():
             queue.set_bound(bounds.get(provider, 0) or sys.maxsize)
 
-    def turn(self, provider: str, priority: int) -> _Turn | _Free:
+    def turn(self, provider: str, priority: int, *, within_s: float | None = None) -> _Turn | _Free:
         """``async with turns.turn("openai", tier.priority):`` waits for a turn and gives it back.
 
-        How long it may wait is for the caller to bound; one that is cancelled leaves the queue.
+        One that is cancelled leaves the queue.
 
         Raises:
             BusyError: On entering: too many calls wait already.
+            TimeoutError: On entering: no turn came ``within_s``.
         """
         queue = self._queues.get(provider)
-        return _FREE if queue is None else _Turn(queue, priority)
+        return _FREE if queue is None else _Turn(queue, priority, within_s)
 
 
 class _Free:
@@ -76,12 +77,13 @@ _FREE = _Free()
 
 
 class _Turn:
-    def __init__(self, queue: _Queue, priority: int) -> None:
+    def __init__(self, queue: _Queue, priority: int, within_s: float | None) -> None:
         self._queue = queue
         self._priority = priority
+        self._within_s = within_s
 
     async def __aenter__(self) -> None:
-        await self._queue.enter(self._priority)
+        await self._queue.enter(self._priority, self._within_s)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,7 +104,7 @@ class _Queue:
         self._waiting: list[_Waiting] = []
         self._arrivals = 0
 
-    async def enter(self, priority: int) -> None:
+    async def enter(self, priority: int, within_s: float | None) -> None:
         if self._under_way < self._bound:
             self._under_way += 1
             return
@@ -116,6 +118,11 @@ class _Queue:
         rank = self._clock.monotonic() - priority * self._patience_s
         waiting = (rank, self._arrivals, turn)
         heapq.heappush(self._waiting, waiting)
+        async with asyncio.timeout(within_s):
+            await self._wait(waiting)
+
+    async def _wait(self, waiting: _Waiting) -> None:
+        turn = waiting[2]
         try:
             await turn
         except asyncio.CancelledError:

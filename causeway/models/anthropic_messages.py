@@ -2,7 +2,7 @@
 
 Shapes after https://platform.claude.com/docs/en/api/messages. What OpenAI's parameters have no counterpart for
 (``logit_bias``, ``logprobs``, ``presence_penalty``, ``frequency_penalty``, ``seed``, ``n``) is left out, as Anthropic's
-own OpenAI-compatible door leaves it out; Anthropic's own parameters pass through ``options`` untouched.
+own OpenAI-compatible door leaves it out; Anthropic's own parameters pass through ``options``, or ``anthropic`` in them, which no other vendor is sent, untouched.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def request_body(request: ChatRequest, *, is_stream: bool, max_tokens: int) -> d
     Raises:
         InvalidInputError: A part of a message has no counterpart, such as audio.
     """
-    body: dict[str, Any] = {name: request.options[name] for name in _THEIR_OWN if name in request.options}
+    theirs = request.options.get("anthropic")
+    options = {**request.options, **theirs} if isinstance(theirs, Mapping) else request.options
+    body: dict[str, Any] = {name: options[name] for name in _THEIR_OWN if name in options}
     if body.get("service_tier") not in _THEIR_TIERS:
         body.pop("service_tier", None)
     body |= {
@@ -209,7 +211,7 @@ def _shape_output(body: dict[str, Any], request: ChatRequest) -> None:
     if request.json_schema is not None:
         output["format"] = {"type": "json_schema", "schema": _closed(request.json_schema)}
     effort = _EFFORTS.get(str(request.options.get("reasoning_effort")))
-    if effort is not None:
+    if effort is not None and "thinking" not in body:  # the caller has said how much to think
         output.setdefault("effort", effort)
     if output:
         body["output_config"] = output

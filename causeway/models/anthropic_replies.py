@@ -7,6 +7,7 @@ thinking back with its signature, the blocks themselves travel as the extension 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -152,13 +153,12 @@ class Reading:
         """Whether the reply is whole."""
         return self.is_done or self._stop_reason is not None
 
-    def feed(self, received: bytes) -> list[ChatChunk]:
+    def feed(self, received: bytes) -> Iterator[ChatChunk]:
         """The chunks that ``received`` completes.
 
         Raises:
             CausewayError: The server reports a failure, or sends what cannot be read.
         """
-        chunks: list[ChatChunk] = []
         for text in self._events.feed(received):
             try:
                 event = _decode_event(text)
@@ -166,8 +166,7 @@ class Reading:
                 raise _unreadable(self._provider, exc) from exc
             chunk = self._read(event)
             if chunk is not None:
-                chunks.append(chunk)
-        return chunks
+                yield chunk
 
     def last(self) -> ChatChunk:
         """The last chunk."""
@@ -247,6 +246,9 @@ class Reading:
                 data=block.data,
             )
             self._thoughts.append(_thought(whole))
+            extensions = _extensions(self._thoughts, None)
+            if extensions:
+                return ChatChunk(extensions=extensions, model=self._model)
         return None
 
     def _count(self, usage: _Usage) -> None:

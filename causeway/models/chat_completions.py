@@ -12,17 +12,20 @@ from causeway.contracts.chat import ChatRequest, Message, Part, RawPart, TextPar
 
 _ONLY_ANTHROPICS = ("thinking", "redacted_thinking")
 """Parts that no other vendor's server takes; a chat that began with Anthropic goes on elsewhere without them."""
+_ANTHROPICS_OPTIONS = "anthropic"
+"""Where the parameters stand that mean something to Anthropic's servers alone."""
 
 
 def request_body(
     request: ChatRequest, *, is_stream: bool, max_tokens_name: str = "max_tokens"
 ) -> dict[str, Any]:
-    """The JSON body of ``request``, a stream with its usage; its own fields win over ``options``."""
+    """The JSON body of ``request``, a stream with its usage; its own fields win over ``options``, but for ``response_format``."""
     body: dict[str, Any] = {
         **request.options,
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
     }
+    body.pop(_ANTHROPICS_OPTIONS, None)
     if is_stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
@@ -40,7 +43,7 @@ def request_body(
     body.update({name: value for name, value in optional.items() if value is not None})
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
-    if request.json_schema is not None:
+    if request.json_schema is not None and "response_format" not in body:  # the caller's own has its name
         body["response_format"] = _response_format(request.json_schema)
     return body
 
@@ -49,6 +52,8 @@ def _message(message: Message) -> dict[str, Any]:
     content: object = message.content
     if isinstance(message.content, tuple):
         content = [_part(part) for part in message.content if not _is_foreign(part)]
+        if not content:
+            content = None if message.tool_calls else ""
     elif not message.content and message.tool_calls:
         content = None
     written: dict[str, Any] = {"role": message.role, "content": content}

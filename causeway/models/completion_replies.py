@@ -8,7 +8,7 @@ gateway stands in front of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -150,21 +150,19 @@ class Reading:
         """Whether the reply is whole: what may still come is bookkeeping."""
         return self.is_done or self._stop_reason is not None
 
-    def feed(self, received: bytes) -> list[ChatChunk]:
+    def feed(self, received: bytes) -> Iterator[ChatChunk]:
         """The chunks that ``received`` completes.
 
         Raises:
             CausewayError: The server reports a failure, or sends what cannot be read.
         """
-        chunks: list[ChatChunk] = []
         for event in self._events.feed(received):
             if event == b"[DONE]":
                 self.is_done = True
                 break
             chunk = self._read(_decoded(event, self._provider, self._request.model))
             if chunk is not None:
-                chunks.append(chunk)
-        return chunks
+                yield chunk
 
     def last(self) -> ChatChunk:
         """The last chunk."""
@@ -218,7 +216,10 @@ def _decoded(body: bytes, provider: str, model: str) -> _Answer:
     try:
         answer = _decode(body)
     except (ValueError, RecursionError) as exc:  # msgspec's own errors are ValueErrors, as bad UTF-8 is
-        raise UpstreamError(f"the provider '{provider}' sent a reply that cannot be read: {exc}") from exc
+        raise UpstreamError(
+            f"the provider '{provider}' sent a reply that cannot be read ({exc}); try again, or check"
+            f" providers.{provider}.base_url"
+        ) from exc
     if answer.error is not None:
         raise refusal_in_reply(provider, model, answer.error)
     return answer

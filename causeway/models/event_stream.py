@@ -17,8 +17,9 @@ class EventStream:
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []  # of a line whose end has not come yet
+        self._pieces_bytes = 0
         self._data: list[bytes] = []
-        self._size_bytes = 0
+        self._data_bytes = 0
 
     def feed(self, received: bytes) -> list[bytes]:
         """The data of every event that ``received`` completes.
@@ -32,21 +33,22 @@ class EventStream:
             self._pieces.append(lines[0])
             lines[0] = b"".join(self._pieces)
             self._pieces.clear()
+            self._pieces_bytes = 0
             for line in lines[:-1]:
                 self._take(line.removesuffix(b"\r"), events)
         if lines[-1]:
             self._pieces.append(lines[-1])
-            self._size_bytes += len(lines[-1])
-        if self._size_bytes > _LONGEST_EVENT_BYTES:
+            self._pieces_bytes += len(lines[-1])
+        if self._pieces_bytes + self._data_bytes > _LONGEST_EVENT_BYTES:
             raise UpstreamError(f"an event of the reply is larger than {_LONGEST_EVENT_BYTES} bytes")
         return events
 
     def _take(self, line: bytes, events: list[bytes]) -> None:
         if line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
-            self._size_bytes += len(line)
+            self._data_bytes += len(line)
         elif not line:
             if self._data:
                 events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                 self._data.clear()
-            self._size_bytes = 0
+            self._data_bytes = 0

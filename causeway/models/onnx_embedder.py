@@ -36,7 +36,7 @@ class OnnxEmbedder:
 
     Questions have a thread of their own, so that a search does not wait behind the chunks of a document, and every core
     for each. Chunks come by the hundred: a batch for each core, which is a seventh faster than all cores for a batch. The
-    two ways need a session each, 35 MB.
+    two ways need a session each, 50 to 70 MB more than one.
 
     Args:
         card: The model.

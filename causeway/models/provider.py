@@ -131,52 +131,97 @@ class ImageProvider(Protocol):
         ...
 
 
+class ReplyParts:
+    """A reply that is being put together from its chunks."""
+
+    __slots__ = (
+        "_calls",
+        "_cost",
+        "_extensions",
+        "_headers",
+        "_logprobs",
+        "_model",
+        "_reasoning",
+        "_stop_reason",
+        "_text",
+        "_trace_id",
+        "_usage",
+    )
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._logprobs: list[object] = []
+        self._headers: Mapping[str, str] = {}
+        self._calls: dict[int, ToolCall] = {}
+        self._extensions: dict[str, object] = {}
+        self._stop_reason: StopReason | None = None
+        self._usage = Usage()
+        self._cost = Micros(0)
+        self._model = ""
+        self._trace_id: str | None = None
+
+    def add(self, chunk: ChatChunk) -> None:
+        """The next piece."""
+        self._text.append(chunk.text)
+        self._reasoning.append(chunk.reasoning)
+        self._headers = chunk.headers or self._headers
+        self._logprobs += _tokens(chunk.logprobs)
+        for delta in chunk.tool_calls:
+            self._calls[delta.index] = _extended(self._calls.get(delta.index), delta)
+        _extend(self._extensions, chunk.extensions)
+        self._stop_reason = chunk.stop_reason or self._stop_reason
+        self._usage = chunk.usage or self._usage
+        self._cost = chunk.cost_micros if chunk.cost_micros is not None else self._cost
+        self._model = chunk.model or self._model
+        self._trace_id = chunk.trace_id or self._trace_id
+
+    @property
+    def text(self) -> str:
+        """What has been written so far."""
+        return "".join(self._text)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model has said why it stopped."""
+        return self._stop_reason is not None
+
+    def reply(self) -> ChatReply:
+        """The whole reply.
+
+        Raises:
+            UpstreamError: There was no stop reason: the reply may be cut off.
+        """
+        if self._stop_reason is None:
+            raise UpstreamError(
+                f"the reply of '{self._model or 'the model'}' ended before it was finished; try again"
+            )
+        return ChatReply(
+            text=self.text,
+            reasoning="".join(self._reasoning),
+            logprobs={"content": self._logprobs} if self._logprobs else None,
+            headers=self._headers,
+            model=self._model,
+            stop_reason=self._stop_reason,
+            usage=self._usage,
+            tool_calls=tuple(self._calls[index] for index in sorted(self._calls)),
+            cost_micros=self._cost,
+            trace_id=self._trace_id,
+            extensions=self._extensions,
+        )
+
+
 async def collect(stream: AsyncGenerator[ChatChunk, None]) -> ChatReply:
     """The whole reply of ``stream``, which is closed.
 
     Raises:
         UpstreamError: The stream ended without a stop reason: the reply may be cut off.
     """
-    text: list[str] = []
-    reasoning: list[str] = []
-    logprobs: list[object] = []
-    headers: Mapping[str, str] = {}
-    calls: dict[int, ToolCall] = {}
-    extensions: dict[str, object] = {}
-    stop_reason: StopReason | None = None
-    usage = Usage()
-    cost = Micros(0)
-    model = ""
-    trace_id: str | None = None
+    parts = ReplyParts()
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
-            text.append(chunk.text)
-            reasoning.append(chunk.reasoning)
-            headers = chunk.headers or headers
-            logprobs += _tokens(chunk.logprobs)
-            for delta in chunk.tool_calls:
-                calls[delta.index] = _extended(calls.get(delta.index), delta)
-            _extend(extensions, chunk.extensions)
-            stop_reason = chunk.stop_reason or stop_reason
-            usage = chunk.usage or usage
-            cost = chunk.cost_micros if chunk.cost_micros is not None else cost
-            model = chunk.model or model
-            trace_id = chunk.trace_id or trace_id
-    if stop_reason is None:
-        raise UpstreamError(f"the reply of '{model or 'the model'}' ended before it was finished; try again")
-    return ChatReply(
-        text="".join(text),
-        reasoning="".join(reasoning),
-        logprobs={"content": logprobs} if logprobs else None,
-        headers=headers,
-        model=model,
-        stop_reason=stop_reason,
-        usage=usage,
-        tool_calls=tuple(calls[index] for index in sorted(calls)),
-        cost_micros=cost,
-        trace_id=trace_id,
-        extensions=extensions,
-    )
+            parts.add(chunk)
+    return parts.reply()
 
 
 def _extend(extensions: dict[str, object], more: Mapping[str, object]) -> None:

@@ -20,6 +20,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+import msgspec
+
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import CausewayError
 from causeway.observability.genai_names import ERROR_TYPE
@@ -33,6 +35,7 @@ _STORE_EVERY_S = 1.0
 _MOST_WAITING = 65_536
 _MOST_AT_ONCE = 2_048
 _PLAIN = frozenset((str, bool, int, float))
+_encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Span:
@@ -219,4 +222,7 @@ def _store(sink: SpanSink, batch: Sequence[Span]) -> None:
 def _attribute(value: object) -> Attribute:
     if isinstance(value, str | bool | int | float):
         return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        return _encoder.encode(value).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which documents have and UTF-8 has not
+        return json.dumps(value, ensure_ascii=False, default=str)

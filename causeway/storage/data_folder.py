@@ -99,9 +99,9 @@ class DataFolder:
             os.close(descriptor)
 
     def announce(self, address: str) -> None:
-        """Tell other processes where this one, which has the claim, listens: ``http://127.0.0.1:8080``."""
+        """Tell other processes where this one listens, ``http://127.0.0.1:8080``, if it has the claim; else nothing."""
         if self._claimed is None:
-            raise RuntimeError(f"this process has no claim on '{self.root}' to announce an address for")
+            return
         line = json.dumps({"pid": os.getpid(), "address": address}).encode()
         os.ftruncate(self._claimed, 0)
         os.pwrite(self._claimed, line, 0)

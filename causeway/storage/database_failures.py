@@ -86,8 +86,8 @@ def sqlstate(error: DBAPIError) -> str | None:
 
 def first_line(error: Exception) -> str:
     """The driver's reason, without the hints below it; ``error`` is the driver's own or SQLAlchemy's around it."""
-    reason = error.orig if isinstance(error, DBAPIError) else error
-    lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    lines = [line.strip() for line in str(driver_error).splitlines() if line.strip()]
     reason = next((line for line in lines if "FATAL:" in line or "ERROR:" in line), lines[0] if lines else "")
     return reason.rpartition("FATAL:")[2].strip()
 

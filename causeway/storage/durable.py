@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 from dbos import DBOSPortableJSONSerializer as Json
@@ -44,6 +44,8 @@ from causeway.storage.database_failures import explained
 log = logging.getLogger(__name__)
 
 Task = Callable[[str], Awaitable[None]]
+P = ParamSpec("P")
+T = TypeVar("T")
 State = Literal["unknown", "pending", "done", "failed"]
 
 _APPLICATION = "causeway"
@@ -102,9 +104,10 @@ class Durable:
         self._retry_after_s = retry_after_s
         self._grace_s = grace_s
         self._tasks: dict[str, _Registered] = {}
-        self._opening = asyncio.Lock()
+        self._opening = threading.Lock()
         self._connection: _Connection | None = None
         self._worker: _Worker | None = None
+        self._calls: set[asyncio.Future[Any]] = set()
 
     def register(self, name: str, run: Task, *, concurrency: int) -> None:
         """Say what does the work called ``name``, and how much of it at the same time; before ``launch``."""
@@ -156,7 +159,7 @@ class Durable:
             await within.run_sync(client.enqueue_in_transaction, options, *work)
             return
         with explained(self._url):
-            await client.enqueue_async(options, *work)
+            await self._in_thread(client.enqueue, options, *work)
 
     async def state(self, key: str) -> State:
         """How far the work of ``key`` is; finished work is remembered for a week.
@@ -166,7 +169,7 @@ class Durable:
         """
         client = (await self._reach()).client
         with explained(self._url):
-            found = await client.list_workflows_async(workflow_ids=[key], load_input=False)
+            found = await self._in_thread(client.list_workflows, workflow_ids=[key], load_input=False)
         if not found:
             return "unknown"
         match found[0].status:
@@ -183,19 +186,41 @@ class Durable:
         Running tasks get ``grace_s`` to end; then they are cancelled and run again after the next ``launch``.
         """
         worker, self._worker = self._worker, None
-        connection, self._connection = self._connection, None
         try:
             if worker is not None:
                 await worker.stop(self._grace_s)
         finally:
+            if self._calls:
+                await asyncio.wait(self._calls, timeout=_CLOSE_DEADLINE_S)
+            connection, self._connection = self._connection, None
             if connection is not None:
                 await asyncio.to_thread(connection.close)
 
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``call`` in a thread, which runs on when its caller is cancelled, and which ``close`` waits for.
+
+        A connection that such a thread returned to a pool that is closed already would stay open.
+        """
+        running = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+        self._calls.add(running)
+        running.add_done_callback(self._settle)
+        return await asyncio.shield(running)
+
+    def _settle(self, call: asyncio.Future[Any]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # now it has been seen, should its caller be gone
+
     async def _reach(self) -> _Connection:
-        async with self._opening:
+        if self._connection is None:
+            with explained(self._url):
+                return await self._in_thread(self._open)
+        return self._connection
+
+    def _open(self) -> _Connection:
+        with self._opening:
             if self._connection is None:
-                with explained(self._url):
-                    self._connection = await asyncio.to_thread(_Connection, self._url)
+                self._connection = _Connection(self._url)
             return self._connection
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from causeway import __version__
 from causeway.web import (
@@ -53,7 +56,9 @@ Errors are problem JSON (RFC 9457) with a stable `code`. Models are at `/v1/*` i
 
 def build_app(parts: WebParts) -> AsgiApp:
     """The whole web over ``parts``; serve it at the root, whatever `ServerSettings.root_path` is."""
-    pages = guarded(_pages(parts))
+    # uvicorn's types are narrower than ASGI's: hence the casts
+    inner = cast("Any", guarded(_pages(parts)))
+    pages = cast("AsgiApp", ProxyHeadersMiddleware(inner, trusted_hosts="127.0.0.1"))
 
     async def dispatch(scope: AsgiScope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope["root_path"]) if scope["type"] == "http" else ""

@@ -66,6 +66,19 @@ def test_no_file_grows_past_600_lines() -> None:
     assert long == {}
 
 
+def test_fragments_of_changes_are_well_formed() -> None:
+    wrong = {}
+    for file in sorted((ROOT / "changes").iterdir()):
+        text = file.read_text()
+        if file.name == "README.md":
+            continue
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\.(added|changed|fixed|removed|security)\.md", file.name):
+            wrong[file.name] = "is not named <topic>.<kind>.md"
+        elif not re.fullmatch(r"[^#\s].{20,600}[.]\n", text):
+            wrong[file.name] = "is not one paragraph of whole sentences on one line, at most 600 characters"
+    assert wrong == {}
+
+
 def test_nothing_names_a_package_index_or_a_machine_path() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -11,14 +12,23 @@ from causeway.contracts.clock import SystemClock
 from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call
 from causeway.errors import UpstreamError
-from causeway.gateway.gateway import Gateway
+from causeway.gateway.admission import Admission
+from causeway.gateway.auto_route import AutoRoute
+from causeway.gateway.breaker import Breakers
+from causeway.gateway.call_record import Books
+from causeway.gateway.failover import Failover
+from causeway.gateway.gateway import Gateway, Steps
 from causeway.gateway.ledger import Ledger, open_ledger
+from causeway.gateway.reply_cache import ReplyCache
 from causeway.gateway.routing import Route, Routes
+from causeway.gateway.screening import Screening
+from causeway.gateway.tiers import Tiers
 from causeway.models.scripted import Line, Scripted
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter
-from causeway.settings import PriceSettings
+from causeway.settings import PriceSettings, Settings
 from causeway.storage.database import Database
+from causeway.storage.process_state import ProcessState
 
 
 @pytest.fixture
@@ -52,17 +62,50 @@ async def ledger(database: Database, tmp_path: Path) -> AsyncIterator[Ledger]:
         yield opened
 
 
+def steps_over(routes: Routes, ledger: Ledger, *, settings: Settings | None = None) -> Steps:
+    """Every step, as the settings have them, over routes of the test's own."""
+    settings = settings or Settings()
+    clock, random = SystemClock(), Random(7)
+    tiers = Tiers(settings.tiers)
+    return Steps(
+        settings=settings.gateway,
+        tiers=tiers,
+        routes=routes,
+        embedder="words",
+        auto=AutoRoute.packaged(),
+        screening=Screening(settings.guard),
+        admission=Admission(state=ProcessState(clock=clock), tiers=tiers, spent=ledger.spent, clock=clock),
+        cache=ReplyCache(clock=clock, ttl_s=3600, most_bytes=1_000_000),
+        failover=Failover(
+            settings.gateway,
+            breakers=Breakers(failures=5, rest_s=20, clock=clock),
+            clock=clock,
+            random=random,
+            sleep=_at_once,
+        ),
+    )
+
+
+async def _at_once(_seconds: float) -> None:
+    """Waits for nothing."""
+
+
 @pytest.fixture
-def gateway(ledger: Ledger, scripted: Scripted, spans: Spans) -> Gateway:
+def routes(scripted: Scripted) -> Routes:
     price = PriceSettings.model_validate({"input": "2.50", "output": "10"})
-    route = Route(model="words", provider=scripted, price=price)
-    routes = Routes(
-        chat={"test/words": route},
+    words = Route(model="words", provider=scripted, price=price)
+    return Routes(
+        chat={"test/words": words},
         embed={"test/words": Route(model="words", provider=scripted)},
         rerank={"test/words": Route(model="words", provider=scripted)},
-        aliases={"chat": "test/words", "embed": "test/words", "rerank": "test/words"},
+        aliases={"chat": "test/words", "fast": "test/words", "embed": "test/words", "rerank": "test/words"},
     )
-    return Gateway(routes=routes, ledger=ledger, spans=spans, clock=SystemClock(), capture_content=True)
+
+
+@pytest.fixture
+def gateway(routes: Routes, ledger: Ledger, spans: Spans) -> Gateway:
+    books = Books(ledger=ledger, spans=spans, clock=SystemClock())
+    return Gateway(steps_over(routes, ledger), books, capture_content=True)
 
 
 @pytest.fixture

@@ -15,7 +15,17 @@ from anthropic.types import MessageParam, ToolParam
 from pydantic import BaseModel
 
 from causeway.contracts.chat import ImagePart, Message, RawPart, TextPart, Tool, ToolCall
-from tests.gateway.v1_server import KEY, PATIENCE_S, TRACE_ID, RichGateway, edge_over, serving
+from tests.gateway.v1_server import (
+    KEY,
+    PATIENCE_S,
+    REDACTED,
+    SIGNED,
+    TRACE_ID,
+    RichGateway,
+    beating,
+    edge_over,
+    serving,
+)
 
 QUESTION: list[MessageParam] = [{"role": "user", "content": "Hi"}]
 WEATHER: ToolParam = {
@@ -111,7 +121,10 @@ def test_a_whole_tool_conversation_reaches_the_gateway_as_it_was(door: Door) -> 
     door.client.messages.create(
         model="words",
         max_tokens=50,
-        system=[{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}],
+        system=[
+            {"type": "text", "text": "Be brief."},
+            {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}},
+        ],
         messages=[
             {"role": "user", "content": "Weather?"},
             {
@@ -145,7 +158,11 @@ def test_a_whole_tool_conversation_reaches_the_gateway_as_it_was(door: Door) -> 
     assert request.messages == (
         Message("system", "Be brief.\n\nBe kind."),
         Message("user", "Weather?"),
-        Message("assistant", "I look.", tool_calls=(ToolCall("c1", "weather", '{"city":"Paris"}'),)),
+        Message(
+            "assistant",
+            (RawPart({"type": "thinking", "thinking": "Hm", "signature": "s"}), TextPart("I look.")),
+            tool_calls=(ToolCall("c1", "weather", '{"city":"Paris"}'),),
+        ),
         Message("tool", "Rain", tool_call_id="c1"),
         Message("user", "Well?"),
     )
@@ -157,7 +174,34 @@ def test_a_whole_tool_conversation_reaches_the_gateway_as_it_was(door: Door) -> 
         "user": "ann",
         "reasoning_effort": "medium",
         "top_k": 40,
+        "anthropic": {
+            "thinking": {"type": "enabled", "budget_tokens": 8_000},
+            "cache_control": {"type": "ephemeral"},
+        },
     }
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_thinking_comes_signed_and_can_be_given_back(door: Door, is_streamed: bool) -> None:
+    message: AnthropicMessage
+    if is_streamed:
+        with door.client.messages.stream(model="signed", max_tokens=50, messages=QUESTION) as stream:
+            message = stream.get_final_message()
+    else:
+        message = door.client.messages.create(model="signed", max_tokens=50, messages=QUESTION)
+    assert [block.to_dict(exclude_none=True) for block in message.content] == [
+        SIGNED,
+        REDACTED,
+        {"type": "text", "text": "Four."},
+    ]
+    assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")
+    again: Any = {"role": "assistant", "content": [block.to_dict() for block in message.content]}
+    door.client.messages.create(model="words", max_tokens=50, messages=[*QUESTION, again])
+    assert door.gateway.asked[-1][0].messages[1].content == (
+        RawPart(SIGNED),
+        RawPart(REDACTED),
+        TextPart("Four."),
+    )
 
 
 def test_pictures_and_documents_pass_through(door: Door) -> None:
@@ -271,6 +315,18 @@ def test_a_stream_cut_in_the_middle_never_ends_clean(door: Door, model: str) -> 
     body = {"model": model, "max_tokens": 5, "messages": QUESTION, "stream": True}
     raw = httpx2.post(f"{door.address}/v1/messages", json=body, headers={"x-api-key": KEY}).text
     assert "message_stop" not in raw
+
+
+def test_heartbeats_of_a_silent_stream_are_read_over() -> None:
+    gateway = RichGateway()
+    with (
+        serving(beating(gateway)) as address,
+        Anthropic(base_url=address, api_key=KEY) as client,
+        client.messages.stream(model="silent", max_tokens=5, messages=QUESTION) as stream,
+    ):
+        assert stream.get_final_text() == "Hello there."
+    assert gateway.is_beaten
+    assert gateway.is_beaten.is_set()
 
 
 def test_a_client_that_leaves_a_stream_stops_the_model(door: Door) -> None:

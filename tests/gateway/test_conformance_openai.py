@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from pydantic import BaseModel
 
 from causeway.contracts.chat import ImagePart, Message, RawPart, TextPart, Tool, ToolCall
-from tests.gateway.v1_server import KEY, PATIENCE_S, TRACE_ID, RichGateway, edge_over, serving
+from tests.gateway.v1_server import KEY, PATIENCE_S, TRACE_ID, RichGateway, beating, edge_over, serving
 
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 WEATHER: ChatCompletionToolParam = {
@@ -297,7 +297,7 @@ def test_a_response_calls_functions_and_reads_their_results(door: Door) -> None:
         Message("user", "Weather?"),
         Message(
             "assistant",
-            (TextPart("I look."),),
+            "I look.",
             tool_calls=(ToolCall("call_1", "weather", '{"city": "Paris"}'), ToolCall("call_2", "clock", "")),
         ),
         Message("tool", "Rain", tool_call_id="call_1"),
@@ -446,6 +446,20 @@ def test_a_stream_cut_in_the_middle_never_ends_clean(door: Door) -> None:
     ).text
     assert "[DONE]" not in raw
     assert "ended before it was finished" in json.loads(raw.split("data: ")[-1])["error"]["message"]
+
+
+@pytest.mark.parametrize("is_response", [False, True])
+def test_heartbeats_of_a_silent_stream_are_read_over(is_response: bool) -> None:
+    gateway = RichGateway()
+    with serving(beating(gateway)) as address, OpenAI(base_url=f"{address}/v1", api_key=KEY) as client:
+        if is_response:
+            with client.responses.stream(model="silent", input="Hi") as stream:
+                assert stream.get_final_response().output_text == "Hello there."
+        else:
+            chunks = client.chat.completions.create(model="silent", messages=QUESTION, stream=True)
+            assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello there."
+    assert gateway.is_beaten
+    assert gateway.is_beaten.is_set()
 
 
 # --- cancellation ------------------------------------------------------------------------------------

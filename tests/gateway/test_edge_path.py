@@ -119,6 +119,13 @@ async def test_a_large_body_is_refused_whether_or_not_it_says_so(
     assert gateway.asked == []
 
 
+async def test_brackets_and_commas_in_a_text_are_no_values(gateway: RichGateway) -> None:
+    text = '{[,\\\\\\"' * 400_000
+    body = HELLO.replace(b"Hi", text.encode())
+    assert (await ask(edge_over(gateway), CHAT, [body])).status == 200
+    assert len(gateway.asked[-1][0].messages[0].text) == 5 * 400_000
+
+
 async def test_a_body_that_never_ends_is_given_up(edge: EdgePath) -> None:
     answer = await ask(edge, CHAT, [])
     assert answer.status == 408
@@ -274,7 +281,7 @@ async def test_work_is_cancelled_when_the_client_leaves() -> None:
     async def beat() -> None:
         raise AssertionError
 
-    await while_present(work(), receive, beat=beat)
+    await while_present(work(), receive, beat=beat, beat_every_s=60)
     assert ended == ["cancelled"]
 
 
@@ -284,7 +291,7 @@ async def test_an_error_of_the_work_comes_out_as_it_is() -> None:
         raise UpstreamError(msg)
 
     with pytest.raises(UpstreamError):
-        await while_present(work(), _stays, beat=_nothing)
+        await while_present(work(), _stays, beat=_nothing, beat_every_s=60)
 
 
 async def _nothing() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from causeway.contracts.chat import ImagePart, Message, RawPart, TextPart, ToolCall
 from causeway.errors import InvalidInputError
+from causeway.gateway.anthropic_wire import read_messages
 from causeway.gateway.openai_wire import ChatCall, read_chat
+from causeway.gateway.responses_wire import read_response
 
 
 def _read(body: bytes) -> ChatCall:
@@ -65,6 +67,7 @@ def test_tools_and_their_calls_are_read() -> None:
         (_body(n=2), "'n' is 2"),
         (_body(messages=[{"role": "robot", "content": "x"}]), "messages[0].role"),
         (_body(messages=[{"role": "user", "content": "x"}] * 4), "'messages' has 4 entries; send at most 3"),
+        (_body(messages=[{"role": "user", "content": None}]), "no 'content'"),
         (_body(messages=[{"role": "tool", "content": "x"}]), "no 'tool_call_id'"),
         (_body(messages=[{"role": "user", "content": [{"type": "smell"}]}]), "'smell'"),
         (_body(messages=[{"role": "user", "content": [{"type": "image_url"}]}]), "no 'image_url'"),
@@ -106,6 +109,21 @@ def test_a_call_without_store_is_not_cached_and_says_so_to_nobody_else() -> None
     assert not call.may_cache
     assert call.request.options == {}
     assert _read(_body()).may_cache
+
+
+@pytest.mark.parametrize("name", ["n_predict", "best_of", "models", "api_base"])
+def test_what_would_lead_a_provider_past_a_limit_is_not_passed_on(name: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"'{name}' is not passed on"):
+        _read(_body(**{name: "x"}))
+
+
+@pytest.mark.parametrize("name", ["n", "max_completion_tokens", "response_format"])
+def test_a_chats_own_bounds_do_not_slip_through_another_door(name: str) -> None:
+    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}], name: 9}
+    with pytest.raises(InvalidInputError, match=f"'{name}' is a parameter of chat completions"):
+        read_messages(json.dumps(asked).encode(), max_messages=3)
+    with pytest.raises(InvalidInputError, match=f"'{name}' is a parameter of chat completions"):
+        read_response(json.dumps({"model": "m", "input": "x", name: 9}).encode(), max_messages=3)
 
 
 def test_functions_from_before_tools_are_tools() -> None:

@@ -104,7 +104,7 @@ def test_a_tool_call_that_is_no_json_is_kept_and_not_dropped() -> None:
     calls = (ToolCall("c1", "f", '{"a": '), ToolCall("c2", "f", '{"a": 1}'))
     reply = _reply(text="", stop_reason=StopReason.TOOL_CALLS, tool_calls=calls)
     answer = json.loads(whole_message(reply, message_id="msg_1", model="m"))
-    assert [block["input"] for block in answer["content"]] == [{"invalid_json": '{"a": '}, {"a": 1}]
+    assert [block["input"] for block in answer["content"]] == [{"INVALID_JSON": '{"a": '}, {"a": 1}]
 
 
 def test_an_anthropic_block_is_closed_before_the_next_begins() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import uvicorn
@@ -38,16 +39,22 @@ from causeway.errors import (
     UnknownModelError,
     UpstreamError,
 )
-from causeway.gateway.edge_path import EdgePath
+from causeway.gateway.edge_path import AsgiScope, EdgePath
+from causeway.gateway.reply import Send
+from causeway.gateway.request_body import Receive
 from causeway.models.provider import collect
 from causeway.settings import GatewaySettings
 from causeway.testing.clock import FrozenClock
+
+AsgiApp = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 KEY = "cw-conformance"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PATIENCE_S = 20.0
 USAGE = Usage(input_tokens=20, output_tokens=7, cached_input_tokens=8, reasoning_tokens=2)
 HEADERS = {"x-ratelimit-remaining-requests": "41", "x-causeway-cache": "miss"}
+SIGNED = {"type": "thinking", "thinking": "Hm", "signature": "sig"}
+REDACTED = {"type": "redacted_thinking", "data": "secret"}
 TOKEN = {"token": "Hello", "logprob": -0.25, "bytes": [72], "top_logprobs": []}
 
 ERRORS: dict[str, Callable[[], CausewayError]] = {
@@ -64,6 +71,12 @@ _SAID: dict[str, tuple[ChatChunk, ...]] = {
     "words": (ChatChunk(text="Hello"), ChatChunk(text=" there"), ChatChunk(text=".")),
     "json": (ChatChunk(text='{"city": "Par'), ChatChunk(text='is", "people": 2102650}')),
     "thinker": (ChatChunk(reasoning="Let me "), ChatChunk(reasoning="see."), ChatChunk(text="Four.")),
+    "signed": (
+        ChatChunk(reasoning="Hm"),
+        ChatChunk(extensions={"thinking_blocks": [SIGNED]}),
+        ChatChunk(extensions={"thinking_blocks": [SIGNED, REDACTED]}),
+        ChatChunk(text="Four."),
+    ),
     "odds": (ChatChunk(text="Hello", logprobs={"content": [TOKEN]}),),
     "long": (ChatChunk(text="Once upon"),),
     "cited": (ChatChunk(text="25 days [1]."),),
@@ -74,8 +87,12 @@ _SAID: dict[str, tuple[ChatChunk, ...]] = {
         ChatChunk(tool_calls=(ToolCallDelta(1, "call_2", "clock"),)),
     ),
 }
+_SAID["chat"] = _SAID["words"]
 _STOPS = {"tools": StopReason.TOOL_CALLS, "long": StopReason.LENGTH}
-_EXTENSIONS = {"cited": {"citations": [{"n": 1, "title": "Leave"}]}}
+_EXTENSIONS: dict[str, dict[str, object]] = {
+    "cited": {"citations": [{"n": 1, "title": "Leave"}]},
+    "signed": {"thinking_blocks": [SIGNED, REDACTED], "stop_sequence": "END"},
+}
 
 
 @dataclass(slots=True)
@@ -86,11 +103,13 @@ class RichGateway:
         asked: Every request and call, in order.
         is_writing: Set while the model ``slow`` has begun and waits.
         is_stopped: Set when it was stopped.
+        is_beaten: What the model ``silent`` waits for before it says anything.
     """
 
     asked: list[tuple[ChatRequest, Call]] = field(default_factory=list)
     is_writing: threading.Event = field(default_factory=threading.Event)
     is_stopped: threading.Event = field(default_factory=threading.Event)
+    is_beaten: asyncio.Event | None = None
 
     @property
     def model_names(self) -> list[str]:
@@ -107,6 +126,10 @@ class RichGateway:
         if model == "crash":
             msg = f"crashed on {request.messages[0].text}"
             raise RuntimeError(msg)
+        if model == "silent":
+            self.is_beaten = asyncio.Event()
+            await self.is_beaten.wait()
+            model = "words"
         if model in ("slow", "cut", "snapped"):
             async with aclosing(self._unfinished(model)) as chunks:
                 async for chunk in chunks:
@@ -162,6 +185,7 @@ def _seen(chunk: ChatChunk, headers: dict[str, str], model: str) -> ChatChunk:
         reasoning=chunk.reasoning,
         logprobs=chunk.logprobs,
         tool_calls=chunk.tool_calls,
+        extensions=chunk.extensions,
         headers=headers,
         model=model,
         trace_id=TRACE_ID,
@@ -178,6 +202,29 @@ class OneKey:
         return Principal("key_1", "conformance", frozenset({Scope.MODELS}))
 
 
+def beating(gateway: RichGateway) -> AsgiApp:
+    """The door in front of ``gateway``, whose model ``silent`` speaks once the client was shown a heartbeat."""
+    edge = EdgePath(
+        gateway=gateway,
+        keys=OneKey(),
+        clock=FrozenClock(),
+        assistants={},
+        settings=GatewaySettings(),
+        heartbeat_s=0.01,
+    )
+
+    async def app(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        async def seen(message: MutableMapping[str, Any]) -> None:
+            await send(message)
+            body = message.get("body", b"")
+            if body.startswith((b":", b"event: ping")) and gateway.is_beaten:
+                gateway.is_beaten.set()
+
+        await edge(scope, receive, seen)
+
+    return app
+
+
 def edge_over(gateway: RichGateway, **settings: object) -> EdgePath:
     """The door in front of ``gateway``."""
     return EdgePath(
@@ -190,7 +237,7 @@ def edge_over(gateway: RichGateway, **settings: object) -> EdgePath:
 
 
 @contextmanager
-def serving(edge: EdgePath) -> Iterator[str]:
+def serving(edge: AsgiApp) -> Iterator[str]:
     """Serve over a loopback port of the system's choice; the address, without ``/v1``."""
     config = uvicorn.Config(
         edge, port=0, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1

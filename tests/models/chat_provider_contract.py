@@ -19,6 +19,7 @@ async def check_chat_provider(provider: ChatProvider, model: str) -> None:
     """
     await _streams_then_ends_once(provider, model)
     await _collects_what_it_streams(provider, model)
+    await _completes_in_one_call(provider, model)
     await _stops_at_the_limit(provider, model)
     await _can_be_closed_early_and_used_again(provider, model)
 
@@ -44,6 +45,15 @@ async def _collects_what_it_streams(provider: ChatProvider, model: str) -> None:
     reply = await collect(provider.stream(_request(model)))
     assert reply.text.strip(), "a collected reply has text"
     assert reply.model != "", "a reply names its model"
+
+
+async def _completes_in_one_call(provider: ChatProvider, model: str) -> None:
+    reply = await provider.complete(_request(model))
+    assert reply.text.strip(), "a whole reply has text"
+    assert reply.model != "", "a whole reply names its model"
+    assert reply.usage.input_tokens > 0 < reply.usage.output_tokens, "its usage counts both ways"
+    cut = await provider.complete(_request(model, max_tokens=2))
+    assert cut.stop_reason is StopReason.LENGTH, f"max_tokens ended a whole reply by {cut.stop_reason}"
 
 
 async def _stops_at_the_limit(provider: ChatProvider, model: str) -> None:

@@ -18,4 +18,18 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(size: int) -> None:
 
 def test_an_event_without_end_is_refused() -> None:
     with pytest.raises(UpstreamError, match="larger than"):
-        list(EventStream().feed(b"data: " + b"x" * (17 << 20)))
+        EventStream().feed(b"data: " + b"x" * (17 << 20))
+
+
+def test_an_event_of_endless_lines_is_refused() -> None:
+    events = EventStream()
+    for _ in range(16):
+        assert events.feed(b"data: x\n" * (1 << 17)) == []
+    with pytest.raises(UpstreamError, match="larger than"):
+        events.feed(b"data: x\n" * (1 << 19))
+
+
+def test_lines_that_carry_nothing_may_go_on_for_ever() -> None:
+    events = EventStream()
+    for _ in range(40):
+        assert events.feed(b": still here, and this takes some room\n" * (1 << 14) + b": cut off") == []

@@ -122,12 +122,16 @@ async def counting(request: web.Request) -> web.StreamResponse:
     body = await request.json()
     limit = body.get("max_tokens", 20)
     words = [f"{number} " for number in range(1, 21)][:limit]
+    usage = {"prompt_tokens": 9, "completion_tokens": len(words)}
+    finish_reason = "length" if limit < 20 else "stop"
+    if not body.get("stream"):
+        choice = {"message": {"content": "".join(words)}, "finish_reason": finish_reason}
+        return web.json_response({"model": "m-1", "choices": [choice], "usage": usage})
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     for word in words:
         await response.write(event({"content": word}))
-    await response.write(event({}, "length" if limit < 20 else "stop"))
-    usage = {"prompt_tokens": 9, "completion_tokens": len(words)}
+    await response.write(event({}, finish_reason))
     await response.write(b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n" + DONE)
     return response
 
@@ -244,6 +248,66 @@ async def test_pieces_of_tool_calls_are_joined_by_their_index(ask: Ask) -> None:
     reply = await collect((await ask(Upstream(pieces).answer)).stream(HELLO))
     assert reply.tool_calls == (ToolCall("c1", "look", '{"a":1}'), ToolCall("c2", "rest", '{"b":2}'))
     assert reply.stop_reason is StopReason.TOOL_CALLS
+
+
+async def test_calls_that_a_server_does_not_count_are_told_apart_by_their_ids(ask: Ask) -> None:
+    def call(arguments: str, **more: str) -> bytes:
+        return event(
+            {"tool_calls": [{"function": {"name": more.get("name"), "arguments": arguments}, **more}]}
+        )
+
+    pieces = (
+        call("{", id="c1", name="look"),
+        call("}"),
+        call("{}", id="c2", name="rest"),
+        event({}, "stop"),
+        DONE,
+    )
+    reply = await collect((await ask(Upstream(pieces).answer)).stream(HELLO))
+    assert reply.tool_calls == (ToolCall("c1", "look", "{}"), ToolCall("c2", "rest", "{}"))
+
+
+async def test_reasoning_logprobs_and_refusals_are_streamed(ask: Ask) -> None:
+    def token(text: str) -> dict[str, Any]:
+        return {"content": [{"token": text, "logprob": -0.5}]}
+
+    def with_logprobs(text: str) -> bytes:
+        choice = {"index": 0, "delta": {"content": text}, "logprobs": token(text)}
+        return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+    pieces = (
+        event({"reasoning_content": "H"}),
+        event({"reasoning": "m"}),
+        with_logprobs("I "),
+        with_logprobs("can't"),
+        event({"refusal": "Not "}),
+        event({"refusal": "that."}),
+        event({}, "stop"),
+        USAGE,
+        DONE,
+    )
+    reply = await collect((await ask(Upstream(pieces).answer)).stream(HELLO))
+    assert (reply.reasoning, reply.text, reply.extensions) == ("Hm", "I can't", {"refusal": "Not that."})
+    assert reply.logprobs == {"content": token("I ")["content"] + token("can't")["content"]}
+
+
+async def test_a_stream_that_nobody_counts_is_estimated(ask: Ask) -> None:
+    pieces = (event({"content": "four" * 5}), event({"content": "four" * 5}), event({}, "stop"), DONE)
+    reply = await collect((await ask(Upstream(pieces).answer)).stream(HELLO))
+    assert (reply.usage.is_estimate, reply.usage.output_tokens) == (True, 10)
+
+
+async def test_a_finished_reply_is_whole_though_its_server_never_hangs_up(ask: Ask) -> None:
+    client = await ask(Upstream(WHOLE[:3], is_endless=True).answer, timeout_s=0.2)
+    assert (await collect(client.stream(HELLO))).text == "Hi"
+
+
+async def test_what_came_before_a_failure_in_the_same_piece_is_not_lost(ask: Ask) -> None:
+    failure = b'data: {"error":{"message":"out of memory","type":"overloaded_error"}}\n\n'
+    stream = (await ask(Upstream((WHOLE[1] + failure,)).answer)).stream(HELLO)
+    assert (await anext(stream)).text == "Hi"
+    with pytest.raises(ModelUnavailableError, match="out of memory"):
+        await anext(stream)
 
 
 @pytest.mark.parametrize(

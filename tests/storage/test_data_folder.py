@@ -70,9 +70,13 @@ def test_claim_counts_within_one_process_too(tmp_path: Path) -> None:
         assert DataFolder(tmp_path).owner() is not None
 
 
-def test_address_is_only_announced_with_the_claim(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="no claim"):
-        DataFolder(tmp_path).announce("http://127.0.0.1:8080")
+def test_only_the_process_with_the_claim_announces_an_address(tmp_path: Path) -> None:
+    other = DataFolder(tmp_path)
+    with DataFolder(tmp_path).claim():
+        other.announce("http://127.0.0.1:8080")
+        owner = other.owner()
+    assert owner is not None
+    assert owner.address == ""
 
 
 def test_executor_id_stays_and_differs_between_folders(tmp_path: Path) -> None:

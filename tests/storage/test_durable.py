@@ -364,3 +364,31 @@ async def test_killed_process_loses_nothing_and_repeats_nothing(
         starts = int(await connection.scalar(text("SELECT count(*) FROM starts")) or 0)
     # what ran, or had ended and was not yet recorded, when the process was killed ran twice: at most what was fetched
     assert count <= starts <= count + 2 * (4 + 24)
+
+
+async def test_closing_waits_for_a_call_that_was_cancelled_and_leaves_no_connection(
+    database: Database, eventually: Eventually
+) -> None:
+    durable = Durable(database.url, executor_id="exe_test")
+    await durable.state("a")
+
+    async def backends(state: str) -> int:
+        ours = "FROM pg_stat_activity WHERE application_name = 'causeway durable' AND datname = current_database()"
+        async with database.connect() as connection:
+            return await connection.scalar(text(f"SELECT count(*) {ours} AND {state}")) or 0
+
+    async def is_waiting() -> bool:
+        return await backends("wait_event_type = 'Lock'") == 1
+
+    async def is_gone() -> bool:
+        return await backends("true") == 0
+
+    async with asyncio.TaskGroup() as group, database.begin() as connection:
+        await connection.execute(text("LOCK TABLE dbos.workflow_status IN ACCESS EXCLUSIVE MODE"))
+        call = group.create_task(durable.state("a"))
+        await eventually(is_waiting)
+        call.cancel()
+        closing = group.create_task(durable.close())
+        await asyncio.wait([call])
+        assert not closing.done()
+    await eventually(is_gone)

@@ -208,9 +208,9 @@ def test_offered_extensions_are_known_without_a_server() -> None:
     assert offered_version("no_such_extension") is None
 
 
-@pytest.fixture(params=[20, 38, 39, 40])
-def small_disk(empty: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A disk of so many MB: too small for a cluster, or for a cluster and its databases."""
+@pytest.fixture
+def disk(empty: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of as many MB as the test says."""
     mount = shutil.which("mount")
     if os.geteuid() != 0 or mount is None:
         pytest.skip("only root can mount a small disk")
@@ -223,11 +223,33 @@ def small_disk(empty: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     subprocess.run(["umount", str(empty)], check=True)
 
 
-def test_full_disk_is_one_sentence_and_leaves_nothing_half_made(small_disk: Path) -> None:
+@pytest.mark.parametrize("disk", [20], indirect=True)
+def test_full_disk_is_one_sentence_and_leaves_nothing_half_made(disk: Path) -> None:
     with pytest.raises(DiskFullError, match="no room left for the database"):
-        start(small_disk / "postgres")
-    assert not (small_disk / "postgres" / "data.partial").exists()
-    assert postmaster(small_disk / "postgres") is None
+        start(disk / "postgres")
+    assert not (disk / "postgres" / "data").exists()
+    assert not (disk / "postgres" / "data.partial").exists()
+
+
+@pytest.mark.parametrize("disk", [100], indirect=True)
+def test_server_whose_database_cannot_be_made_on_a_full_disk_is_stopped_and_works_with_room(
+    disk: Path,
+) -> None:
+    server = start(disk / "postgres")
+    with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as administrator:
+        administrator.execute("DROP DATABASE causeway")
+    server.close()
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(100_000))
+
+    with pytest.raises(DiskFullError, match="no room left for the database"):
+        start(disk / "postgres")
+    assert postmaster(disk / "postgres") is None
+
+    filler.unlink()
+    start(disk / "postgres").close()
 
 
 def test_stale_log_does_not_grow_for_ever(folder: Path) -> None:

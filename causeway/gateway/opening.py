@@ -1,0 +1,204 @@
+"""Opens the gateway: the state that processes share, the ledger, the providers, and the steps that calls go through.
+
+`Assembly.build` is the one place where settings become steps, at the start and whenever they change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+from causeway import seams
+from causeway.contracts.clock import Clock
+from causeway.gateway.admission import Admission, settle_call
+from causeway.gateway.auto_route import AutoRoute
+from causeway.gateway.breaker import Breakers
+from causeway.gateway.call_record import Books
+from causeway.gateway.failover import Failover
+from causeway.gateway.gateway import Gateway, Steps
+from causeway.gateway.ledger import Ledger, open_ledger
+from causeway.gateway.providers import Providers
+from causeway.gateway.reply_cache import ReplyCache
+from causeway.gateway.screening import Screening
+from causeway.gateway.tiers import Tiers
+from causeway.gateway.turns import Turns
+from causeway.observability.spans import Spans
+from causeway.settings import Settings
+from causeway.storage.background import alongside
+from causeway.storage.database import Database
+from causeway.storage.process_state import ProcessState
+from causeway.storage.shared_state import SharedState
+
+log = logging.getLogger(__name__)
+
+_LEASE_MARGIN_S = 60.0
+"""A reservation outlives the longest call by this, so that none is given up while its call is under way."""
+_DISCOVER_EVERY_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What settings have become."""
+
+    settings: Settings
+    providers: Providers
+    steps: Steps
+
+
+class Assembly:
+    """Makes steps of settings, over what stays the same while settings change.
+
+    Args:
+        state: Where limits, budgets, the cache and the breakers are.
+        is_shared: Whether other processes use ``state`` too.
+        ledger: Knows what was spent.
+        clock: For everything that measures time.
+        run_dir: Where local models keep their addresses.
+    """
+
+    def __init__(
+        self, *, state: SharedState, is_shared: bool, ledger: Ledger, clock: Clock, run_dir: Path
+    ) -> None:
+        self._state = state
+        self._shared = state if is_shared else None
+        self._ledger = ledger
+        self._clock = clock
+        self._run_dir = run_dir
+        self._random = Random()  # noqa: S311 - spreads calls and retries; nothing to guess
+        self._auto = AutoRoute.packaged()
+        self._turns = Turns({}, clock=clock)
+        self._process = uuid4().hex
+
+    def build(self, settings: Settings, *, before: Built | None = None) -> Built:
+        """The steps that ``settings`` ask for; what has not changed goes on being used.
+
+        Raises:
+            SettingsError: A name leads nowhere, or a value cannot be used; nothing of ``before`` is changed then.
+            CausewayError: A guard or a provider cannot be opened.
+        """
+        screening = Screening(settings.guard)
+        tiers = Tiers(settings.tiers)
+        breakers = self._breakers(settings, before)
+        cache = self._cache(settings, before)
+        providers = Providers(
+            settings,
+            run_dir=self._run_dir,
+            clock=self._clock,
+            random=self._random,
+            before=before.providers if before else None,
+        )
+        self._turns.set_bounds({name: one.max_concurrent for name, one in settings.providers.items()})
+        routes = providers.routes()
+        steps = Steps(
+            settings=settings.gateway,
+            tiers=tiers,
+            routes=routes,
+            embedder=routes.embed("embed").first.name if routes.knows("embed") else "",
+            auto=self._auto,
+            screening=screening,
+            admission=Admission(
+                state=self._state,
+                tiers=tiers,
+                spent=self._ledger.spent,
+                clock=self._clock,
+                lease_s=settings.gateway.deadline_s + _LEASE_MARGIN_S,
+            ),
+            cache=cache,
+            failover=Failover(
+                settings.gateway,
+                breakers=breakers,
+                turns=self._turns,
+                clock=self._clock,
+                random=self._random,
+            ),
+        )
+        return Built(settings=settings, providers=providers, steps=steps)
+
+    def _breakers(self, settings: Settings, before: Built | None) -> Breakers:
+        now = settings.gateway
+        if before is not None:
+            then = before.settings.gateway
+            if (now.breaker_failures, now.breaker_rest_s) == (then.breaker_failures, then.breaker_rest_s):
+                return before.steps.failover.breakers
+        return Breakers(
+            failures=now.breaker_failures,
+            rest_s=now.breaker_rest_s,
+            clock=self._clock,
+            shared=self._shared,
+            process=self._process,
+        )
+
+    def _cache(self, settings: Settings, before: Built | None) -> ReplyCache:
+        now = settings.gateway
+        if before is not None:
+            then = before.settings.gateway
+            if (now.cache_ttl_s, now.cache_bytes) == (then.cache_ttl_s, then.cache_bytes):
+                return before.steps.cache
+        return ReplyCache(
+            clock=self._clock, ttl_s=now.cache_ttl_s, most_bytes=now.cache_bytes, shared=self._shared
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGateway:
+    """The gateway of this process and what it was made of."""
+
+    gateway: Gateway
+    assembly: Assembly
+    built: Built
+    ledger: Ledger
+    state: SharedState
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings, *, database: Database, run_dir: Path, spans: Spans, clock: Clock
+) -> AsyncIterator[OpenGateway]:
+    """The gateway, until the block ends; nothing is connected to a provider or loaded yet.
+
+    Raises:
+        SettingsError: A setting cannot be used.
+        DiskFullError: There is no room for the journal.
+        CausewayError: The shared state or the ledger cannot be opened.
+    """
+    async with AsyncExitStack() as opened:
+        is_shared = bool(settings.redis.url.get_secret_value())
+        state: SharedState = ProcessState(clock=clock)
+        if is_shared:
+            state = seams.library("causeway.storage.redis_state").RedisState(settings.redis, clock=clock)
+        opened.push_async_callback(state.close)
+        ledger = await opened.enter_async_context(
+            open_ledger(
+                database,
+                run_dir / "journal",
+                flush_s=settings.gateway.ledger_flush_s,
+                settle=partial(settle_call, state),
+            )
+        )
+        assembly = Assembly(state=state, is_shared=is_shared, ledger=ledger, clock=clock, run_dir=run_dir)
+        built = assembly.build(settings)
+        opened.push_async_callback(built.providers.close)
+        books = Books(ledger=ledger, spans=spans, clock=clock)
+        gateway = Gateway(built.steps, books, capture_content=settings.telemetry.capture_content)
+        stop = asyncio.Event()
+        opened.callback(stop.set)
+        await opened.enter_async_context(
+            alongside(built.steps.failover.breakers.follow(stop), _keep_discovering(built.providers))
+        )
+        yield OpenGateway(gateway=gateway, assembly=assembly, built=built, ledger=ledger, state=state)
+
+
+async def _keep_discovering(providers: Providers) -> None:
+    """Ask open servers what they offer, so that bare names of their models can be called."""
+    while True:
+        for name, failure in (await providers.discover()).items():
+            if failure is not None:
+                log.info("models not listed", extra={"provider": name, "reason": failure.message})
+        await asyncio.sleep(_DISCOVER_EVERY_S)
