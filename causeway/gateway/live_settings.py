@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -24,6 +24,7 @@ from causeway.gateway.overrides import Change, Overrides, WrongFieldsError, prob
 from causeway.gateway.setting_names import (
     LIVE_ALIASES,
     LIVE_SECTIONS,
+    STARTED_ONLY,
     differing,
     flat,
     is_live,
@@ -55,7 +56,7 @@ class Generation(Protocol):
 
 
 Built = TypeVar("Built", bound=Generation)
-Build = Callable[[Settings, Built | None], Awaitable[Built]]
+Build = Callable[[Settings, Built | None], Built]
 """Builds from settings, taking over what it can of the generation before. When it raises it has taken nothing."""
 
 
@@ -236,7 +237,7 @@ class LiveSettings(Generic[Built]):
             settings, origins = self._source.read(layer)
             applied = self._applicable(settings)
             if applied != self._current or self._built is None:
-                await self._put_into_force(applied)
+                self._put_into_force(applied)
         except CausewayError as exc:
             self._problem = exc.message
             raise
@@ -255,9 +256,9 @@ class LiveSettings(Generic[Built]):
             msg = f"the database did not tell what pages changed within {_READ_DEADLINE_S:.0f} s; try again"
             raise DeadlineError(msg) from exc
 
-    async def _put_into_force(self, settings: Settings) -> None:
+    def _put_into_force(self, settings: Settings) -> None:
         _check(settings)
-        built = await self._build(settings, self._built)
+        built = self._build(settings, self._built)
         if self._built is not None:
             self._replaced.append(self._built)
         self._built = built
@@ -269,11 +270,11 @@ class LiveSettings(Generic[Built]):
         """What of newly read settings may come into force at once."""
         started = self._started
         aliases = {alias: getattr(settings.models, alias) for alias in LIVE_ALIASES}
-        flush_s = started.gateway.ledger_flush_s
+        kept = {key: getattr(started.gateway, key) for key in STARTED_ONLY}
         return started.model_copy(
             update={
                 **{section: getattr(settings, section) for section in LIVE_SECTIONS},
-                "gateway": settings.gateway.model_copy(update={"ledger_flush_s": flush_s}),
+                "gateway": settings.gateway.model_copy(update=kept),
                 "models": started.models.model_copy(update=aliases),
             }
         )
@@ -339,7 +340,7 @@ class LiveSettings(Generic[Built]):
         """
         settings = self._applicable(self._source.read(layer)[0])
         _check(settings)
-        await (await self._build(settings, None)).close()
+        await self._build(settings, None).close()
 
     # --- following -----------------------------------------------------------------------------------
 

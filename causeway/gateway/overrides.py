@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, SettingsError
 from causeway.gateway import audit
+from causeway.gateway.setting_names import LIVE_ALIASES, STARTED_ONLY
 from causeway.settings import (
     GatewaySettings,
     GuardSettings,
@@ -46,12 +47,9 @@ _SINGLE: dict[str, type[Section]] = {
     "guard": GuardSettings,
     "models": ModelSettings,
 }
-_ONLY = {"models": frozenset({"chat", "fast"})}
-_NEVER = {
-    "gateway": frozenset({"ledger_flush_s"}),
-    "providers": frozenset({"headers"}),
-}
-"""The ledger's pace is set when a process starts; headers may carry secrets."""
+_ONLY = {"models": frozenset(LIVE_ALIASES)}
+_NEVER = {"gateway": STARTED_ONLY, "providers": frozenset({"headers"})}
+"""What would have to wait for a restart, and headers, which may carry secrets."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFERENCE = re.compile(r"env:[A-Za-z][A-Za-z0-9_]*_API_KEY|file:[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")

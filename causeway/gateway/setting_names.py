@@ -17,8 +17,8 @@ LIVE_ALIASES = ("chat", "fast")
 NAMED = ("providers", "routes", "tiers")
 """Sections that hold groups with names of the operator's own: ``tiers.free``."""
 
-STARTED_ONLY = "gateway.ledger_flush_s"
-"""The one setting of a live section that is read when a process starts."""
+STARTED_ONLY = frozenset({"ledger_flush_s", "max_body_bytes", "body_timeout_s", "max_messages"})
+"""The keys of ``gateway`` that are read when a process starts: the ledger's pace, and what ``/v1`` reads of a request."""
 
 
 def flat(settings: Settings) -> dict[str, object]:
@@ -41,7 +41,9 @@ def differing(one: Mapping[str, object], other: Mapping[str, object]) -> tuple[s
 def is_live(name: str) -> bool:
     """Whether a setting comes into force without a restart."""
     table, _, key = name.partition(".")
-    return name != STARTED_ONLY and (table in LIVE_SECTIONS or (table == "models" and key in LIVE_ALIASES))
+    if table == "gateway":
+        return key not in STARTED_ONLY
+    return table in LIVE_SECTIONS or (table == "models" and key in LIVE_ALIASES)
 
 
 def values_of(settings: Settings, section: str) -> dict[str, object] | None:

@@ -56,7 +56,7 @@ class Process:
             look_every_s=look_every_s,
         )
 
-    async def build(self, settings: Settings, before: Generation | None) -> Generation:
+    def build(self, settings: Settings, before: Generation | None) -> Generation:
         for name, route in settings.routes.items():
             if "nowhere" in route.models:
                 raise SettingsError(f"routes.{name} names 'nowhere', which is no model")

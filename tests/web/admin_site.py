@@ -84,7 +84,7 @@ async def admin_site(
     notices = Notices(database)
     settings = source.read()[0]
 
-    async def build(wanted: Settings, before: Generation | None) -> Generation:
+    def build(wanted: Settings, before: Generation | None) -> Generation:
         opened = before.providers if before else None
         return Generation(Providers(wanted, run_dir=folder, clock=clock, before=opened))
 
