@@ -203,7 +203,8 @@ def _said(problem: Mapping[str, Any]) -> str:
     if problem["type"] in ("missing", "too_short"):
         return "needs at least one"
     place = ".".join(str(part) for part in problem["loc"][1:])
-    return f"{place}: {problem['msg']}" if place else str(problem["msg"])
+    said = str(problem["msg"]).replace("Input should be", "must be")
+    return f"{place}: {said}" if place else said
 
 
 def _provider_problem(key: str, value: object) -> dict[str, str]:

@@ -158,7 +158,7 @@ async def test_on_a_mistake_nothing_changes_and_the_message_names_it(
     with pytest.raises(WrongFieldsError) as wrong:
         await here.live.change("tiers.free", {"priority": 99, "colour": "red"}, by=ADMIN)
     assert wrong.value.fields == {
-        "priority": "Input should be less than or equal to 9",
+        "priority": "must be less than or equal to 9",
         "colour": "no such setting",
     }
     assert (here.live.current, here.live.built, here.live.problem) == (in_force, built, None)

@@ -223,8 +223,8 @@ async def test_what_is_wrong_with_a_setting_stands_beside_its_field(
     assert problems(page) == {"requests_per_minute": "'many' is no number; write it like 1500 or 2.50"}
     page = await browser.send("/admin/edit/tiers.free", {"priority": "12", "cache_similarity": "0.3"})
     assert problems(page) == {
-        "priority": "Input should be less than or equal to 9",
-        "cache_similarity": "Input should be greater than or equal to 0.5",
+        "priority": "Must be less than or equal to 9",
+        "cache_similarity": "Must be greater than or equal to 0.5",
     }
     assert site.admin.live.overridden == {}
 
