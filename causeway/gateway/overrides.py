@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,7 +125,13 @@ def problems(section: str, values: Mapping[str, object], *, is_new: bool) -> dic
         InvalidInputError: Pages cannot change such a section.
     """
     shape = shape_of(section)
-    wrong: dict[str, str] = {}
+    wrong = {
+        key.encode("ascii", "backslashreplace").decode(): "holds what cannot be stored"
+        for key, value in values.items()
+        if not _is_storable({key: value})
+    }
+    if wrong:
+        return wrong
     try:
         shape.model_validate(values if is_new else {**_least(section), **values})
     except ValidationError as exc:
@@ -195,6 +202,17 @@ async def _read(connection: AsyncConnection) -> dict[str, dict[str, object]]:
 def _least(section: str) -> dict[str, object]:
     """What a section that is there cannot do without, in place of its present values."""
     return {"models": ["any"]} if section.startswith("routes.") else {}
+
+
+def _is_storable(value: object) -> bool:
+    """Whether PostgreSQL's JSON can hold a value: no NUL, no half of a surrogate pair, no infinite number."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, Mapping):
+        return all(_is_storable(inner) for pair in value.items() for inner in pair)
+    return all(map(_is_storable, value)) if isinstance(value, list) else True
 
 
 def _said(problem: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Depends
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from causeway.contracts.money import Micros, to_dollars, to_micros
 from causeway.errors import NotFoundError
@@ -18,6 +18,18 @@ _MOST_DOLLARS = Decimal(1_000_000_000)
 
 Dollars = Annotated[Decimal, Field(ge=0, le=_MOST_DOLLARS)]
 """An amount that somebody writes; a micro-dollar is the smallest that counts."""
+
+
+def storable(text: str) -> str:
+    """``text``, or a `ValueError` when PostgreSQL could not hold it."""
+    if "\0" in text:
+        msg = "holds the character NUL, which cannot be stored"
+        raise ValueError(msg)
+    return text
+
+
+Storable = Annotated[str, AfterValidator(storable)]
+"""Text that PostgreSQL can hold, and can be asked for."""
 
 
 async def _desk(parts: Parts, _admin: Admin) -> AdminParts:

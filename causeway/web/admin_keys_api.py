@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from causeway.contracts.identity import Operation, Scope
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.gateway.keys import Bounds, Key
 from causeway.gateway.teams import Team
-from causeway.web.admin_access import Desk, Dollars, micros, usd
+from causeway.web.admin_access import Desk, Dollars, Storable, micros, storable, usd
 from causeway.web.parts import AdminParts
 from causeway.web.sign_in import Admin, Parts
 
@@ -22,8 +22,9 @@ router = APIRouter(prefix="/api/admin", tags=["Administration: keys"])
 KeyId = Annotated[str, Path(pattern="^key_[0-9a-z]{1,64}$")]
 TeamId = Annotated[str, Path(pattern="^team_[0-9a-z]{1,64}$")]
 KeyState = Literal["in force", "expired", "revoked"]
-_Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S")]
-_Patterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=100)]
+_Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S"), AfterValidator(storable)]
+_Pattern = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
+_Patterns = Annotated[list[_Pattern], Field(max_length=100)]
 
 
 class KeyShape(BaseModel):
@@ -63,7 +64,7 @@ class KeyChange(BaseModel):
     name: _Name | None = None
     scopes: Annotated[list[Scope], Field(min_length=1)] | None = None
     tier: str | None = Field(default=None, max_length=120)
-    team_id: str | None = Field(default=None, max_length=120)
+    team_id: Storable | None = Field(default=None, max_length=120)
     models: _Patterns | None = None
     endpoints: list[Operation] | None = None
     budget_usd_per_day: Dollars | None = None

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from causeway.gateway.budgets import dollars
 from causeway.gateway.usage import By, Period
-from causeway.web.admin_access import Desk
+from causeway.web.admin_access import Desk, Storable
 from causeway.web.admin_keys_api import key_shape, matches, team_names, team_shape
 from causeway.web.admin_providers import provider_list
 from causeway.web.admin_settings_api import SettingShape, route_list, setting_list, tier_list
@@ -53,7 +53,7 @@ _UNTOLD = frozenset({"id", "created_at", "created_by", "last_used_at"})
 _MICROS = frozenset({"budget_per_day", "budget_per_month"})
 _KEY_STATES = ("in force", "expired", "revoked")
 
-Words = Annotated[str, Query(max_length=200)]
+Words = Annotated[Storable, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from causeway.contracts.money import to_dollars
 from causeway.errors import InvalidInputError
 from causeway.gateway.budget_standing import Standing
 from causeway.gateway.usage import By, Period, Total
-from causeway.web.admin_access import Desk, usd
+from causeway.web.admin_access import Desk, Storable, usd
 from causeway.web.parts import AdminParts
 from causeway.web.sign_in import Parts
 
@@ -108,11 +108,11 @@ def asked(  # noqa: PLR0913 - one for each parameter of the query
     by: By = "day",
     since: Annotated[AwareDatetime | None, Query(description="30 days before `until` when not given")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Now when not given")] = None,
-    key: str | None = None,
-    team: str | None = None,
-    tier: str | None = None,
-    model: str | None = None,
-    provider: str | None = None,
+    key: Storable | None = None,
+    team: Storable | None = None,
+    tier: Storable | None = None,
+    model: Storable | None = None,
+    provider: Storable | None = None,
 ) -> Asked:
     """What the query says.
 
@@ -177,7 +177,7 @@ async def usage_csv(desk: Desk, query: UsageQuery) -> Response:
 @router.get("/audit", name="api_audit")
 async def audit(
     desk: Desk,
-    subject: Annotated[str | None, Query(max_length=200)] = None,
+    subject: Annotated[Storable | None, Query(max_length=200)] = None,
     before_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> AuditPage:

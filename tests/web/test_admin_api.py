@@ -384,3 +384,29 @@ async def test_the_audit_log_comes_in_pages_with_names(api: httpx2.AsyncClient) 
 
 async def test_a_reload_tells_what_came_into_force(api: httpx2.AsyncClient) -> None:
     assert (await api.post("/api/admin/reload")).json() == {"changed": [], "needs_restart": []}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "teams", r'{"name": "a\u0000b"}'),
+        ("POST", "keys", r'{"name": "a\u0000b"}'),
+        ("POST", "keys", r'{"name": "a", "team_id": "\u0000"}'),
+        ("POST", "keys", r'{"name": "a", "models": ["\u0000"]}'),
+        ("PUT", "tiers/free", r'{"models": ["a\u0000"]}'),
+        ("PUT", "providers/p", r'{"kind": "scripted", "models": ["\u0000"]}'),
+        ("PATCH", "settings/gateway", r'{"fallbacks": {"a\u0000": ["fast"]}}'),
+        ("PATCH", "settings/guard", r'{"kinds": ["\ud800"]}'),
+        ("PATCH", "settings/guard", r'{"\udfff": 1}'),
+        ("PATCH", "settings/gateway", '{"deadline_s": Infinity}'),
+        ("PATCH", "settings/gateway", '{"retry_budget": NaN}'),
+        ("GET", "audit?subject=%00", ""),
+        ("GET", "usage?key=%00", ""),
+    ],
+)
+async def test_what_cannot_be_stored_is_refused(
+    api: httpx2.AsyncClient, method: str, path: str, body: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await api.request(method, f"/api/admin/{path}", content=body.encode(), headers=headers)
+    assert answer.status_code in (400, 422), answer.text
