@@ -435,11 +435,7 @@ Layer = Mapping[str, Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where settings come from, for whoever reads them more than once.
-
-    Attributes:
-        environment: In place of this process's.
-    """
+    """Where settings come from, for whoever reads them more than once; ``environment`` is in place of this process's."""
 
     environment: Mapping[str, str] | None = None
 
@@ -473,11 +469,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 def load_with_origins(
     environment: Mapping[str, str] | None = None, overrides: Layer | None = None
 ) -> tuple[Settings, Origins]:
-    """The settings, and where each one that is not a default came from.
-
-    Args:
-        environment: In place of this process's.
-        overrides: What was changed on pages.
+    """The settings, with ``overrides`` over file and environment, and where each that is not a default came from.
 
     Raises:
         SettingsError: A key is unknown, a value cannot be used, or a named key is not where it is said to be.
