@@ -1,8 +1,12 @@
 """Every setting, and the only code that reads the environment.
 
-Order, later wins: the defaults below, ``causeway.toml``, ``CAUSEWAY_SECTION__KEY`` in the environment. No file is
-needed to start. An unknown key is an error, so a typing mistake is found at start. The file is the one that
-``CAUSEWAY_CONFIG`` names, else ``causeway.toml`` in the working directory when it is there.
+Order, later wins: the defaults below, ``causeway.toml``, ``CAUSEWAY_SECTION__KEY`` in the environment, what
+administrators change on pages (`causeway.gateway.overrides`). No file is needed to start. An unknown key is an error, so
+a typing mistake is found at start. The file is the one that ``CAUSEWAY_CONFIG`` names, else ``causeway.toml`` in the
+working directory when it is there.
+
+A provider's key may be named instead of written: ``env:OPENAI_API_KEY`` is read from the environment, ``file:openai``
+from ``secrets/openai`` in the data folder, or from an absolute path.
 
 The reference page ``docs/reference/settings.md`` is generated from this file.
 """
@@ -12,6 +16,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +27,12 @@ from causeway.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "CAUSEWAY_"
 CONFIG_FILE = "causeway.toml"
+PAGE_ORIGIN = "page"
+"""The origin of what was changed on pages or through ``/api/admin``."""
+
+_NAMED_SECTIONS = ("providers", "routes", "tiers")
+_OTHERS_KEYS = "_API_KEY"
+"""How the environment's names of other programs' and providers' keys end."""
 
 
 def _data_home() -> Path:
@@ -150,7 +161,10 @@ class ProviderSettings(Section):
         default="openai", description="The protocol it speaks; openai is any OpenAI-compatible server"
     )
     base_url: str = Field(default="", description="Such as https://api.openai.com/v1")
-    api_key: SecretStr = Field(default=SecretStr(""), description="Sent in the header its protocol wants")
+    api_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Sent in the header its protocol wants; env:NAME and file:NAME say where it is",
+    )
     api_keys: list[SecretStr] = Field(
         default_factory=list,
         description="Further keys of the same provider, used in turn; one that is refused rests",
@@ -413,7 +427,34 @@ class Settings(Section):
 
 
 Origins = dict[str, str]
-"""``section.key`` -> where its value came from: a file's path or the name of an environment variable."""
+"""``section.key`` -> where its value came from: a file's path, the name of an environment variable, or ``page``."""
+
+Layer = Mapping[str, Mapping[str, object]]
+"""Values over the file's and the environment's: ``{"tiers.free": {"requests_per_minute": 30}}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where settings come from, for whoever reads them more than once; ``environment`` is in place of this process's."""
+
+    environment: Mapping[str, str] | None = None
+
+    def read(self, overrides: Layer | None = None) -> tuple[Settings, Origins]:
+        """The settings as file and environment are now, with ``overrides`` over them.
+
+        Raises:
+            SettingsError: As for `load_with_origins`.
+        """
+        return load_with_origins(self.environment, overrides)
+
+    def stamp(self) -> tuple[str, int, int] | None:
+        """Which file there is, when it was written and how long it is: another value means that it was changed."""
+        file = _config_file(os.environ if self.environment is None else self.environment)
+        try:
+            found = file.stat()
+        except OSError:
+            return None
+        return str(file), found.st_mtime_ns, found.st_size
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -425,11 +466,13 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     return load_with_origins(environment)[0]
 
 
-def load_with_origins(environment: Mapping[str, str] | None = None) -> tuple[Settings, Origins]:
-    """The settings, and where each one that is not a default came from.
+def load_with_origins(
+    environment: Mapping[str, str] | None = None, overrides: Layer | None = None
+) -> tuple[Settings, Origins]:
+    """The settings, with ``overrides`` over file and environment, and where each that is not a default came from.
 
     Raises:
-        SettingsError: A key is unknown or a value cannot be used.
+        SettingsError: A key is unknown, a value cannot be used, or a named key is not where it is said to be.
     """
     environ = os.environ if environment is None else environment
     origins: Origins = {}
@@ -439,21 +482,32 @@ def load_with_origins(environment: Mapping[str, str] | None = None) -> tuple[Set
             path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
             _place(merged, path, value, name)
             origins[".".join(path)] = name
+    for section, values in (overrides or {}).items():
+        _lay_over(merged, section, values, origins)
     try:
-        return Settings.model_validate(merged), origins
+        settings = Settings.model_validate(merged)
     except ValidationError as exc:
         raise SettingsError(_explain(exc, origins)) from exc
+    return _with_named_keys(settings, environ, origins), origins
 
 
 def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment for a child process, without Causeway's own settings and secrets."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ENVIRONMENT_PREFIX) and not name.endswith(_OTHERS_KEYS)
+    }
     return {**kept, **extra}
+
+
+def _config_file(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("CAUSEWAY_CONFIG") or CONFIG_FILE)
 
 
 def _from_file(environ: Mapping[str, str], origins: Origins) -> dict[str, Any]:
     named = environ.get("CAUSEWAY_CONFIG")
-    file = Path(named or CONFIG_FILE)
+    file = _config_file(environ)
     if not file.is_file():
         if named:
             raise SettingsError(
@@ -465,8 +519,10 @@ def _from_file(environ: Mapping[str, str], origins: Origins) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise SettingsError(f"'{file}' cannot be read as TOML: {exc}") from exc
     for section, keys in merged.items():
-        for key in keys if isinstance(keys, dict) else ():
-            origins[f"{section}.{key}"] = str(file)
+        for key, value in keys.items() if isinstance(keys, dict) else ():
+            is_named = section in _NAMED_SECTIONS and isinstance(value, dict)
+            for path in [f"{section}.{key}.{inner}" for inner in value] if is_named else [f"{section}.{key}"]:
+                origins[path] = str(file)
     return merged
 
 
@@ -480,11 +536,62 @@ def _place(tree: dict[str, Any], path: list[str], value: str, name: str) -> None
     node[path[-1]] = value.split(",") if path[0] == "providers" and path[-1] == "models" else value
 
 
+def _lay_over(tree: dict[str, Any], section: str, values: Mapping[str, object], origins: Origins) -> None:
+    """Put the values of a section, such as ``tiers.free``, over what is there."""
+    table, _, name = section.partition(".")
+    node = tree.setdefault(table, {})
+    if name and isinstance(node, dict):
+        node = node.setdefault(name, {})
+    if not isinstance(node, dict):
+        raise SettingsError(f"'{section}' has no keys below it, so nothing can be changed there on a page")
+    for key, value in values.items():
+        path = f"{section}.{key}"
+        node[key] = value
+        for older in [known for known in origins if known.startswith(f"{path}.")]:
+            del origins[older]
+        origins[path] = PAGE_ORIGIN
+
+
+def _with_named_keys(settings: Settings, environ: Mapping[str, str], origins: Origins) -> Settings:
+    """``settings`` with the providers' keys that ``env:NAME`` and ``file:NAME`` stand for."""
+    folder = settings.storage.dir.expanduser() / "secrets"
+    providers = {}
+    for name, provider in settings.providers.items():
+        where = f"providers.{name}"
+        key = _named_key(provider.api_key, f"{where}.api_key", environ, folder, origins)
+        more = [_named_key(each, f"{where}.api_keys", environ, folder, origins) for each in provider.api_keys]
+        providers[name] = provider.model_copy(update={"api_key": key, "api_keys": more})
+    return settings.model_copy(update={"providers": providers})
+
+
+def _named_key(
+    written: SecretStr, where: str, environ: Mapping[str, str], folder: Path, origins: Origins
+) -> SecretStr:
+    kind, colon, place = written.get_secret_value().partition(":")
+    if not colon or kind not in ("env", "file"):
+        return written
+    origin = origins.get(where, "")
+    if kind == "env":
+        found, remedy = environ.get(place, ""), f"the environment has no {place}; set it and start again"
+    else:
+        try:
+            found = (folder / place).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            found = ""
+        remedy = f"'{folder / place}' is no file that can be read; write the key into it"
+    if not found:
+        raise SettingsError(
+            f"{where}{f' (from {origin})' if origin else ''} is '{kind}:{place}', but {remedy}"
+        )
+    return SecretStr(found)
+
+
 def _explain(error: ValidationError, origins: Origins) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         where = ".".join(str(part) for part in problem["loc"])
-        origin = origins.get(where) or origins.get(".".join(where.split(".")[:2]))
+        depths = (".".join(where.split(".")[:depth]) for depth in (9, 3, 2))
+        origin = next((origins[path] for path in depths if path in origins), None)
         reason = "no such setting" if problem["type"] == "extra_forbidden" else problem["msg"]
         lines.append(f"{where}{f' (from {origin})' if origin else ''}: {reason}")
     return "settings: " + "; ".join(lines) + ". See docs/reference/settings.md"

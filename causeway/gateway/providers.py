@@ -136,9 +136,10 @@ class Providers:
             except CausewayError as exc:
                 failures[server.name] = exc
 
-        async with asyncio.TaskGroup() as group:
-            for server in self._listing:
-                group.create_task(ask(server))
+        with self._lease:  # nothing it asks is closed meanwhile because the settings changed
+            async with asyncio.TaskGroup() as group:
+                for server in self._listing:
+                    group.create_task(ask(server))
         for name, failure in failures.items():
             if failure is not None:
                 log.warning("a provider lists no models", extra={"provider": name, "reason": failure.message})
