@@ -15,9 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import TypeVar
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, TypeVar
 
 from causeway.contracts.clock import Clock
 from causeway.errors import CausewayError, DeadlineError, MissingModelFileError, SettingsError
@@ -42,6 +40,9 @@ from causeway.models.provider import (
 )
 from causeway.models.scripted import Scripted
 from causeway.settings import ModelSettings, ProviderSettings, Settings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
