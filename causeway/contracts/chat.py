@@ -132,10 +132,12 @@ class Usage:
 class ChatChunk:
     """The next piece of a streamed reply; the last one has ``stop_reason``, ``usage`` and the settled cost.
 
-    ``extensions`` are fields beyond OpenAI's shape, such as the citations of an answer.
+    ``extensions`` are fields beyond OpenAI's shape, such as the citations of an answer. ``likely`` has the likeliest
+    first tokens of ``text`` with their log-probabilities, where ``options`` asked for ``logprobs``.
     """
 
     text: str = ""
+    likely: Mapping[str, float] = field(default_factory=dict)
     tool_calls: tuple[ToolCallDelta, ...] = ()
     stop_reason: StopReason | None = None
     usage: Usage | None = None

@@ -120,9 +120,20 @@ class _Delta(msgspec.Struct, frozen=True):
     tool_calls: tuple[_ToolCallDelta, ...] | None = None
 
 
+class _Token(msgspec.Struct, frozen=True):
+    token: str
+    logprob: float
+    top_logprobs: tuple[_Token, ...] = ()
+
+
+class _Logprobs(msgspec.Struct, frozen=True):
+    content: tuple[_Token, ...] | None = None
+
+
 class _Choice(msgspec.Struct, frozen=True):
     index: int = 0
     delta: _Delta | None = None
+    logprobs: _Logprobs | None = None
     finish_reason: str | None = None
 
 
@@ -207,10 +218,10 @@ class Reading:
             if choice.index == 0:  # of several choices the first is read
                 if choice.finish_reason:
                     self._stop_reason = _STOP_REASONS.get(choice.finish_reason, StopReason.END)
-                return self._chunk(choice.delta or _Delta())
+                return self._chunk(choice.delta or _Delta(), choice.logprobs or _Logprobs())
         return None
 
-    def _chunk(self, delta: _Delta) -> ChatChunk | None:
+    def _chunk(self, delta: _Delta, logprobs: _Logprobs) -> ChatChunk | None:
         calls = tuple(
             ToolCallDelta(
                 index=call.index,
@@ -222,4 +233,13 @@ class Reading:
         )
         if not delta.content and not calls:
             return None
-        return ChatChunk(text=delta.content or "", tool_calls=calls, model=self._model)
+        return ChatChunk(
+            text=delta.content or "", likely=_likely(logprobs), tool_calls=calls, model=self._model
+        )
+
+
+def _likely(logprobs: _Logprobs) -> dict[str, float]:
+    first = next(iter(logprobs.content or ()), None)
+    if first is None:
+        return {}
+    return {one.token: one.logprob for one in (first, *first.top_logprobs)}

@@ -144,6 +144,19 @@ async def test_a_reply_is_collected_with_its_usage(ask: Ask) -> None:
     assert upstream.keys == ["Bearer sk-1"]
 
 
+async def test_the_likeliest_tokens_come_with_the_text_where_the_server_tells_them(ask: Ask) -> None:
+    likely = [{"token": "Hi", "logprob": -0.1}, {"token": "Oh", "logprob": -2.5}]
+    choice = {
+        "index": 0,
+        "delta": {"content": "Hi"},
+        "logprobs": {"content": [{"token": "Hi", "logprob": -0.1, "top_logprobs": likely}]},
+    }
+    told = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+    client = await ask(Upstream((told, event({"content": "!"}), *WHOLE[2:])).answer)
+    chunks = [chunk async for chunk in client.stream(HELLO)]
+    assert [chunk.likely for chunk in chunks] == [{"Hi": -0.1, "Oh": -2.5}, {}, {}]
+
+
 async def test_everything_of_a_request_is_sent(ask: Ask) -> None:
     upstream = Upstream()
     client = await ask(upstream.answer)
