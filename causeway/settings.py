@@ -159,11 +159,18 @@ class KnowledgeSettings(Section):
     rerank_weight: float = Field(
         default=0.3, ge=0, le=1, description="Share of the cross-encoder in the final score"
     )
-    passages: int = Field(default=4, ge=1, le=50, description="Most passages an answer is written from")
-    context_tokens: int = Field(default=900, ge=200, description="Most tokens of passages in the prompt")
+    passages: int = Field(default=6, ge=1, le=50, description="Most passages an answer is written from")
+    context_tokens: int = Field(
+        default=500, ge=200, description="Most tokens of these passages' statements that the model reads"
+    )
     answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
+    check: Literal["logprobs", "words", "off"] = Field(
+        default="logprobs",
+        description="Ask the chat model whether the passages answer, and read how sure it is (logprobs) or its yes or"
+        " no (words, for providers that do not tell)",
+    )
     refuse_below: float = Field(
-        default=0.0, ge=0, le=1, description="Refuse when no passage is at least this relevant"
+        default=0.5, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
     )
 
 
