@@ -329,6 +329,27 @@ async def test_a_refused_call_costs_nothing(make: Make, database: Database, ledg
     assert (line["cost_micros"], line["input_tokens"]) == (0, 0)
 
 
+class Babbler(Scripted):
+    """Writes for ever, a million characters at a time."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        while True:
+            yield ChatChunk(text="x" * 1_000_000, model="words")
+
+
+async def test_a_reply_without_end_is_cut_with_an_error_and_kept_by_nobody(
+    make: Make, collected: CollectedSpans
+) -> None:
+    gateway = make(_routes(Babbler()))
+    count = 0
+    with pytest.raises(UpstreamError, match="has no end"):
+        async with aclosing(gateway.stream(_ask("hi"), _caller())) as chunks:
+            async for chunk in chunks:
+                count += len(chunk.text)
+    assert count <= 64_000_000
+    assert len(str(_span(gateway, collected).attributes[names.OUTPUT_MESSAGES])) < 4_000_000
+
+
 # --- leaving -----------------------------------------------------------------------------------------
 
 
