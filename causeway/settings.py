@@ -10,18 +10,34 @@ The reference page ``docs/reference/settings.md`` is generated from this file.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from causeway.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "CAUSEWAY_"
 CONFIG_FILE = "causeway.toml"
+_SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_LISTS = {
+    "providers": {"models"},
+    "sources": {"urls", "include", "exclude", "allow_networks"},
+}
+"""Settings by section that are written as comma-separated words in the environment."""
 
 
 def _data_home() -> Path:
@@ -368,6 +384,65 @@ class KnowledgeSettings(Section):
     )
 
 
+class SourceSettings(Section):
+    """A place that a collection is kept equal to."""
+
+    kind: Literal["folder", "notion", "slack", "web"] = Field(description="What it is")
+    collection: str = Field(default="", description="Where its documents go; empty is knowledge.collection")
+    path: Path | None = Field(
+        default=None, description="folder: its root; notion and slack: an export zip, in place of a token"
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""), description="notion: the integration's secret; slack: a bot token"
+    )
+    urls: list[str] = Field(
+        default_factory=list, description="web: pages to start from, and sitemaps (addresses that end in .xml)"
+    )
+    include: list[str] = Field(
+        default_factory=lambda: ["*"],
+        description="Patterns of what is taken: channel names for slack, else paths of documents",
+    )
+    exclude: list[str] = Field(default_factory=list, description="Patterns of what is left out")
+    schedule_minutes: int = Field(
+        default=60, ge=0, le=43_200, description="How often it is synced; 0 only when asked to"
+    )
+    max_items: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Most documents; beyond it nothing is taken or deleted"
+    )
+    max_file_bytes: int = Field(
+        default=20_000_000, gt=0, description="Larger pages and files of web and exports are refused"
+    )
+    max_depth: int = Field(
+        default=3, ge=0, le=20, description="web: how many links away from a start page; sitemaps add no links"
+    )
+    history_days: int = Field(default=365, ge=1, le=36_500, description="slack: how far back messages are read")
+    requests_per_second: float = Field(
+        default=2.0, gt=0, le=100, description="Most requests a second to the vendor, or to each host"
+    )
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="Longest time one request may take")
+    base_url: str = Field(default="", description="Another address of the vendor's API, such as a proxy's")
+    allow_networks: list[str] = Field(
+        default_factory=list,
+        description="web: private networks that may be read all the same, such as 10.20.0.0/16",
+    )
+
+    @model_validator(mode="after")
+    def _names_its_place(self) -> Self:
+        """Each kind says where it is."""
+        if self.kind == "folder" and self.path is None:
+            msg = "a folder needs 'path'"
+            raise ValueError(msg)
+        if self.kind == "web" and not self.urls:
+            msg = "a web source needs 'urls'"
+            raise ValueError(msg)
+        if self.kind in ("notion", "slack") and self.path is None and not self.token.get_secret_value():
+            msg = f"a {self.kind} source needs a 'token', or the 'path' of an export"
+            raise ValueError(msg)
+        for network in self.allow_networks:
+            ip_network(network)
+        return self
+
+
 class TelemetrySettings(Section):
     """Traces and logs."""
 
@@ -396,7 +471,17 @@ class Settings(Section):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     tiers: dict[str, TierSettings] = Field(default_factory=dict, validate_default=True)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+    @field_validator("sources")
+    @classmethod
+    def _with_plain_names(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        """Names go into addresses, keys of work and documents' identities."""
+        for name in sources:
+            if not _SOURCE_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' cannot name a source: use a-z, 0-9, '-' and '_', at most 40")
+        return sources
 
     @field_validator("tiers", mode="before")
     @classmethod
@@ -477,7 +562,7 @@ def _place(tree: dict[str, Any], path: list[str], value: str, name: str) -> None
         if not isinstance(node, dict):
             raise SettingsError(f"{name} does not name a setting: '{part}' has no keys below it")
     # Lists come as comma-separated words: CAUSEWAY_PROVIDERS__OPENAI__MODELS=gpt-4o,gpt-4o-mini
-    node[path[-1]] = value.split(",") if path[0] == "providers" and path[-1] == "models" else value
+    node[path[-1]] = value.split(",") if path[-1] in _LISTS.get(path[0], ()) else value
 
 
 def _explain(error: ValidationError, origins: Origins) -> str:
