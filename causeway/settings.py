@@ -396,7 +396,8 @@ class SourceSettings(Section):
         default=SecretStr(""), description="notion: the integration's secret; slack: a bot token"
     )
     urls: list[str] = Field(
-        default_factory=list, description="web: pages to start from, and sitemaps (addresses that end in .xml)"
+        default_factory=list,
+        description="web: pages to start from, and sitemaps (addresses that end in .xml)",
     )
     include: list[str] = Field(
         default_factory=lambda: ["*"],
@@ -407,15 +408,23 @@ class SourceSettings(Section):
         default=60, ge=0, le=43_200, description="How often it is synced; 0 only when asked to"
     )
     max_items: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Most documents; beyond it nothing is taken or deleted"
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Most documents; beyond it nothing is taken or deleted",
     )
     max_file_bytes: int = Field(
         default=20_000_000, gt=0, description="Larger pages and files of web and exports are refused"
     )
     max_depth: int = Field(
-        default=3, ge=0, le=20, description="web: how many links away from a start page; sitemaps add no links"
+        default=3,
+        ge=0,
+        le=20,
+        description="web: how many links away from a start page; sitemaps add no links",
     )
-    history_days: int = Field(default=365, ge=1, le=36_500, description="slack: how far back messages are read")
+    history_days: int = Field(
+        default=365, ge=1, le=36_500, description="slack: how far back messages are read"
+    )
     requests_per_second: float = Field(
         default=2.0, gt=0, le=100, description="Most requests a second to the vendor, or to each host"
     )

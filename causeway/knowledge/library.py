@@ -85,6 +85,11 @@ class Library:
         self._durable = durable
         self._is_queue_reached = False
 
+    @property
+    def originals(self) -> Originals:
+        """Where the documents' files are."""
+        return self._originals
+
     # --- in and out ----------------------------------------------------------------------------------
 
     async def add(self, incoming: Incoming, *, retry_failed: bool = False) -> Added:

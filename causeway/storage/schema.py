@@ -247,7 +247,9 @@ source_runs = Table(
     Column("name", Text, primary_key=True, comment="of the source, in the settings"),
     Column("run", Integer, nullable=False, server_default="0", comment="goes up with every sync, from 1"),
     Column("state", Text, nullable=False, server_default="idle", comment="idle, queued or running"),
-    Column("is_requested", Boolean, nullable=False, server_default="false", comment="somebody asked for a run"),
+    Column(
+        "is_requested", Boolean, nullable=False, server_default="false", comment="somebody asked for a run"
+    ),
     _moment("next_at", nullable=True),
     _moment("started_at", nullable=True),
     _moment("finished_at", nullable=True),
@@ -261,7 +263,9 @@ source_runs = Table(
         DateTime(timezone=True),
         comment="when the newest such sync began that read on from nowhere",
     ),
-    Column("counts", JSONB, nullable=False, server_default=text("'{}'"), comment="of the last run, by outcome"),
+    Column(
+        "counts", JSONB, nullable=False, server_default=text("'{}'"), comment="of the last run, by outcome"
+    ),
     Column("failures", JSONB, nullable=False, server_default=text("'[]'"), comment="path and reason of each"),
     Column("problem", Text, comment="why the last run could not be finished"),
 )
