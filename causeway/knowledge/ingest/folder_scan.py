@@ -95,7 +95,7 @@ def scan(root: Path, under: str = "") -> Scan:
 
 def _look(entry: os.DirEntry[str], path: str, seen: Scan) -> bool:
     """Note what ``entry`` is; True for a folder to look into."""
-    if _is_ignored(entry.name):
+    if is_ignored(entry.name):
         return False
     if (shown := path.encode("utf-8", "replace").decode()) != path:
         seen.unreadable[shown] = "its name is not valid UTF-8; rename it"
@@ -114,7 +114,8 @@ def _look(entry: os.DirEntry[str], path: str, seen: Scan) -> bool:
     return stat.S_ISDIR(status.st_mode)
 
 
-def _is_ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """Whether nobody means to search a file or folder of this name."""
     lowered = name.lower()
     return any(fnmatchcase(lowered, pattern) for pattern in _IGNORED)
 
