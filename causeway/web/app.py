@@ -17,6 +17,8 @@ from causeway.web import (
     problems,
     reference_pages,
     sign_in,
+    sources_api,
+    sources_pages,
     static_files,
     traces_api,
     traces_pages,
@@ -29,12 +31,14 @@ from causeway.web.response_headers import guarded
 _ROUTERS = (
     ask_api.router,
     documents_api.router,
+    sources_api.router,
     traces_api.router,
     health_api.router,
     reference_pages.router,
     sign_in.router,
     ask_pages.router,
     documents_pages.router,
+    sources_pages.router,
     traces_pages.router,
     static_files.router,
 )
