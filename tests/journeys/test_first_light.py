@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,8 @@ def test_a_second_up_on_the_same_folder_is_refused_in_one_sentence(installation:
 
 def test_a_taken_port_is_said_at_once(installation: Installation) -> None:
     port = installation.address.rpartition(":")[2]
-    second = installation.run("up", "--port", port)
+    elsewhere = {**installation.environment, "CAUSEWAY_STORAGE__DIR": str(installation.folder / "other")}
+    second = replace(installation, environment=elsewhere).run("up", "--port", port)
     assert second.returncode == 1
     assert second.stderr.strip() == (
         f"causeway: port {port} is in use; stop that program or choose another with --port"

@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import Connection, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
@@ -63,10 +64,9 @@ def test_file_names_tell_the_newest_revision() -> None:
 async def test_keywords_that_a_worker_of_the_first_release_made_are_taken_over(database: Database) -> None:
     async with database.begin() as connection:
         wanted = await connection.run_sync(_catalogue)
-        await connection.execute(text("DROP TABLE chunk_keywords"))
+        await _go_back_to_the_first_release(connection)
         for statement in _FIRST_KEYWORDS:
             await connection.execute(text(statement))
-        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
     assert await migrate.migrate(database.engine) is True
 
@@ -117,15 +117,8 @@ async def test_many_who_migrate_at_once_migrate_once(database: Database) -> None
 
 
 async def test_keys_and_ledger_of_the_first_release_are_kept(database: Database) -> None:
-    def first_release(connection: Connection) -> None:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(migrate.MIGRATIONS))
-        command.upgrade(config, "0001")
-
     async with database.begin() as connection:
-        await connection.execute(text("DROP SCHEMA public CASCADE"))
-        await connection.execute(text("CREATE SCHEMA public"))
-        await connection.run_sync(first_release)
+        await _go_back_to_the_first_release(connection)
         await connection.execute(
             text(
                 "INSERT INTO api_keys (id, name, prefix, secret_hash, scopes) VALUES ('k', 'ci', 'cw-', 'h', '{ask}')"
@@ -143,3 +136,16 @@ async def test_keys_and_ledger_of_the_first_release_are_kept(database: Database)
         line = (await connection.execute(select(ledger))).mappings().one()
     assert (key["tier"], key["models"], key["team_id"]) == ("pro", [], None)
     assert (line["requested_model"], line["cost_micros"], line["attempts"]) == ("words", 3, 1)
+
+
+async def _go_back_to_the_first_release(connection: AsyncConnection) -> None:
+    """An empty database as the first release made it."""
+
+    def upgrade(connection: Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(migrate.MIGRATIONS))
+        command.upgrade(config, "0001")
+
+    await connection.execute(text("DROP SCHEMA public CASCADE"))
+    await connection.execute(text("CREATE SCHEMA public"))
+    await connection.run_sync(upgrade)
