@@ -21,8 +21,8 @@ async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
     return page(request, template, {"sources": found, "is_busy": is_busy})
 
 
-@router.post("/sources/{name}/sync", name="source_sync")
-async def sync(name: SourceName, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+@router.post("/sources/{source}/sync", name="source_sync")
+async def sync(source: SourceName, request: Request, parts: Parts, _ingester: Ingester) -> Response:
     """Run one now, from a plain form."""
-    await parts.sources.request(name)
+    await parts.sources.request(source)
     return RedirectResponse(link(request, "sources"), status_code=303)
