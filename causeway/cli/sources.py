@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 60.0
 _SHOWN = 20
+_OUTCOMES = ("new", "changed", "unchanged", "deleted", "failed")
 
 
 @click.group()
@@ -78,4 +79,4 @@ def _said(status: SourceStatus) -> str:
         return f"failed: {last.problem}"
     if last.run == 0:
         return "never synced"
-    return ", ".join(f"{count} {outcome}" for outcome, count in last.counts.items())
+    return ", ".join(f"{last.counts.get(outcome, 0)} {outcome}" for outcome in _OUTCOMES)

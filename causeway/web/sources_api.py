@@ -31,7 +31,7 @@ class SourceShape(BaseModel):
     collection: str
     place: str = Field(description="A folder, a file or addresses")
     schedule_minutes: int = Field(description="0: only when asked to")
-    state: Literal["never", "queued", "running", "ok", "failed"]
+    state: Literal["never", "queued", "running", "ok", "partial", "failed"]
     run: int = Field(description="Number of the last run; 0 before the first")
     started_at: datetime | None
     finished_at: datetime | None

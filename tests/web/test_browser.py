@@ -261,7 +261,7 @@ def test_a_phone_needs_no_sideways_scroll(phone: Page) -> None:
     expect(phone.locator("#passage")).to_be_visible()
     assert overflow(phone) == 0
     phone.get_by_role("button", name="Close passage").tap()
-    for path in ("/documents", "/traces", "/api/docs"):
+    for path in ("/documents", "/sources", "/traces", "/api/docs"):
         phone.goto(path)
         assert overflow(phone) == 0, path
     phone.get_by_role("button", name="Menu").tap()
@@ -289,7 +289,7 @@ def test_axe_finds_nothing_serious(served: Served, browser: Browser, scheme: str
         page.locator(".turn-meta a").first.click()
         page.locator(".step").nth(4).click()
         found["trace"] = violations(page)
-        for path in ("/documents", "/traces", "/api/docs"):
+        for path in ("/documents", "/sources", "/traces", "/api/docs"):
             page.goto(path)
             found[path] = violations(page)
         page.goto("/documents")

@@ -13,7 +13,7 @@ def test_sources_are_listed_with_how_their_last_sync_went(api: TestClient) -> No
         "chat": "failed",
         "handbook": "ok",
         "site": "never",
-        "wiki": "failed",
+        "wiki": "partial",
     }
     assert found["handbook"]["counts"]["unchanged"] == 1204
     assert found["wiki"]["failures"][0]["path"] == "Plans/Roadmap.md"

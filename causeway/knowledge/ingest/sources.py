@@ -49,13 +49,15 @@ class SourceStatus:
 
     @property
     def state(self) -> str:
-        """``never``, ``queued``, ``running``, ``failed`` (the run, or a document) or ``ok``."""
+        """``never``, ``queued``, ``running``, ``failed`` (the run), ``partial`` (some documents failed) or ``ok``."""
         if self.last.state != "idle":
             return self.last.state
         if self.last.is_requested:
             return "queued"
-        if self.last.problem or self.last.failures:
+        if self.last.problem:
             return "failed"
+        if self.last.failures:
+            return "partial"
         return "ok" if self.last.run else "never"
 
     def as_dict(self) -> dict[str, object]:
