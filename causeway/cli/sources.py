@@ -54,7 +54,7 @@ def sync(name: str, as_json: bool) -> None:
 
         before = await platform.sources.request(name)
         done = await platform.sources.wait(name, before.last.run, patience_s=_PATIENCE_S)
-        waiting = await platform.sources.unfinished(name)
+        waiting = await platform.sources.unready(name)
         settled = await wait(platform, SyncSummary(documents=waiting))
         if as_json:
             unread = [{"path": path, "reason": reason} for path, reason in settled.failed]

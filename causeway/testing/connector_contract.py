@@ -84,7 +84,7 @@ def _keep(folder: Path, item: Item, text: bytes) -> Before:
         revision=item.revision,
         identity=item.identity,
         modified_at=item.modified_at,
-        content=file,
+        find=lambda: file,
     )
 
 

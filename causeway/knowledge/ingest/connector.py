@@ -13,7 +13,7 @@ implementation keeps, and that `causeway.testing.connector_contract` holds it to
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -67,14 +67,19 @@ class Before:
     """What was taken of an item last time.
 
     Attributes:
-        content: The bytes that are kept of it; None when they are gone.
+        find: Looks for the bytes that are kept of it.
     """
 
     path: str
     revision: str
     identity: str
     modified_at: datetime
-    content: Path | None
+    find: Callable[[], Path | None]
+
+    @property
+    def content(self) -> Path | None:
+        """The bytes that are kept of it; None when they are gone."""
+        return self.find()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 
 from causeway.contracts.clock import Clock
 from causeway.errors import CausewayError, DatabaseUnavailableError, DeadlineError, NotFoundError
+from causeway.knowledge.document import DocumentState
 from causeway.knowledge.ingest.connector import Connector
 from causeway.knowledge.ingest.source_kinds import open_source
 from causeway.knowledge.ingest.source_runs import SYNC, SourceRun, SourceRuns
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
 from causeway.knowledge.ingest.sync_summary import SyncSummary
-from causeway.knowledge.library import UNFINISHED, Library
+from causeway.knowledge.library import Library
 from causeway.observability.spans import Spans
 from causeway.settings import KnowledgeSettings, SourceSettings
 from causeway.storage.durable import Durable
@@ -158,15 +159,15 @@ class Sources:
                 raise DeadlineError(f"nobody syncs '{name}'; is 'causeway up' or a worker running?")
             await asyncio.sleep(_POLL_S)
 
-    async def unfinished(self, name: str) -> dict[str, str]:
-        """Id -> path of a source's documents that are not ready or failed yet.
+    async def unready(self, name: str) -> dict[str, str]:
+        """Id -> path of a source's documents whose newest revision is not searchable, or not yet.
 
         Raises:
             NotFoundError: The settings have none of that name.
         """
         status = await self.source(name)
         known = await self._library.known(status.collection, status.source)
-        return {each.document_id: path for path, each in known.items() if each.state in UNFINISHED}
+        return {each.document_id: path for path, each in known.items() if each.state != DocumentState.READY}
 
     def _section(self, name: str) -> SourceSettings:
         try:

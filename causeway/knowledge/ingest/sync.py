@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from causeway.errors import (
@@ -136,7 +137,7 @@ class Synchroniser:
         """
         if known is None:
             known = await self._library.known(collection, connector.source)
-        listing = await connector.listing(await self._before(known), since=since)
+        listing = await connector.listing(self._before(known), since=since)
         sync = _Sync(connector, collection, dict(known), retry_failed, limit)
         sync.failed.update({path or connector.source: why for path, why in listing.unseen.items()})
         sync.failed.update(listing.failed)
@@ -149,14 +150,14 @@ class Synchroniser:
         await self._apply(sync, listing)
         return sync.summary()
 
-    async def _before(self, known: Mapping[str, Known]) -> dict[str, Before]:
+    def _before(self, known: Mapping[str, Known]) -> dict[str, Before]:
         return {
             path: Before(
                 path=path,
                 revision=each.revision,
                 identity=each.identity,
                 modified_at=each.modified_at,
-                content=self._content(each.blob),
+                find=partial(self._content, each.blob),
             )
             for path, each in known.items()
         }

@@ -259,7 +259,7 @@ async def test_a_worker_does_what_is_due(
         stop.set()
     assert (done.last.counts["new"], done.last.counts["unchanged"]) == (1, 1)
     assert (await library.documents(collection="wiki")).total == 2
-    assert set((await sources.unfinished("wiki")).values()) == {"a.md", "b.md"}
+    assert set((await sources.unready("wiki")).values()) == {"a.md", "b.md"}
 
 
 async def test_waiting_for_a_worker_that_is_not_there_ends(sources: Sources, clock: FrozenClock) -> None:
