@@ -24,7 +24,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from causeway.errors import DeadlineError, InvalidInputError, TooLargeError, UpstreamError
+from causeway.errors import DeadlineError, RefusedAddressError, TooLargeError, UpstreamError
 from causeway.guard.public_addresses import Network, is_allowed
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -36,12 +36,6 @@ _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PRIVILEGED_PORTS = frozenset({80, 443})
 """Of the ports below 1024; behind the others are servers to whom a request would be a command (mail, DNS)."""
-
-
-class RefusedAddressError(InvalidInputError):
-    """An address is not one that may be fetched: not http(s), not public, or written to mislead."""
-
-    code = "refused_address"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

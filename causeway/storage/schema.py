@@ -247,8 +247,9 @@ source_runs = Table(
     Column("name", Text, primary_key=True, comment="of the source, in the settings"),
     Column("run", Integer, nullable=False, server_default="0", comment="goes up with every sync, from 1"),
     Column("state", Text, nullable=False, server_default="idle", comment="idle, queued or running"),
+    Column("is_requested", Boolean, nullable=False, server_default="false", comment="somebody wants a run"),
     Column(
-        "is_requested", Boolean, nullable=False, server_default="false", comment="somebody asked for a run"
+        "is_asked", Boolean, nullable=False, server_default="false", comment="somebody wanted the last one"
     ),
     _moment("next_at", nullable=True),
     _moment("started_at", nullable=True),

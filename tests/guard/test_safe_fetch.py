@@ -11,9 +11,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causeway.errors import DeadlineError, TooLargeError, UpstreamError
+from causeway.errors import DeadlineError, RefusedAddressError, TooLargeError, UpstreamError
 from causeway.guard.public_addresses import is_allowed, networks
-from causeway.guard.safe_fetch import RefusedAddressError, Resolve, SafeFetcher, shown
+from causeway.guard.safe_fetch import Resolve, SafeFetcher, shown
 
 LOOPBACK = networks(["127.0.0.1/32"])
 

@@ -30,6 +30,7 @@ from causeway.knowledge.ingest.patterns import Patterns
 from causeway.knowledge.ingest.vendor_api import (
     Json,
     NotThereError,
+    RefusedCallError,
     VendorApi,
     object_of,
     objects_of,
@@ -134,7 +135,7 @@ class Notion:
                 try:
                     if self._note(await self._api.get(f"/v1/{kind}/{each.identity}")):
                         break
-                except NotThereError:
+                except (NotThereError, RefusedCallError):  # 400: an id of the other kind
                     continue
         for each in missing[_MOST_CHECKED:]:
             self._unseen[each.path] = "Notion's search lists it no more; the next sync asks for it by its id"

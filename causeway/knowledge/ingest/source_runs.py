@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, case, func, or_, select, update
+from sqlalchemy import Row, and_, case, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -34,6 +34,8 @@ class SourceRun:
 
     Attributes:
         run: Its number, from 1; 0 before the first.
+        is_requested: Somebody wants another run.
+        is_asked: Somebody wanted the last one.
         counts: Documents by outcome: new, changed, unchanged, deleted, failed.
         failures: Path and reason of those that failed, the first 200.
         problem: Why the run could not be finished; None when it could.
@@ -46,6 +48,7 @@ class SourceRun:
     run: int = 0
     state: RunState = "idle"
     is_requested: bool = False
+    is_asked: bool = False
     next_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -62,6 +65,7 @@ class SourceRuns:
     def __init__(self, *, database: Database, durable: Durable) -> None:
         self._database = database
         self._durable = durable
+        self._is_queue_reached = False
 
     async def all(self, names: Sequence[str]) -> tuple[SourceRun, ...]:
         """The runs of these sources, in their order."""
@@ -71,40 +75,52 @@ class SourceRuns:
         return tuple(found.get(name, SourceRun(name=name)) for name in names)
 
     async def request(self, name: str) -> None:
-        """Have a source synced as soon as a worker is free; after a run under way that nobody asked for, once more."""
+        """Have a source synced as soon as a worker is free; when it is being synced, once more after that."""
         asked = insert(source_runs).values(name=name, is_requested=True)
         asked = asked.on_conflict_do_update(index_elements=["name"], set_={"is_requested": True})
         async with self._database.begin() as connection:
             await connection.execute(asked)
 
-    async def queue_due(self, name: str, now: datetime, *, is_scheduled: bool) -> bool:
-        """Queue a source's next run when it is due; True when this call did.
+    async def queue_due(self, schedules: Mapping[str, bool], now: datetime) -> int:
+        """Queue the runs that are due; how many this call did.
 
-        ``is_scheduled``: it is also due by itself, at once when it never ran.
+        ``schedules``: for each source whether it is also due by itself, at once when it never ran.
         """
-        await self._durable.state(SYNC)  # its tables must be there before the transaction
-        due: list[ColumnElement[bool]] = [source_runs.c.is_requested]
-        if is_scheduled:
-            due += [source_runs.c.next_at.is_(None), source_runs.c.next_at <= now]
+        queued = 0
+        for each in await self.all(list(schedules)):
+            is_time = schedules[each.name] and (each.next_at is None or each.next_at <= now)
+            if each.state == "idle" and (each.is_requested or is_time):
+                queued += await self._queue(each)
+        return queued
+
+    async def _queue(self, last: SourceRun) -> bool:
+        """Queue the run after ``last``; False when another process did."""
+        if not self._is_queue_reached:
+            await self._durable.state(SYNC)  # its tables must be there before the transaction
+            self._is_queue_reached = True
+        run = last.run + 1
+        first = insert(source_runs).values(name=last.name).on_conflict_do_nothing(index_elements=["name"])
         claimed = (
             update(source_runs)
-            .where(source_runs.c.name == name, source_runs.c.state == "idle", or_(*due))
-            .values(run=source_runs.c.run + 1, state="queued")
-            .returning(source_runs.c.run)
+            .where(
+                source_runs.c.name == last.name, source_runs.c.run == last.run, source_runs.c.state == "idle"
+            )
+            .values(run=run, state="queued")
         )
         async with self._database.begin() as connection:
-            await connection.execute(
-                insert(source_runs).values(name=name).on_conflict_do_nothing(index_elements=["name"])
-            )
-            run = (await connection.execute(claimed)).scalar_one_or_none()
-            if run is None:
+            await connection.execute(first)
+            if (await connection.execute(claimed)).rowcount == 0:
                 return False
-            argument = f"{name}@{run}"
-            await self._durable.enqueue(SYNC, argument, key=_key(name, run), within=connection)
+            key = _key(last.name, run)
+            await self._durable.enqueue(SYNC, f"{last.name}@{run}", key=key, within=connection)
         return True
 
     async def start(self, name: str, run: int, now: datetime) -> SourceRun | None:
-        """Mark a run as under way; None when it is finished or overtaken."""
+        """Mark a run as under way; None when it is finished or overtaken.
+
+        A resumed run keeps when it began and whether somebody wanted it; what is requested from now on is another run.
+        """
+        is_resumed = source_runs.c.state == "running"
         started = (
             update(source_runs)
             .where(
@@ -112,7 +128,12 @@ class SourceRuns:
                 source_runs.c.run == run,
                 source_runs.c.state.in_(_UNDER_WAY),
             )
-            .values(state="running", started_at=func.coalesce(_if_running(source_runs.c.started_at), now))
+            .values(
+                state="running",
+                started_at=case((is_resumed, source_runs.c.started_at), else_=now),
+                is_asked=case((is_resumed, source_runs.c.is_asked), else_=source_runs.c.is_requested),
+                is_requested=and_(is_resumed, source_runs.c.is_requested),
+            )
             .returning(source_runs)
         )
         async with self._database.begin() as connection:
@@ -141,8 +162,6 @@ class SourceRuns:
                 for path, reason in (summary.failed if summary else ())[:_MOST_FAILURES]
             ],
         }
-        if begun.is_requested:
-            values["is_requested"] = False
         if summary is not None and summary.is_complete:
             values["complete_at"] = begun.started_at
             if is_thorough:
@@ -173,11 +192,6 @@ class SourceRuns:
 
 def _key(name: str, run: int) -> str:
     return f"sync:{name}@{run}"
-
-
-def _if_running(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A resumed run keeps when it began; null for one that begins now."""
-    return case((source_runs.c.state == "running", column), else_=None)
 
 
 def _run(row: Row[Any]) -> SourceRun:

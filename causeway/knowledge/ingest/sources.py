@@ -211,11 +211,8 @@ class Sources:
 
     async def queue_due(self) -> int:
         """Queue the runs that are due; how many."""
-        queued = 0
-        for name, section in self._settings.items():
-            is_scheduled = section.schedule_minutes > 0
-            queued += await self._runs.queue_due(name, self._clock.now(), is_scheduled=is_scheduled)
-        return queued
+        schedules = {name: section.schedule_minutes > 0 for name, section in self._settings.items()}
+        return await self._runs.queue_due(schedules, self._clock.now())
 
     async def run(self, argument: str) -> None:
         """Sync a source; ``argument`` is ``<name>@<run>``. A repeat of a finished run changes nothing.
@@ -232,7 +229,7 @@ class Sources:
         problem: str | None = None
         with self._spans.start("sync", attributes={"causeway.source": name}) as span:
             try:
-                summary = await self._sync(name, since, retry_failed=begun.is_requested)
+                summary = await self._sync(name, since, retry_failed=begun.is_asked)
                 span.set({f"causeway.sync.{outcome}": n for outcome, n in summary.counts().items()})
             except DatabaseUnavailableError:
                 raise
@@ -258,7 +255,7 @@ class Sources:
         """Where to go on from; None for a thorough run."""
         now = self._clock.now()
         is_old = begun.thorough_at is None or now - begun.thorough_at >= _THOROUGH_EVERY
-        return None if begun.is_requested or is_old else begun.complete_at
+        return None if begun.is_asked or is_old else begun.complete_at
 
     async def _sync(self, name: str, since: datetime | None, *, retry_failed: bool) -> SyncSummary:
         section = self._section(name)

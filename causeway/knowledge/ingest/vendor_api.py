@@ -31,6 +31,10 @@ class NotThereError(UpstreamError):
     """The vendor has nothing of that id, or shares it no longer."""
 
 
+class RefusedCallError(UpstreamError):
+    """The vendor cannot make sense of a call, such as of one kind of id in another's place."""
+
+
 class VendorApi:
     """One API; made by `open_api`."""
 
@@ -67,6 +71,7 @@ class VendorApi:
         Raises:
             SettingsError: It refuses the token.
             NotThereError: It has no such thing.
+            RefusedCallError: It cannot make sense of the call.
             UpstreamRateLimitError: It asks for fewer calls than a sync can wait for.
             DeadlineError: It does not answer.
             UpstreamError: It answers something else.
@@ -120,7 +125,8 @@ class VendorApi:
             raise UpstreamError(f"{self._name} answers '{path}' with JSON that is no object")
         if answer.status >= 400:
             said = str(read.get("message") or read.get("error") or "")[:200]
-            raise UpstreamError(f"{self._name} answers '{path}' with {answer.status}: {said}")
+            kind = RefusedCallError if answer.status == 400 else UpstreamError
+            raise kind(f"{self._name} answers '{path}' with {answer.status}: {said}")
         return read
 
 

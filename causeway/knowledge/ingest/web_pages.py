@@ -26,13 +26,14 @@ from causeway.contracts.clock import Clock
 from causeway.errors import (
     CausewayError,
     InvalidInputError,
+    RefusedAddressError,
     SettingsError,
     TooLargeError,
     TryLaterError,
     UnreadableDocumentError,
 )
 from causeway.guard.public_addresses import networks
-from causeway.guard.safe_fetch import Answer, RefusedAddressError, Resolve, SafeFetcher
+from causeway.guard.safe_fetch import Answer, Resolve, SafeFetcher
 from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.pacing import LONGEST_WAIT_S, Pacer, asked_wait_s

@@ -135,7 +135,11 @@ class NotionServer:
             return _problem(400, "missing_version")
         if self.stumbles:
             return self.stumbles.pop(0)
-        body = await request.json() if request.method == "POST" else dict(request.query)
+        return self._result(
+            request, await request.json() if request.method == "POST" else dict(request.query)
+        )
+
+    def _result(self, request: web.Request, body: dict[str, Any]) -> web.Response:
         match request.path.strip("/").split("/")[1:]:
             case ["search"]:
                 known = [each for each in self.pages.values() if each["id"] not in self.hidden]
@@ -155,8 +159,10 @@ class NotionServer:
                 return self._page_of(self.blocks[key], body)
             case [("pages" | "databases") as kind, identity]:
                 found = [each for each in self.pages.values() if _same(each["id"], identity)]
-                if not found or found[0]["object"] != kind.removesuffix("s"):
+                if not found:
                     return _problem(404, "object_not_found")
+                if found[0]["object"] != kind.removesuffix("s"):
+                    return _problem(400, "validation_error")
                 return web.json_response(found[0])
             case ["users"]:
                 user = {

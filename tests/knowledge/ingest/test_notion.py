@@ -138,11 +138,12 @@ async def test_what_search_does_not_know_yet_is_asked_for_by_its_id(
 ) -> None:
     notion.page("kept", [paragraph("kept")])
     notion.page("gone", [paragraph("gone")])
+    notion.database("table")
     taken = await take(source)
-    notion.hidden = {notion.identity("kept")}
+    notion.hidden = {notion.identity("kept"), notion.identity("table")}
     notion.trash("gone")
     listing = await listed(address, taken.before)
-    assert [item.path for item in listing.items] == ["kept.md"]
+    assert {item.path for item in listing.items} == {"kept.md", "table.md"}
     assert not listing.may_hold("gone.md")
 
 

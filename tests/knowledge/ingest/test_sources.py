@@ -124,6 +124,9 @@ async def test_what_is_asked_for_during_a_run_runs_after_it(sources: Sources, me
     memory.meanwhile = ask
     await sources.run("wiki@1")
     assert await sources.queue_due() == 1
+    memory.put("a.md", "changed")
+    await sources.run("wiki@2")
+    assert await sources.queue_due() == 1, "also during one that was asked for"
 
 
 async def test_an_unknown_source_is_named_with_those_there_are(sources: Sources) -> None:
