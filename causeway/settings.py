@@ -432,7 +432,7 @@ class SourceSettings(Section):
     base_url: str = Field(default="", description="Another address of the vendor's API, such as a proxy's")
     allow_networks: list[str] = Field(
         default_factory=list,
-        description="web: private networks that may be read all the same, such as 10.20.0.0/16",
+        description="web, and files of notion: private networks that may be read all the same, such as 10.20.0.0/16",
     )
 
     @model_validator(mode="after")

@@ -169,6 +169,12 @@ class Library:
             return False
         return True
 
+    async def note_revision(self, document_id: str, source_revision: str) -> None:
+        """Note what a document's source says of its content, once all that hangs on it is done."""
+        noted = update(documents).where(documents.c.id == document_id).values(source_revision=source_revision)
+        async with self._database.begin() as connection:
+            await connection.execute(noted)
+
     async def delete(self, document_id: str) -> None:
         """Forget a document: its row and its chunks vanish in one transaction.
 

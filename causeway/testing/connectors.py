@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from causeway.errors import CausewayError, UnreadableDocumentError
-from causeway.knowledge.ingest.connector import Before, Connector, Fetched, Item, Listing
+from causeway.knowledge.ingest.connector import Before, Connector, Fetched, Item, Listing, attachment_of
 
 LONG_AGO = datetime(2025, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -23,6 +23,7 @@ class MemorySource:
         unseen: Told by every listing.
         broken: Raised in place of the content of these paths.
         meanwhile: Awaited before each content is given.
+        attached: Items with their content that are found in the item of a path.
     """
 
     at_once = 3
@@ -37,6 +38,7 @@ class MemorySource:
         self.unseen: dict[str, str] = {}
         self.broken: dict[str, CausewayError] = {}
         self.meanwhile: Callable[[str], Awaitable[None]] | None = None
+        self.attached: dict[str, dict[str, str]] = {}
 
     @property
     def source(self) -> str:
@@ -90,10 +92,23 @@ class MemorySource:
             await self.meanwhile(item.path)
         if item.path in self.broken:
             raise self.broken[item.path]
+        for inner in self.attached.values():
+            if item.path in inner:
+                return Fetched(content=inner[item.path].encode())
         if item.path not in self._items:
             msg = "it has gone"
             raise UnreadableDocumentError(msg)
-        return Fetched(content=_pieces(self._items[item.path][1]), metadata={"author": "Ada"})
+        found = tuple(
+            Item(
+                path=path,
+                revision=text,
+                modified_at=LONG_AGO,
+                identity=attachment_of(item.identity, path),
+            )
+            for path, text in self.attached.get(item.path, {}).items()
+        )
+        content = _pieces(self._items[item.path][1])
+        return Fetched(content=content, metadata={"author": "Ada"}, attached=found)
 
 
 async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:

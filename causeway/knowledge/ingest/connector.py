@@ -7,6 +7,8 @@ implementation keeps, and that `causeway.testing.connector_contract` holds it to
   its identity when it is renamed or moved there.
 - An item's revision changes when its content may have changed, and is the same for the same state of the source.
 - What a listing could not see is named in it. Only what a listing did see and no longer has is ever deleted.
+- What is found only in an item's content (a file in a page) is told when that is fetched, with an id that `attachment_of`
+  makes of the item's: it lives and dies with that item, and is looked at again when the item is fetched again.
 - What concerns one item alone is raised as `UnreadableDocumentError`; what concerns the whole source (a token that is
   refused, a server that does not answer) as any other `CausewayError`.
 """
@@ -90,12 +92,28 @@ class Fetched:
         content: The bytes; or a file to copy; or a generator of pieces, which whoever fetched it closes.
         metadata: ``author``, ``created``, ``url``, ``tags``, where the source tells them; added to the item's own.
         revision: Of the content, where it is known better now than it was listed.
+        attached: All items that were found in it.
     """
 
     content: bytes | Path | AsyncGenerator[bytes, None]
     metadata: Mapping[str, object] = field(default_factory=dict)
     modified_at: datetime | None = None
     revision: str | None = None
+    attached: tuple[Item, ...] = ()
+
+
+_ATTACHED = "#"
+
+
+def attachment_of(identity: str, key: str) -> str:
+    """The id of what was found in the item called ``identity``."""
+    return f"{identity}{_ATTACHED}{key}"
+
+
+def owner_of(identity: str) -> str:
+    """The id of the item that an attachment was found in; empty for an item that was listed itself."""
+    owner, mark, _ = identity.rpartition(_ATTACHED)
+    return owner if mark else ""
 
 
 class Connector(Protocol):
@@ -132,7 +150,7 @@ class Connector(Protocol):
         ...
 
     async def fetch(self, item: Item) -> Fetched:
-        """The content of an item of the last listing.
+        """The content of an item of the last listing, or of one that was found in such an item.
 
         Raises:
             UnreadableDocumentError: This item cannot be taken; the message tells its owner why.

@@ -5,7 +5,7 @@ behind; what was known and is in neither is asked for by its id before it counts
 its ``last_edited_time`` moves. That time is cut to the minute, so one of the last minutes is not trusted to stand for
 the content and the page is looked at once more.
 
-Pages within pages are documents of their own. https://developers.notion.com/reference
+Pages within pages are documents of their own, and so are the files that Notion keeps in them. https://developers.notion.com/reference
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from causeway.contracts.clock import Clock
-from causeway.errors import UnreadableDocumentError, UpstreamError
+from causeway.errors import RefusedAddressError, TooLargeError, UnreadableDocumentError, UpstreamError
+from causeway.guard.public_addresses import networks
+from causeway.guard.safe_fetch import SafeFetcher
 from causeway.knowledge.ingest import item_paths
-from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
+from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing, attachment_of, owner_of
 from causeway.knowledge.ingest.notion_markdown import (
     Block,
+    File,
     blocks_markdown,
+    files_in,
     properties,
     table,
     title_of,
@@ -53,7 +57,13 @@ _OWN_DOCUMENTS = frozenset({"child_page", "child_database"})
 @asynccontextmanager
 async def open_notion(name: str, settings: SourceSettings, *, clock: Clock) -> AsyncIterator[Notion]:
     """What the integration of a source called ``name`` was given to read."""
-    async with open_api(
+    fetching = SafeFetcher(
+        user_agent="Causeway",
+        timeout_s=settings.timeout_s,
+        max_bytes=settings.max_file_bytes,
+        allow=networks(settings.allow_networks),
+    )
+    opening = open_api(
         settings.base_url or _API,
         name=f"sources.{name} (Notion)",
         headers={
@@ -63,8 +73,9 @@ async def open_notion(name: str, settings: SourceSettings, *, clock: Clock) -> A
         clock=clock,
         every_s=1 / settings.requests_per_second,
         timeout_s=settings.timeout_s,
-    ) as api:
-        yield Notion(name, settings, api=api, clock=clock)
+    )
+    async with opening as api, fetching as fetcher:
+        yield Notion(name, settings, api=api, fetcher=fetcher, clock=clock)
 
 
 class Notion:
@@ -73,10 +84,13 @@ class Notion:
     at_once = 3
     follows_content = False
 
-    def __init__(self, name: str, settings: SourceSettings, *, api: VendorApi, clock: Clock) -> None:
+    def __init__(
+        self, name: str, settings: SourceSettings, *, api: VendorApi, fetcher: SafeFetcher, clock: Clock
+    ) -> None:
         self._name = name
         self._settings = settings
         self._api = api
+        self._fetcher = fetcher
         self._clock = clock
         self._patterns = Patterns(settings.include, settings.exclude)
         self._found: dict[str, Json] = {}
@@ -129,7 +143,11 @@ class Notion:
 
     async def _check_missing(self, before: Mapping[str, Before]) -> None:
         """Look up what search does not know, which may only be behind."""
-        missing = [each for each in before.values() if each.identity and each.identity not in self._found]
+        missing = [
+            each
+            for each in before.values()
+            if each.identity and each.identity not in self._found and not owner_of(each.identity)
+        ]
         for each in missing[:_MOST_CHECKED]:
             for kind in ("pages", "databases"):
                 try:
@@ -178,17 +196,45 @@ class Notion:
     # --- content ---------------------------------------------------------------------------------------
 
     async def fetch(self, item: Item) -> Fetched:
-        """A page as Markdown, its properties first; a database as a table of its rows."""
+        """A page as Markdown, its properties first; a database as a table of its rows; a file of a page."""
+        if owner_of(item.identity):
+            return Fetched(content=self._file(item))
         each = self._found[item.identity]
         title = title_of(each) or "Untitled"
+        blocks: Sequence[Block] = ()
         try:
-            body = self._rows_table(item.identity) if item.identity in self._rows else await self._body(each)
+            if item.identity in self._rows:
+                body = self._rows_table(item.identity)
+            else:
+                blocks = await self._blocks(item.identity, (item.identity,), [_MOST_BLOCKS])
+                body = blocks_markdown(blocks)
         except NotThereError as exc:
             msg = "it has gone, or is no longer shared, since it was listed"
             raise UnreadableDocumentError(msg) from exc
         said = "\n".join(f"- {name}: {value}" for name, value in properties(each).items())
         text = "\n\n".join(part for part in (f"# {title}", said, body or title) if part)
-        return Fetched(content=f"{text}\n".encode(), metadata=await self._about(each))
+        attached = tuple(_attached(item, file) for file in files_in(blocks))
+        return Fetched(content=f"{text}\n".encode(), metadata=await self._about(each), attached=attached)
+
+    async def _file(self, item: Item) -> AsyncGenerator[bytes, None]:
+        """A file of a page, from the address that its block has now: it holds for an hour."""
+        try:
+            block = Block(await self._api.get(f"/v1/blocks/{item.identity.rpartition('#')[2]}"))
+        except NotThereError as exc:
+            msg = "it has gone from its page since that was read"
+            raise UnreadableDocumentError(msg) from exc
+        for file in files_in([block]):
+            try:
+                async with self._fetcher.get(file.url) as answer:
+                    if answer.status != 200:
+                        raise UnreadableDocumentError(f"where Notion keeps it answers {answer.status}")
+                    async for piece in answer.pieces:
+                        yield piece
+            except (RefusedAddressError, TooLargeError) as exc:
+                raise UnreadableDocumentError(exc.message) from exc
+            return
+        msg = "its block is no file any more"
+        raise UnreadableDocumentError(msg)
 
     async def _about(self, each: Json) -> dict[str, object]:
         about: dict[str, object] = {}
@@ -229,10 +275,6 @@ class Notion:
             text_of(span.get("plain_text")) for span in objects_of(self._found[database].get("description"))
         )
         return "\n\n".join(part for part in (about, table(["Name", *names], lines) if lines else "") if part)
-
-    async def _body(self, page: Json) -> str:
-        budget = [_MOST_BLOCKS]
-        return blocks_markdown(await self._blocks(_id(page), (_id(page),), budget))
 
     async def _blocks(self, identity: str, above: Sequence[str], budget: list[int]) -> list[Block]:
         """The blocks beneath one, and those beneath them; ``budget`` holds how many more may come."""
@@ -278,6 +320,19 @@ class Notion:
             if not following or following == cursor:
                 raise UpstreamError(f"Notion answers '{path}' with more to come and no way to it")
             cursor = following
+
+
+def _attached(page: Item, file: File) -> Item:
+    """A file as an item beside the pages of its page."""
+    name, dot, suffix = item_paths.part(file.name).rpartition(".")
+    stem, end = (name, f".{suffix}") if dot and name else (suffix, "")
+    return Item(
+        path=f"{page.path.removesuffix('.md')}/{stem} {file.id[:8]}{end}",
+        revision=f"{file.edited} {file.name}",
+        modified_at=_time(file.edited) or page.modified_at,
+        identity=attachment_of(page.identity, file.id),
+        metadata={"url": page.metadata["url"]} if "url" in page.metadata else {},
+    )
 
 
 def _plain_id(identity: str) -> str:

@@ -30,7 +30,7 @@ from causeway.errors import (
 )
 from causeway.knowledge.document import DocumentState
 from causeway.knowledge.incoming import Incoming, Known
-from causeway.knowledge.ingest.connector import Before, Connector, Fetched, Item, Listing
+from causeway.knowledge.ingest.connector import Before, Connector, Fetched, Item, Listing, owner_of
 from causeway.knowledge.ingest.folder_scan import reason_of
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -56,6 +56,15 @@ class SizeLimit:
         return f"it has {size_bytes:,} bytes and {self.setting} allows {self.size_bytes:,}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """A document in whose content further items were found; its revision is noted when those are taken."""
+
+    document_id: str
+    revision: str
+    attached: tuple[Item, ...]
+
+
 @dataclass(slots=True)
 class _Sync:
     """A sync under way."""
@@ -71,6 +80,10 @@ class _Sync:
     deleted: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     documents: dict[str, str] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+    attached: dict[str, Item] = field(default_factory=dict)
+    owners: list[_Owner] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
     unanswered: int = 0
 
     def is_due(self, item: Item) -> bool:
@@ -172,10 +185,12 @@ class Synchroniser:
         """Bring the library in line with what was listed."""
         items = {item.path: item for item in listing.items}
         await self._follow_identities(sync, items)
+        hidden = {each.identity for each in sync.known.values() if listing.may_hold(each.path)}
+        owners = ({item.identity for item in listing.items} | hidden) - {""}
         vanished = {
             path: before
             for path, before in sync.known.items()
-            if path not in items and not listing.may_hold(path)
+            if path not in items and not listing.may_hold(path) and owner_of(before.identity) not in owners
         }
         due = {path: item for path, item in items.items() if sync.is_due(item)}
         moved = set(sync.changed)
@@ -186,7 +201,31 @@ class Synchroniser:
         for is_settling in (False, True):
             turn = sorted(path for path, item in due.items() if item.is_settling == is_settling)
             await in_parallel((self._take(sync, due[path]) for path in turn), at_once=sync.connector.at_once)
+        vanished |= await self._take_attached(sync, items, owners)
         await in_parallel((self._forget(sync, before) for before in vanished.values()), at_once=_AT_ONCE)
+
+    async def _take_attached(
+        self, sync: _Sync, items: Mapping[str, Item], owners: set[str]
+    ) -> dict[str, Known]:
+        """Take what was found in the items that were fetched; returns what is found in them no more."""
+        found = {path: item for path, item in sync.attached.items() if path not in items}
+        await self._follow_identities(sync, found)
+        due = {path: item for path, item in found.items() if sync.is_due(item)}
+        identities = {item.identity for item in found.values()}
+        gone: dict[str, Known] = {}
+        for path, before in sync.known.items():
+            owner = owner_of(before.identity)
+            if owner in sync.opened and before.identity not in identities:
+                gone[path] = before
+            elif owner in owners and path not in due and path not in sync.changed:
+                sync.keep(path)
+        await in_parallel(
+            (self._take(sync, due[path]) for path in sorted(due)), at_once=sync.connector.at_once
+        )
+        for each in sync.owners:
+            if not any(item.path in sync.lost for item in each.attached):
+                await self._library.note_revision(each.document_id, each.revision)
+        return gone
 
     async def _follow_identities(self, sync: _Sync, items: Mapping[str, Item]) -> None:
         """Give documents the new paths of the items whose ids they carry; two may change places."""
@@ -256,6 +295,9 @@ class Synchroniser:
             fetched = await sync.connector.fetch(item)
             async with self._file(fetched, sync.limit) as file:
                 await self._add(sync, item, fetched, file)
+            if item.identity:
+                sync.opened.add(item.identity)
+                sync.attached.update({each.path: each for each in fetched.attached})
         except UnreadableDocumentError as exc:
             sync.fail(item.path, exc.message)
             sync.unanswered = 0
@@ -267,10 +309,12 @@ class Synchroniser:
                     f" {exc.message}; the rest is left for the next sync"
                 ) from exc
             sync.fail(item.path, exc.message)
+            sync.lost.add(item.path)
         else:
             sync.unanswered = 0
 
     async def _add(self, sync: _Sync, item: Item, fetched: Fetched, file: Path | Draft) -> None:
+        revision = fetched.revision or item.revision
         incoming = Incoming(
             collection=sync.collection,
             source=sync.connector.source,
@@ -279,7 +323,7 @@ class Synchroniser:
             modified_at=fetched.modified_at or item.modified_at,
             metadata={**item.metadata, **fetched.metadata},
             identity=item.identity,
-            revision=fetched.revision or item.revision,
+            revision="" if fetched.attached else revision,
         )
         try:
             added = await self._library.add(incoming, retry_failed=sync.retry_failed)
@@ -294,6 +338,8 @@ class Synchroniser:
             outcomes[added.change].append(item.path)
         if added.state in UNFINISHED:
             sync.documents[added.document_id] = item.path
+        if fetched.attached:
+            sync.owners.append(_Owner(added.document_id, revision, fetched.attached))
 
     @asynccontextmanager
     async def _file(self, fetched: Fetched, limit: SizeLimit) -> AsyncIterator[Path | Draft]:

@@ -51,6 +51,8 @@ class NotionServer:
     asked: list[str] = field(default_factory=list)
     _minute: int = 0
     _blocks_made: int = 0
+    _made: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def identity(self, name: str) -> str:
         return str(uuid5(NAMESPACE_URL, name))
@@ -120,13 +122,23 @@ class NotionServer:
             inner = each.get("children", [])
             self.blocks[identity] = self._numbered(inner)
             kept = {key: value for key, value in each.items() if key != "children"}
-            numbered.append({"has_children": bool(inner), **kept, "id": identity})
+            numbered.append(
+                {
+                    "has_children": bool(inner),
+                    "last_edited_time": "2025-06-01T00:00:00.000Z",
+                    **kept,
+                    "id": identity,
+                }
+            )
+            self._made.append(numbered[-1])
         return numbered
 
     # --- HTTP ---
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.path}")
+        if request.path in self.files:
+            return web.Response(body=self.files[request.path])
         if self.down:
             return _problem(503, "service_unavailable", {"Retry-After": "9999"})
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -157,6 +169,9 @@ class NotionServer:
                 if key is None or (page and page.get("in_trash")):
                     return _problem(404, "object_not_found")
                 return self._page_of(self.blocks[key], body)
+            case ["blocks", identity]:
+                made = [each for each in self._made if _same(each["id"], identity)]
+                return web.json_response(made[-1]) if made else _problem(404, "object_not_found")
             case [("pages" | "databases") as kind, identity]:
                 found = [each for each in self.pages.values() if _same(each["id"], identity)]
                 if not found:

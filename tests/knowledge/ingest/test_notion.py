@@ -11,6 +11,9 @@ from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import SettingsError, UpstreamError, UpstreamRateLimitError
 from causeway.knowledge.ingest.connector import Before, Listing
 from causeway.knowledge.ingest.notion import Notion, open_notion
+from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
+from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.library import Library
 from causeway.settings import SourceSettings
 from causeway.testing.clock import FrozenClock
 from causeway.testing.connector_contract import CHECKS, Check, Source, take
@@ -297,3 +300,51 @@ async def test_a_synced_block_shows_its_original_and_never_itself(notion: Notion
 async def test_an_empty_page_is_still_found_by_its_title(notion: NotionServer, address: str) -> None:
     notion.page("Empty", [])
     assert await text(address, "Empty.md") == "# Empty\n\nEmpty\n"
+
+
+# --- files -------------------------------------------------------------------------------------------
+
+
+def kept(address: str, name: str, number: int) -> dict[str, object]:
+    url = f"{address}/s3/{name}?X-Amz-Signature=secret"
+    return {**block("pdf", file={"url": url}), "id": f"ffffffff-0000-0000-0000-00000000000{number}"}
+
+
+async def test_files_in_a_page_live_and_die_with_it(
+    notion: NotionServer, address: str, library: Library
+) -> None:
+    async def sync() -> SyncSummary:
+        async with opened(address, allow_networks=["127.0.0.1/32"]) as source:
+            return await Synchroniser(library).sync(source, limit=SizeLimit(1000, "max"))
+
+    notion.files = {"/s3/map.pdf": b"%PDF map", "/s3/plan.pdf": b"%PDF plan", "/s3/big.pdf": b"x" * 2000}
+    one, two = kept(address, "map.pdf", 1), kept(address, "plan.pdf", 2)
+    notion.page("Trip", [paragraph("Go"), block("toggle", "Files", [one, two])])
+    notion.page("Other", [paragraph("Stay")])
+    assert (await sync()).new == ("Other.md", "Trip.md", "Trip/map ffffffff.pdf", "Trip/plan ffffffff.pdf")
+    again = await sync()
+    assert (len(again.unchanged), again.deleted, again.changed) == (4, (), ())
+    notion.page("Trip", [paragraph("Go now"), one, kept(address, "big.pdf", 3)])
+    edited = await sync()
+    assert (edited.changed, edited.deleted) == (("Trip.md",), ("Trip/plan ffffffff.pdf",))
+    assert edited.unchanged == ("Other.md", "Trip/map ffffffff.pdf")
+    assert [(path, "larger" in why) for path, why in edited.failed] == [("Trip/big ffffffff.pdf", True)]
+    notion.trash("Trip")
+    assert (await sync()).deleted == ("Trip.md", "Trip/map ffffffff.pdf")
+    assert set(await library.known(None, "notion:wiki")) == {"Other.md"}
+
+
+async def test_files_behind_private_addresses_are_not_fetched(
+    notion: NotionServer, address: str, library: Library
+) -> None:
+    notion.files = {"/s3/map.pdf": b"%PDF map"}
+    notion.page("Trip", [kept(address, "map.pdf", 1)])
+    async with opened(address) as source:
+        summary = await Synchroniser(library).sync(source, limit=SizeLimit(1000, "max"))
+    ((path, reason),) = summary.failed
+    assert (path, "not a public address" in reason, "secret" in reason) == (
+        "Trip/map ffffffff.pdf",
+        True,
+        False,
+    )
+    assert "GET /s3/map.pdf" not in notion.asked

@@ -302,6 +302,49 @@ async def test_no_more_are_fetched_at_once_than_the_source_bears(desk: Desk) -> 
     assert most == 3
 
 
+# --- what is found in items ----------------------------------------------------------------------------
+
+
+async def test_what_is_found_in_an_item_is_taken_whatever_stops_the_sync_in_between(desk: Desk) -> None:
+    desk.source.put("page.md", "one", identity="p")
+    desk.source.attached = {"page.md": {"page/a.pdf": "a", "page/b.pdf": "b"}}
+    desk.source.broken = {"page/b.pdf": UpstreamError("it answers 500")}
+    assert (await desk.sync()).new == ("page.md", "page/a.pdf")
+    reached = asyncio.Event()
+
+    async def hang_at(path: str) -> None:
+        if path == "page/b.pdf":
+            reached.set()
+            await asyncio.Event().wait()
+
+    desk.source.meanwhile = hang_at
+    async with asyncio.TaskGroup() as group:
+        syncing = group.create_task(desk.sync())
+        await reached.wait()
+        syncing.cancel()
+    desk.source.meanwhile, desk.source.broken = None, {}
+    summary = await desk.sync()
+    assert (summary.new, summary.unchanged) == (("page/b.pdf",), ("page.md", "page/a.pdf"))
+    desk.source.fetched.clear()
+    assert (await desk.sync()).unchanged == ("page.md", "page/a.pdf", "page/b.pdf")
+    assert desk.source.fetched == []
+
+
+async def test_what_is_found_in_an_item_no_more_goes_and_with_the_item_all_of_it(desk: Desk) -> None:
+    desk.source.put("page.md", "one", identity="p")
+    desk.source.put("other.md", "two", identity="o")
+    desk.source.attached = {"page.md": {"page/a.pdf": "a", "page/b.pdf": "b"}}
+    await desk.sync()
+    desk.source.put("page.md", "edited", identity="p")
+    del desk.source.attached["page.md"]["page/b.pdf"]
+    assert (await desk.sync()).deleted == ("page/b.pdf",)
+    desk.source.unseen = {"page.md": "it does not answer"}
+    desk.source.remove("page.md")
+    assert (await desk.sync()).deleted == ()
+    desk.source.unseen = {}
+    assert (await desk.sync()).deleted == ("page.md", "page/a.pdf")
+
+
 # --- the pieces --------------------------------------------------------------------------------------
 
 
