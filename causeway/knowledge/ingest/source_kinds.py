@@ -20,6 +20,18 @@ from causeway.settings import SourceSettings
 _SETTLE_S = 2.0
 
 
+def folder_root(name: str, settings: SourceSettings) -> Path:
+    """Where a source's folder is, its links followed, as ``causeway ingest`` names it.
+
+    Raises:
+        SettingsError: Its path is relative.
+    """
+    root = (settings.path or Path()).expanduser()
+    if not root.is_absolute():
+        raise SettingsError(f"sources.{name}.path: '{root}' is relative; write where it really is")
+    return root.resolve()
+
+
 def open_source(
     name: str, settings: SourceSettings, *, clock: Clock
 ) -> AbstractAsyncContextManager[Connector]:
@@ -31,9 +43,7 @@ def open_source(
     """
     match settings.kind:
         case "folder":
-            root = (settings.path or Path()).expanduser()
-            if not root.is_absolute():
-                raise SettingsError(f"sources.{name}.path: '{root}' is relative; write where it really is")
+            root = folder_root(name, settings)
             patterns = Patterns(settings.include, settings.exclude)
             return nullcontext(FolderSource(root, clock=clock, settle_s=_SETTLE_S, patterns=patterns))
         case "notion":

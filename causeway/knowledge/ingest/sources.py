@@ -14,10 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from causeway.contracts.clock import Clock
-from causeway.errors import CausewayError, DatabaseUnavailableError, DeadlineError, NotFoundError
+from causeway.errors import (
+    CausewayError,
+    DatabaseUnavailableError,
+    DeadlineError,
+    NotFoundError,
+    SettingsError,
+)
 from causeway.knowledge.document import DocumentState
 from causeway.knowledge.ingest.connector import Connector
-from causeway.knowledge.ingest.source_kinds import open_source
+from causeway.knowledge.ingest.folder_source import PREFIX
+from causeway.knowledge.ingest.source_kinds import folder_root, open_source
 from causeway.knowledge.ingest.source_runs import SYNC, SourceRun, SourceRuns
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -182,7 +189,7 @@ class Sources:
         return SourceStatus(
             name=run.name,
             kind=section.kind,
-            source=f"folder:{section.path}" if section.kind == "folder" else f"{section.kind}:{run.name}",
+            source=_source_of(run.name, section),
             collection=section.collection or self._knowledge.collection,
             place=place,
             schedule_minutes=section.schedule_minutes,
@@ -272,6 +279,15 @@ class Sources:
                 retry_failed=retry_failed,
                 limit=limit,
             )
+
+
+def _source_of(name: str, section: SourceSettings) -> str:
+    if section.kind != "folder":
+        return f"{section.kind}:{name}"
+    try:
+        return f"{PREFIX}{folder_root(name, section)}"
+    except SettingsError:  # a run says so; a listing only shows
+        return f"{PREFIX}{section.path}"
 
 
 def _next(section: SourceSettings | None, now: datetime) -> datetime | None:

@@ -144,7 +144,8 @@ async def open_api(
 
     ``headers`` hold the credentials; ``name`` is how messages call it; ``every_s`` is the least time between calls.
     """
-    async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(headers=headers, cookie_jar=jar, trust_env=True) as session:
         yield VendorApi(session, base_url, name=name, clock=clock, every_s=every_s, timeout_s=timeout_s)
 
 
