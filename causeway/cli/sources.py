@@ -54,8 +54,8 @@ def sync(name: str, as_json: bool) -> None:
 
         before = await platform.sources.request(name)
         done = await platform.sources.wait(name, before.last.run, patience_s=_PATIENCE_S)
-        waiting = await platform.sources.unready(name)
-        settled = await wait(platform, SyncSummary(documents=waiting))
+        waiting = SyncSummary(documents=await platform.sources.unready(name))
+        settled = await wait(platform, waiting) if waiting.documents else waiting
         if as_json:
             unread = [{"path": path, "reason": reason} for path, reason in settled.failed]
             click.echo(json.dumps({**done.as_dict(), "unreadable": unread}, ensure_ascii=False))
