@@ -193,6 +193,12 @@ class UnreadableDocumentError(InvalidInputError):
     http_status = 422
 
 
+class RefusedAddressError(InvalidInputError):
+    """An address may not be fetched: it is not http(s), not public, or written to mislead."""
+
+    code = "refused_address"
+
+
 class SettingsError(InvalidInputError):
     """A setting is unknown or has a value that cannot be used."""
 

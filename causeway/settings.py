@@ -14,11 +14,12 @@ Names, types and meanings are in `causeway.sections`; the reference page ``docs/
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
@@ -35,6 +36,7 @@ from causeway.sections import (
     RouteSettings,
     Section,
     ServerSettings,
+    SourceSettings,
     TelemetrySettings,
     TierSettings,
     packaged_tiers,
@@ -43,6 +45,7 @@ from causeway.sections import (
 __all__ = [
     "CONFIG_FILE",
     "ENVIRONMENT_PREFIX",
+    "NAMED_SECTIONS",
     "PAGE_ORIGIN",
     "DatabaseSettings",
     "GatewaySettings",
@@ -59,6 +62,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "Source",
+    "SourceSettings",
     "StorageSettings",
     "TelemetrySettings",
     "TierSettings",
@@ -72,7 +76,12 @@ CONFIG_FILE = "causeway.toml"
 PAGE_ORIGIN = "page"
 """The origin of what was changed on pages or through ``/api/admin``."""
 
-_NAMED_SECTIONS = ("providers", "routes", "tiers")
+_SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_LISTS = {
+    "providers": {"models"},
+    "sources": {"urls", "include", "exclude", "allow_networks"},
+}
+"""Settings by section that are written as comma-separated words in the environment."""
 _OTHERS_KEYS = "_API_KEY"
 """How the environment's names of other programs' and providers' keys end."""
 
@@ -113,7 +122,17 @@ class Settings(Section):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     tiers: dict[str, TierSettings] = Field(default_factory=dict, validate_default=True)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+    @field_validator("sources")
+    @classmethod
+    def _with_plain_names(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        """Names go into addresses, keys of work and documents' identities."""
+        for name in sources:
+            if not _SOURCE_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' cannot name a source: use a-z, 0-9, '-' and '_', at most 40")
+        return sources
 
     @field_validator("tiers", mode="before")
     @classmethod
@@ -128,6 +147,11 @@ class Settings(Section):
         }
         return {name: {**packaged.get(name, {}), **over.get(name, {})} for name in {**packaged, **over}}
 
+
+NAMED_SECTIONS = tuple(
+    name for name, field in Settings.model_fields.items() if get_origin(field.annotation) is dict
+)
+"""Sections that hold groups with names of the operator's own: ``tiers.free``."""
 
 Origins = dict[str, str]
 """``section.key`` -> where its value came from: a file's path, the name of an environment variable, or ``page``."""
@@ -223,7 +247,7 @@ def _from_file(environ: Mapping[str, str], origins: Origins) -> dict[str, Any]:
         raise SettingsError(f"'{file}' cannot be read as TOML: {exc}") from exc
     for section, keys in merged.items():
         for key, value in keys.items() if isinstance(keys, dict) else ():
-            is_named = section in _NAMED_SECTIONS and isinstance(value, dict)
+            is_named = section in NAMED_SECTIONS and isinstance(value, dict)
             for path in [f"{section}.{key}.{inner}" for inner in value] if is_named else [f"{section}.{key}"]:
                 origins[path] = str(file)
     return merged
@@ -236,7 +260,7 @@ def _place(tree: dict[str, Any], path: list[str], value: str, name: str) -> None
         if not isinstance(node, dict):
             raise SettingsError(f"{name} does not name a setting: '{part}' has no keys below it")
     # Lists come as comma-separated words: CAUSEWAY_PROVIDERS__OPENAI__MODELS=gpt-4o,gpt-4o-mini
-    node[path[-1]] = value.split(",") if path[0] == "providers" and path[-1] == "models" else value
+    node[path[-1]] = value.split(",") if path[-1] in _LISTS.get(path[0], ()) else value
 
 
 def _lay_over(tree: dict[str, Any], section: str, values: Mapping[str, object], origins: Origins) -> None:

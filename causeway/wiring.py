@@ -28,13 +28,14 @@ from causeway.gateway.ledger import Ledger
 from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
-from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Uploads
+from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Sources, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest import worker
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.pipeline import Pipeline
 from causeway.knowledge.ingest.revisions import Revisions
+from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.originals import Originals
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
@@ -83,6 +84,7 @@ class Platform:
     library: Library
     folders: Folders
     uploads: Uploads
+    sources: Sources
     search: Search
     answerer: Answerer
 
@@ -205,6 +207,14 @@ async def open_platform(
                 clock=clock,
                 max_bytes=settings.server.max_upload_bytes,
             ),
+            sources=Sources(
+                library=library,
+                runs=SourceRuns(database=database, durable=durable),
+                clock=clock,
+                spans=spans,
+                settings=settings.sources,
+                knowledge=settings.knowledge,
+            ),
             search=search,
             answerer=answerer,
         )
@@ -239,10 +249,12 @@ def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
 async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> AsyncIterator[None]:
     """Background work, until the block ends."""
     worker.register(durable, pipeline, platform.settings.knowledge)
+    platform.sources.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.tend(platform.library, stop=stop))
+        group.create_task(platform.sources.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield

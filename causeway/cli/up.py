@@ -171,6 +171,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         sessions=Sessions(platform.database, platform.clock),
         library=platform.library,
         uploads=platform.uploads,
+        sources=platform.sources,
         blobs=platform.blobs,
         search=platform.search,
         answerer=platform.answerer,

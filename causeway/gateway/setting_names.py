@@ -8,14 +8,11 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from causeway.settings import Section, Settings
+from causeway.settings import NAMED_SECTIONS, Section, Settings
 
 LIVE_SECTIONS = ("providers", "routes", "tiers", "gateway", "guard")
 LIVE_ALIASES = ("chat", "fast")
 """The aliases of ``models`` that may change at once; a collection's vectors hang on ``embed``."""
-
-NAMED = ("providers", "routes", "tiers")
-"""Sections that hold groups with names of the operator's own: ``tiers.free``."""
 
 STARTED_ONLY = frozenset({"ledger_flush_s", "max_body_bytes", "body_timeout_s", "max_messages"})
 """The keys of ``gateway`` that are read when a process starts: the ledger's pace, and what ``/v1`` reads of a request."""
@@ -26,7 +23,7 @@ def flat(settings: Settings) -> dict[str, object]:
     found: dict[str, object] = {}
     for section in Settings.model_fields:
         value = getattr(settings, section)
-        named = value.items() if section in NAMED else [("", value)]
+        named = value.items() if section in NAMED_SECTIONS else [("", value)]
         for name, group in named:
             for key in type(group).model_fields:
                 found[".".join(part for part in (section, name, key) if part)] = getattr(group, key)

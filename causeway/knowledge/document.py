@@ -25,7 +25,8 @@ class Document:
     """One file of one source, identified by ``(collection, source, path)`` and never by its content.
 
     Attributes:
-        source: ``upload``, or ``folder:`` and the root's absolute path.
+        source: ``upload``; ``folder:`` and the root's absolute path; ``notion:``, ``slack:`` or ``web:`` and the
+            name that the settings give it.
         path: Where it is in its source, with forward slashes.
         blob: sha256 of its newest bytes.
         revision: Goes up with every new content, from 1.

@@ -6,8 +6,11 @@ from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retri
 from causeway.knowledge.collections import Collection, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState
 from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.ingest.source_runs import SourceRun
+from causeway.knowledge.ingest.sources import Sources, SourceStatus
+from causeway.knowledge.ingest.sync_summary import SyncSummary
 from causeway.knowledge.ingest.upload import Uploads
-from causeway.knowledge.ingest.watch_folder import Folders, SyncSummary
+from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.search import Search
@@ -36,6 +39,9 @@ __all__ = [
     "Search",
     "SearchRequest",
     "SearchResult",
+    "SourceRun",
+    "SourceStatus",
+    "Sources",
     "SyncSummary",
     "TextDelta",
     "Uploads",

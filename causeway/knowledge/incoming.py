@@ -24,6 +24,8 @@ class Incoming:
         file: Where its bytes are now, only read; or a draft with all of them.
         modified_at: As its source says.
         metadata: What its owner says about it.
+        identity: What its source calls it, whatever its path is; empty where the path is all there is.
+        revision: What its source says of its content, opaque; see `causeway.knowledge.ingest.connector.Item`.
     """
 
     collection: str | None
@@ -32,6 +34,8 @@ class Incoming:
     file: Path | Draft
     modified_at: datetime
     metadata: Mapping[str, object] = field(default_factory=dict)
+    identity: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +58,5 @@ class Known:
     modified_at: datetime
     blob: str
     state: DocumentState
+    identity: str
+    revision: str

@@ -85,6 +85,11 @@ class Library:
         self._durable = durable
         self._is_queue_reached = False
 
+    @property
+    def originals(self) -> Originals:
+        """Where the documents' files are."""
+        return self._originals
+
     # --- in and out ----------------------------------------------------------------------------------
 
     async def add(self, incoming: Incoming, *, retry_failed: bool = False) -> Added:
@@ -133,7 +138,9 @@ class Library:
         await self._originals.forget([overtaken])
         return added
 
-    async def move(self, document_id: str, *, path: str, modified_at: datetime) -> bool:
+    async def move(
+        self, document_id: str, *, path: str, modified_at: datetime, source_revision: str | None = None
+    ) -> bool:
         """Give a document another path in its source and keep its id; False when it is gone or the path is taken.
 
         It is ingested again when its name had a say: as its title, or as a hint of its type.
@@ -149,6 +156,8 @@ class Library:
                 is_repeated = is_named_for_file or _suffix(row.path) != _suffix(path)
                 moved = update(documents).where(documents.c.id == document_id)
                 moved = moved.values(path=path, modified_at=modified_at)
+                if source_revision is not None:
+                    moved = moved.values(source_revision=source_revision)
                 if is_named_for_file:
                     moved = moved.values(title=title_of(path))
                 if is_repeated:
@@ -159,6 +168,12 @@ class Library:
         except IntegrityError:
             return False
         return True
+
+    async def note_revision(self, document_id: str, source_revision: str) -> None:
+        """Note what a document's source says of its content, once all that hangs on it is done."""
+        noted = update(documents).where(documents.c.id == document_id).values(source_revision=source_revision)
+        async with self._database.begin() as connection:
+            await connection.execute(noted)
 
     async def delete(self, document_id: str) -> None:
         """Forget a document: its row and its chunks vanish in one transaction.
@@ -278,8 +293,9 @@ class Library:
     async def known(self, collection: str | None, source: str) -> dict[str, Known]:
         """Every document of a source, by its path."""
         columns = [documents.c[name] for name in ("path", "size_bytes", "modified_at", "blob", "state")]
+        told = (documents.c.source_id.label("identity"), documents.c.source_revision.label("revision"))
         listed = (
-            select(documents.c.id.label("document_id"), *columns)
+            select(documents.c.id.label("document_id"), *columns, *told)
             .join(collections)
             .where(collections.c.name == self._collections.name(collection), documents.c.source == source)
         )
@@ -351,6 +367,8 @@ def _insert(collection_id: str, incoming: Incoming, blob: BlobRef) -> ReturningI
         modified_at=incoming.modified_at,
         state=DocumentState.QUEUED,
         metadata=dict(incoming.metadata),
+        source_id=incoming.identity,
+        source_revision=incoming.revision,
     )
     identity = ["collection_id", "source", "path"]
     return row.on_conflict_do_nothing(index_elements=identity).returning(documents.c.id)
@@ -373,7 +391,10 @@ async def _update(
     connection: AsyncConnection, before: Row[Any], incoming: Incoming, blob: BlobRef, *, is_due: bool
 ) -> Added:
     """Give a locked document its next revision; when it is not due, note what else its source says."""
-    document = update(documents).where(documents.c.id == before.id).values(modified_at=incoming.modified_at)
+    document = update(documents).where(documents.c.id == before.id)
+    document = document.values(
+        modified_at=incoming.modified_at, source_id=incoming.identity, source_revision=incoming.revision
+    )
     if not is_due:
         said = documents.c.metadata.concat(literal(dict(incoming.metadata), JSONB))
         await connection.execute(document.values(metadata=said))
@@ -412,7 +433,8 @@ def _rows() -> Select[Any]:
 
 def _document(row: Any) -> Document:
     fields = dict(row._mapping)
-    del fields["collection_id"]
+    for name in ("collection_id", "source_id", "source_revision"):
+        del fields[name]
     return Document(**{**fields, "state": DocumentState(fields["state"])})
 
 

@@ -204,7 +204,12 @@ documents = Table(
     tables,
     Column("id", Text, primary_key=True),
     Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("source", Text, nullable=False, comment="'upload', or 'folder:' and the root's absolute path"),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:' or 'web:' and its name",
+    ),
     Column(
         "path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"
     ),
@@ -222,8 +227,48 @@ documents = Table(
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
     _moment("created_at"),
     _moment("updated_at"),
+    Column(
+        "source_id", Text, nullable=False, server_default="", comment="its source's own id; empty without one"
+    ),
+    Column(
+        "source_revision",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="what its source said of its content when it was taken, such as an ETag",
+    ),
     UniqueConstraint("collection_id", "source", "path"),
     Index(None, "state"),
+)
+
+source_runs = Table(
+    "source_runs",
+    tables,
+    Column("name", Text, primary_key=True, comment="of the source, in the settings"),
+    Column("run", Integer, nullable=False, server_default="0", comment="goes up with every sync, from 1"),
+    Column("state", Text, nullable=False, server_default="idle", comment="idle, queued or running"),
+    Column("is_requested", Boolean, nullable=False, server_default="false", comment="somebody wants a run"),
+    Column(
+        "is_asked", Boolean, nullable=False, server_default="false", comment="somebody wanted the last one"
+    ),
+    _moment("next_at", nullable=True),
+    _moment("started_at", nullable=True),
+    _moment("finished_at", nullable=True),
+    Column(
+        "complete_at",
+        DateTime(timezone=True),
+        comment="when the newest sync that saw and took everything began",
+    ),
+    Column(
+        "thorough_at",
+        DateTime(timezone=True),
+        comment="when the newest such sync began that read on from nowhere",
+    ),
+    Column(
+        "counts", JSONB, nullable=False, server_default=text("'{}'"), comment="of the last run, by outcome"
+    ),
+    Column("failures", JSONB, nullable=False, server_default=text("'[]'"), comment="path and reason of each"),
+    Column("problem", Text, comment="why the last run could not be finished"),
 )
 
 chunks = Table(

@@ -44,6 +44,7 @@ from causeway.knowledge import (
     DocumentState,
     SearchRequest,
     SearchResult,
+    SourceStatus,
 )
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
@@ -139,6 +140,18 @@ class UploadDoor(Protocol):
         ...
 
 
+class SourceDoor(Protocol):
+    """What collections are kept equal to; `causeway.knowledge.Sources`."""
+
+    async def all(self) -> Sequence[SourceStatus]:
+        """Every source, by name."""
+        ...
+
+    async def request(self, name: str) -> SourceStatus:
+        """Have one synced as soon as a worker is free."""
+        ...
+
+
 class BlobDoor(Protocol):
     """Stored files; `causeway.storage.blobs.Blobs`."""
 
@@ -229,6 +242,7 @@ class WebParts:
     sessions: SessionDoor
     library: LibraryDoor
     uploads: UploadDoor
+    sources: SourceDoor
     blobs: BlobDoor
     search: SearchDoor
     answerer: AnswerDoor

@@ -41,6 +41,8 @@ from causeway.knowledge import (
     Scores,
     SearchRequest,
     SearchResult,
+    SourceRun,
+    SourceStatus,
     TextDelta,
 )
 from causeway.observability import genai_names as names
@@ -464,6 +466,56 @@ class ScriptedTraces:
         return self._traces[trace_id][1]
 
 
+class ScriptedSources:
+    """One source of each state; a requested one is queued."""
+
+    def __init__(self, clock: Clock) -> None:
+        now = clock.now()
+        early, soon = now - timedelta(minutes=12), now + timedelta(minutes=48)
+        counts = {"new": 3, "changed": 2, "unchanged": 1204, "deleted": 1, "failed": 0}
+        failed = [{"path": "Plans/Roadmap.md", "reason": "it has more than 20,000 blocks; split the page"}]
+        refused = "sources.chat (Slack) refuses its token (token_revoked); put a valid one into its section"
+        ran = SourceRun(
+            name="handbook", run=7, started_at=early, finished_at=early, next_at=soon, counts=counts
+        )
+        partly = replace(ran, name="wiki", counts={**counts, "failed": 1}, failures=failed)
+        stopped = replace(ran, name="chat", counts={}, problem=refused)
+        self._sources = {
+            each.name: each
+            for each in (
+                _source(stopped, "slack", "Slack's API"),
+                _source(ran, "folder", "/srv/handbook"),
+                _source(SourceRun(name="site"), "web", "https://fernhill.example/help/"),
+                _source(partly, "notion", "Notion's API"),
+            )
+        }
+
+    def clear(self) -> None:
+        self._sources.clear()
+
+    async def all(self) -> Sequence[SourceStatus]:
+        return tuple(self._sources.values())
+
+    async def request(self, name: str) -> SourceStatus:
+        if name not in self._sources:
+            raise NotFoundError(f"the settings have no source '{name}'")
+        asked = self._sources[name]
+        self._sources[name] = replace(asked, last=replace(asked.last, is_requested=True))
+        return self._sources[name]
+
+
+def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
+    return SourceStatus(
+        name=run.name,
+        kind=kind,
+        source=f"{kind}:{run.name}",
+        collection="fernhill",
+        place=place,
+        schedule_minutes=60,
+        last=run,
+    )
+
+
 class ScriptedFeedback:
     """Remembers votes."""
 
@@ -490,6 +542,7 @@ class Scripted:
     answerer: ScriptedAnswerer
     library: ScriptedLibrary
     feedback: ScriptedFeedback
+    sources: ScriptedSources
     not_ready: dict[str, str | None]
 
 
@@ -510,6 +563,7 @@ def scripted(
     traces = ScriptedTraces(clock)
     answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
     feedback = ScriptedFeedback()
+    sources = ScriptedSources(clock)
     not_ready: dict[str, str | None] = {"database": None, "models": None}
 
     async def readiness() -> Mapping[str, str | None]:
@@ -522,6 +576,7 @@ def scripted(
         sessions=ScriptedSessions(),
         library=library,
         uploads=library,
+        sources=sources,
         blobs=library,
         search=ScriptedSearch(library),
         answerer=answerer,
@@ -531,7 +586,7 @@ def scripted(
         readiness=readiness,
         examples={"fernhill": EXAMPLES},
     )
-    return Scripted(parts, answerer, library, feedback, not_ready)
+    return Scripted(parts, answerer, library, feedback, sources, not_ready)
 
 
 async def _edge(scope: AsgiScope, receive: Receive, send: Send) -> None:

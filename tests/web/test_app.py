@@ -189,6 +189,8 @@ def test_the_description_names_every_call_and_the_page_shows_it(client: TestClie
         ("DELETE", "/api/documents/{document_id}"),
         ("GET", "/api/documents/{document_id}/pages/{number}"),
         ("GET", "/api/documents/{document_id}/file"),
+        ("GET", "/api/sources"),
+        ("POST", "/api/sources/{name}/sync"),
         ("GET", "/api/traces"),
         ("GET", "/api/traces/{trace_id}"),
         ("GET", "/api/admin/keys"),

@@ -261,7 +261,7 @@ def test_a_phone_needs_no_sideways_scroll(phone: Page) -> None:
     expect(phone.locator("#passage")).to_be_visible()
     assert overflow(phone) == 0
     phone.get_by_role("button", name="Close passage").tap()
-    for path in ("/documents", "/traces", "/api/docs"):
+    for path in ("/documents", "/sources", "/traces", "/api/docs"):
         phone.goto(path)
         assert overflow(phone) == 0, path
     phone.get_by_role("button", name="Menu").tap()
@@ -289,7 +289,7 @@ def test_axe_finds_nothing_serious(served: Served, browser: Browser, scheme: str
         page.locator(".turn-meta a").first.click()
         page.locator(".step").nth(4).click()
         found["trace"] = violations(page)
-        for path in ("/documents", "/traces", "/api/docs"):
+        for path in ("/documents", "/sources", "/traces", "/api/docs"):
             page.goto(path)
             found[path] = violations(page)
         page.goto("/documents")
@@ -314,3 +314,14 @@ def test_without_scripts_asking_works(served: Served, browser: Browser) -> None:
         page.locator(".send").click()
         page.locator(".cite").first.click()
         expect(page.locator(".chunk:target")).to_contain_text("45 days")
+
+
+def test_a_source_is_run_from_its_page_and_the_page_says_so(page: Page) -> None:
+    page.get_by_role("link", name="Sources").click()
+    row = page.locator("#source-handbook")
+    expect(row).to_contain_text("In step")
+    row.get_by_role("button", name="Run now").click()
+    expect(row).to_contain_text("Waiting")
+    expect(row.get_by_role("button", name="Run now")).to_be_disabled()
+    page.locator("#source-wiki summary").click()
+    expect(page.locator("#source-wiki")).to_contain_text("Plans/Roadmap.md")

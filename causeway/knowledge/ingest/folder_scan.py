@@ -50,6 +50,11 @@ class FileState:
         age_us = min(max(status.st_mtime_ns // 1000, -_LONGEST_AGE_US), _LONGEST_AGE_US)
         return cls(status.st_size, _EPOCH + timedelta(microseconds=age_us))
 
+    @property
+    def revision(self) -> str:
+        """Size and time, as one word."""
+        return f"{self.size_bytes}-{(self.modified_at - _EPOCH) // timedelta(microseconds=1)}"
+
 
 @dataclass(slots=True)
 class Scan:
@@ -63,10 +68,6 @@ class Scan:
     files: dict[str, FileState] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
-
-    def may_hold(self, path: str) -> bool:
-        """Whether a file that was not found may be there all the same, beneath what could not be looked at."""
-        return any(not place or path == place or path.startswith(f"{place}/") for place in self.unreadable)
 
 
 def scan(root: Path, under: str = "") -> Scan:
@@ -94,7 +95,7 @@ def scan(root: Path, under: str = "") -> Scan:
 
 def _look(entry: os.DirEntry[str], path: str, seen: Scan) -> bool:
     """Note what ``entry`` is; True for a folder to look into."""
-    if _is_ignored(entry.name):
+    if is_ignored(entry.name):
         return False
     if (shown := path.encode("utf-8", "replace").decode()) != path:
         seen.unreadable[shown] = "its name is not valid UTF-8; rename it"
@@ -113,7 +114,8 @@ def _look(entry: os.DirEntry[str], path: str, seen: Scan) -> bool:
     return stat.S_ISDIR(status.st_mode)
 
 
-def _is_ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """Whether nobody means to search a file or folder of this name."""
     lowered = name.lower()
     return any(fnmatchcase(lowered, pattern) for pattern in _IGNORED)
 

@@ -75,14 +75,6 @@ def test_a_folder_that_is_not_there_is_an_error_and_not_empty(tmp_path: Path) ->
         scan(tmp_path, "gone")
 
 
-def test_what_cannot_be_looked_at_may_hold_what_lies_beneath_it_and_nothing_else(tmp_path: Path) -> None:
-    found = scan(tmp_path)
-    found.unreadable["private"] = "permission denied"
-    assert found.may_hold("private/a.md")
-    assert found.may_hold("private")
-    assert not found.may_hold("privately.md")
-
-
 def test_times_are_cut_to_microseconds_and_to_the_calendar(tmp_path: Path) -> None:
     file = tmp_path / "a.md"
     file.write_text("x")

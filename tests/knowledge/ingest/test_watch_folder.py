@@ -16,7 +16,8 @@ from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.document import Document, DocumentState
 from causeway.knowledge.incoming import Known
 from causeway.knowledge.ingest import watch_folder
-from causeway.knowledge.ingest.watch_folder import Folders, SyncSummary
+from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.settings import KnowledgeSettings

@@ -1,0 +1,385 @@
+"""A collection is kept equal to a source, whatever the source is.
+
+Owns the rules: what is new, changed, unchanged, moved, gone or failed. An item whose revision is as it was is not
+fetched. One that moved keeps its document: by the source's id, else (where the connector says so) by its hash. What
+has vanished is forgotten, but only what a listing could see, and never when all of it has: a disk that is not
+mounted, or an integration that nothing is shared with any more, looks just like an empty source.
+
+Each document's row, its source's revision and its queued work are committed in one transaction (see
+`causeway.knowledge.library`), so a sync that is killed anywhere and started again takes every item exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from causeway.errors import (
+    DeadlineError,
+    DiskFullError,
+    NotFoundError,
+    OperatorError,
+    TryLaterError,
+    UnreadableDocumentError,
+)
+from causeway.knowledge.document import DocumentState
+from causeway.knowledge.incoming import Incoming, Known
+from causeway.knowledge.ingest.connector import Before, Connector, Fetched, Item, Listing, owner_of
+from causeway.knowledge.ingest.folder_scan import reason_of
+from causeway.knowledge.ingest.in_parallel import in_parallel
+from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.library import UNFINISHED, Library
+from causeway.storage.blobs import Draft
+
+_AT_ONCE = 4
+_MOST_IN_A_ROW = 20
+"""When this many items fail one after the other for want of an answer, the source is down and the sync ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLimit:
+    """The largest item that is taken, and the setting that says so."""
+
+    size_bytes: int
+    setting: str
+
+    def refusal(self, size_bytes: int | None) -> str:
+        """Why an item is not taken; None where its size is not known to the end."""
+        if size_bytes is None:
+            return f"it is larger than the {self.size_bytes:,} bytes that {self.setting} allows"
+        return f"it has {size_bytes:,} bytes and {self.setting} allows {self.size_bytes:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """A document in whose content further items were found; its revision is noted when those are taken."""
+
+    document_id: str
+    revision: str
+    attached: tuple[Item, ...]
+
+
+@dataclass(slots=True)
+class _Sync:
+    """A sync under way."""
+
+    connector: Connector
+    collection: str | None
+    known: dict[str, Known]
+    retry_failed: bool
+    limit: SizeLimit
+    new: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    documents: dict[str, str] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+    attached: dict[str, Item] = field(default_factory=dict)
+    owners: list[_Owner] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+    unanswered: int = 0
+
+    def is_due(self, item: Item) -> bool:
+        """Whether an item has to be fetched."""
+        before = self.known.get(item.path)
+        if before is None or before.revision != item.revision:
+            return True
+        return self.retry_failed and before.state == DocumentState.FAILED
+
+    def keep(self, path: str) -> None:
+        """Note that an item is as it was."""
+        before = self.known[path]
+        self.unchanged.append(path)
+        if before.state in UNFINISHED:
+            self.documents[before.document_id] = path
+
+    def fail(self, path: str, reason: str) -> None:
+        self.failed[path] = reason
+        if path in self.changed:  # it moved, and then could not be taken
+            self.changed.remove(path)
+
+    def summary(self) -> SyncSummary:
+        return SyncSummary(
+            new=tuple(sorted(self.new)),
+            changed=tuple(sorted(self.changed)),
+            unchanged=tuple(sorted(self.unchanged)),
+            deleted=tuple(sorted(self.deleted)),
+            failed=tuple(sorted(self.failed.items())),
+            documents=self.documents,
+        )
+
+
+class Synchroniser:
+    """Makes collections equal to sources."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    async def sync(
+        self,
+        connector: Connector,
+        collection: str | None = None,
+        *,
+        known: Mapping[str, Known] | None = None,
+        since: datetime | None = None,
+        retry_failed: bool = True,
+        limit: SizeLimit,
+    ) -> SyncSummary:
+        """Make ``collection`` equal to a source; returns when all is queued.
+
+        Args:
+            connector: The source, opened.
+            collection: None is the default one.
+            known: The documents to compare with; None is all of the source's.
+            since: See `Connector.listing`.
+            retry_failed: Whether documents that failed are taken again though nothing changed.
+            limit: Larger items fail.
+
+        Raises:
+            NotFoundError: The source is not there; what came from it stays.
+            SettingsError: The source refuses its credentials, or the collection's vectors are of another model.
+            DiskFullError: There is no room to store the content.
+            TryLaterError: The source does not answer.
+        """
+        if known is None:
+            known = await self._library.known(collection, connector.source)
+        listing = await connector.listing(self._before(known), since=since)
+        sync = _Sync(connector, collection, dict(known), retry_failed, limit)
+        sync.failed.update({path or connector.source: why for path, why in listing.unseen.items()})
+        sync.failed.update(listing.failed)
+        if known and not listing.items and not sync.failed:
+            reason = f"it is empty, and {len(known)} documents came from it: they stay, in case it is only out of reach"
+            place = connector.source.removeprefix("folder:")
+            return SyncSummary(
+                failed=((place, f"{reason}; delete them on the documents page if they are to go"),)
+            )
+        await self._apply(sync, listing)
+        return sync.summary()
+
+    def _before(self, known: Mapping[str, Known]) -> dict[str, Before]:
+        return {
+            path: Before(
+                path=path,
+                revision=each.revision,
+                identity=each.identity,
+                modified_at=each.modified_at,
+                find=partial(self._content, each.blob),
+            )
+            for path, each in known.items()
+        }
+
+    def _content(self, sha256: str) -> Path | None:
+        try:
+            return self._library.originals.path(sha256)
+        except NotFoundError:
+            return None
+
+    async def _apply(self, sync: _Sync, listing: Listing) -> None:
+        """Bring the library in line with what was listed."""
+        items = {item.path: item for item in listing.items}
+        await self._follow_identities(sync, items)
+        hidden = {each.identity for each in sync.known.values() if listing.may_hold(each.path)}
+        owners = ({item.identity for item in listing.items} | hidden) - {""}
+        vanished = {
+            path: before
+            for path, before in sync.known.items()
+            if path not in items and not listing.may_hold(path) and owner_of(before.identity) not in owners
+        }
+        due = {path: item for path, item in items.items() if sync.is_due(item)}
+        moved = set(sync.changed)
+        for path in items.keys() - due.keys() - moved:
+            sync.keep(path)
+        if sync.connector.follows_content:
+            await self._follow_content(sync, due, vanished)
+        for is_settling in (False, True):
+            turn = sorted(path for path, item in due.items() if item.is_settling == is_settling)
+            await in_parallel((self._take(sync, due[path]) for path in turn), at_once=sync.connector.at_once)
+        vanished |= await self._take_attached(sync, items, owners)
+        await in_parallel((self._forget(sync, before) for before in vanished.values()), at_once=_AT_ONCE)
+
+    async def _take_attached(
+        self, sync: _Sync, items: Mapping[str, Item], owners: set[str]
+    ) -> dict[str, Known]:
+        """Take what was found in the items that were fetched; returns what is found in them no more."""
+        found = {path: item for path, item in sync.attached.items() if path not in items}
+        await self._follow_identities(sync, found)
+        due = {path: item for path, item in found.items() if sync.is_due(item)}
+        identities = {item.identity for item in found.values()}
+        gone: dict[str, Known] = {}
+        for path, before in sync.known.items():
+            owner = owner_of(before.identity)
+            if owner in sync.opened and before.identity not in identities:
+                gone[path] = before
+            elif owner in owners and path not in due and path not in sync.changed:
+                sync.keep(path)
+        await in_parallel(
+            (self._take(sync, due[path]) for path in sorted(due)), at_once=sync.connector.at_once
+        )
+        for each in sync.owners:
+            if not any(item.path in sync.lost for item in each.attached):
+                await self._library.note_revision(each.document_id, each.revision)
+        return gone
+
+    async def _follow_identities(self, sync: _Sync, items: Mapping[str, Item]) -> None:
+        """Give documents the new paths of the items whose ids they carry; two may change places."""
+        by_identity = {each.identity: each for each in sync.known.values() if each.identity}
+        moves: dict[str, Item] = {}
+        for item in items.values():
+            before = by_identity.get(item.identity)
+            if item.identity and before is not None and before.path != item.path:
+                moves[before.path] = item
+        while moves:
+            free = [path for path, item in moves.items() if item.path not in sync.known]
+            for path in free:
+                item = moves.pop(path)
+                if await self._move(sync, path, item.path, item.modified_at):
+                    sync.changed.append(item.path)
+                    sync.documents[sync.known[item.path].document_id] = item.path
+            if not free:  # a ring, or a path whose owner is gone: make way
+                path, item = next(iter(moves.items()))
+                blocked = sync.known[item.path]
+                aside = f"{item.path}~{blocked.document_id}"
+                if not await self._move(sync, item.path, aside, blocked.modified_at):
+                    del moves[path]
+                elif item.path in moves:
+                    moves[aside] = moves.pop(item.path)
+
+    async def _move(self, sync: _Sync, path: str, target: str, modified_at: datetime) -> bool:
+        before = sync.known[path]
+        if not await self._library.move(before.document_id, path=target, modified_at=modified_at):
+            return False
+        del sync.known[path]
+        sync.known[target] = replace(before, path=target)
+        return True
+
+    async def _follow_content(self, sync: _Sync, due: dict[str, Item], vanished: dict[str, Known]) -> None:
+        """Give vanished documents the new paths of their bytes; takes those out of both."""
+        by_size: dict[int, list[Known]] = {}
+        for before in vanished.values():
+            by_size.setdefault(before.size_bytes, []).append(before)
+        for path in [path for path in due if path not in sync.known and due[path].size_bytes in by_size]:
+            item = due[path]
+            try:
+                sha256 = await _sha256(await sync.connector.fetch(item))
+            except (OSError, UnreadableDocumentError):
+                continue  # taking it says why
+            same = [
+                each
+                for each in by_size[item.size_bytes or 0]
+                if each.blob == sha256 and each.path in vanished
+            ]
+            for before in same[:1]:
+                if await self._library.move(
+                    before.document_id,
+                    path=path,
+                    modified_at=item.modified_at,
+                    source_revision=item.revision,
+                ):
+                    del due[path], vanished[before.path]
+                    sync.changed.append(path)
+                    sync.documents[before.document_id] = path
+
+    async def _take(self, sync: _Sync, item: Item) -> None:
+        """Fetch an item and add it, or note why not."""
+        if item.size_bytes is not None and item.size_bytes > sync.limit.size_bytes:
+            sync.fail(item.path, sync.limit.refusal(item.size_bytes))
+            return
+        try:
+            fetched = await sync.connector.fetch(item)
+            async with self._file(fetched, sync.limit) as file:
+                await self._add(sync, item, fetched, file)
+            if item.identity:
+                sync.opened.add(item.identity)
+                sync.attached.update({each.path: each for each in fetched.attached})
+        except UnreadableDocumentError as exc:
+            sync.fail(item.path, exc.message)
+            sync.unanswered = 0
+        except TryLaterError as exc:
+            sync.unanswered += 1
+            if sync.unanswered >= _MOST_IN_A_ROW:
+                raise DeadlineError(
+                    f"{sync.unanswered} items of {sync.connector.source} failed in a row, the last because"
+                    f" {exc.message}; the rest is left for the next sync"
+                ) from exc
+            sync.fail(item.path, exc.message)
+            sync.lost.add(item.path)
+        else:
+            sync.unanswered = 0
+
+    async def _add(self, sync: _Sync, item: Item, fetched: Fetched, file: Path | Draft) -> None:
+        revision = fetched.revision or item.revision
+        incoming = Incoming(
+            collection=sync.collection,
+            source=sync.connector.source,
+            path=item.path,
+            file=file,
+            modified_at=fetched.modified_at or item.modified_at,
+            metadata={**item.metadata, **fetched.metadata},
+            identity=item.identity,
+            revision="" if fetched.attached else revision,
+        )
+        try:
+            added = await self._library.add(incoming, retry_failed=sync.retry_failed)
+        except OperatorError as exc:
+            if isinstance(exc, DiskFullError) or not isinstance(exc.__cause__, OSError):
+                raise
+            is_this_file = exc.__cause__.filename == str(file)
+            sync.fail(item.path, reason_of(exc.__cause__) if is_this_file else exc.message)
+            return
+        if item.path not in sync.changed:
+            outcomes = {"new": sync.new, "changed": sync.changed, "unchanged": sync.unchanged}
+            outcomes[added.change].append(item.path)
+        if added.state in UNFINISHED:
+            sync.documents[added.document_id] = item.path
+        if fetched.attached:
+            sync.owners.append(_Owner(added.document_id, revision, fetched.attached))
+
+    @asynccontextmanager
+    async def _file(self, fetched: Fetched, limit: SizeLimit) -> AsyncIterator[Path | Draft]:
+        """The content as a file, or as a draft that is gone after the block unless it was added."""
+        if isinstance(fetched.content, Path):
+            yield fetched.content
+            return
+        async with self._library.originals.draft() as draft:
+            if isinstance(fetched.content, bytes):
+                if len(fetched.content) > limit.size_bytes:
+                    raise UnreadableDocumentError(limit.refusal(len(fetched.content)))
+                await draft.write(fetched.content)
+            else:
+                async with aclosing(fetched.content) as pieces:
+                    async for piece in pieces:
+                        if draft.size_bytes + len(piece) > limit.size_bytes:
+                            raise UnreadableDocumentError(limit.refusal(None))
+                        await draft.write(piece)
+            yield draft
+
+    async def _forget(self, sync: _Sync, before: Known) -> None:
+        try:
+            await self._library.delete(before.document_id)
+        except NotFoundError:
+            return
+        sync.deleted.append(before.path)
+
+
+async def _sha256(fetched: Fetched) -> str:
+    """The hash of content that is a file or held whole; empty for pieces, which cannot be read twice."""
+    match fetched.content:
+        case bytes() as content:
+            return hashlib.sha256(content).hexdigest()
+        case Path() as file:
+            return await asyncio.to_thread(_file_sha256, file)
+        case pieces:
+            await pieces.aclose()
+            return ""
+
+
+def _file_sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,64 @@
+"""``/api/sources``: what collections are kept equal to, how the last sync of each went, and a sync at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from causeway.knowledge import SourceStatus
+from causeway.web.sign_in import Ingester, Parts
+
+router = APIRouter(prefix="/api/sources", tags=["Sources"])
+
+SourceName = Annotated[str, Path(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")]
+
+
+class FailureShape(BaseModel):
+    """A document that could not be taken."""
+
+    path: str
+    reason: str
+
+
+class SourceShape(BaseModel):
+    """A source and its last sync."""
+
+    name: str
+    kind: str
+    collection: str
+    place: str = Field(description="A folder, a file or addresses")
+    schedule_minutes: int = Field(description="0: only when asked to")
+    state: Literal["never", "queued", "running", "ok", "partial", "failed"]
+    run: int = Field(description="Number of the last run; 0 before the first")
+    started_at: datetime | None
+    finished_at: datetime | None
+    complete_at: datetime | None = Field(description="When the newest run began that saw and took everything")
+    next_at: datetime | None
+    counts: dict[str, int] = Field(description="Documents of the last run by outcome")
+    failures: list[FailureShape] = Field(description="The first 200 of the last run")
+    problem: str | None = Field(description="Why the last run could not be finished")
+
+
+class SourceList(BaseModel):
+    """Every source of the settings, by name."""
+
+    sources: list[SourceShape]
+
+
+@router.get("", name="api_sources")
+async def sources(parts: Parts, _ingester: Ingester) -> SourceList:
+    """The sources."""
+    return SourceList(sources=[_shape(each) for each in await parts.sources.all()])
+
+
+@router.post("/{name}/sync", name="api_sync_source", status_code=202)
+async def sync(name: SourceName, parts: Parts, _ingester: Ingester) -> SourceShape:
+    """Sync a source as soon as a worker is free, looking at everything again."""
+    return _shape(await parts.sources.request(name))
+
+
+def _shape(status: SourceStatus) -> SourceShape:
+    return SourceShape.model_validate(status.as_dict())

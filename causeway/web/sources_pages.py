@@ -1,0 +1,28 @@
+"""The sources for people: how the last sync of each went, when the next is, and a button that runs one now."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from causeway.web.rendering import is_fragment, link, page
+from causeway.web.sign_in import Ingester, Parts
+from causeway.web.sources_api import SourceName
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/sources", name="sources")
+async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
+    """The page; its table alone when htmx asks."""
+    found = await parts.sources.all()
+    is_busy = any(each.state in ("queued", "running") for each in found)
+    template = "sources_table.html" if is_fragment(request) else "sources.html"
+    return page(request, template, {"sources": found, "is_busy": is_busy})
+
+
+@router.post("/sources/{source}/sync", name="source_sync")
+async def sync(source: SourceName, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+    """Run one now, from a plain form."""
+    await parts.sources.request(source)
+    return RedirectResponse(link(request, "sources"), status_code=303)
