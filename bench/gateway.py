@@ -82,6 +82,15 @@ class Measured:
     database_us: float | None = None
     soak: list[tuple[int, float]] = field(default_factory=list)
 
+    def shown(self, scenario: str, figure: str, *, beyond: Measured | None = None) -> str:
+        """A figure, or what it is beyond another's; ``fails`` where no request succeeded."""
+        row = self.rows[scenario]
+        if not row["ok"]:
+            return "fails"
+        if beyond is not None:
+            return f"{row[figure] - beyond.rows[scenario][figure]:.2f}"
+        return f"{row[figure]:.0f}"
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -234,7 +243,7 @@ class Bench:
 
 def page(measured: Sequence[Measured], facts: str, seconds: float) -> str:
     """The results as Markdown."""
-    direct = measured[0]
+    direct, gateways = measured[0], measured[1:]
     lines = [
         "# The gateway and its peers\n",
         "Made by `python -m bench.gateway`; its docstring says how.\n",
@@ -246,23 +255,18 @@ def page(measured: Sequence[Measured], facts: str, seconds: float) -> str:
         "| | start s | CPU us/request at 1 | at 16 | at 64 | requests/s at 16 | p50 added at 1, ms | peak RSS MB |\n"
         "|---|---:|---:|---:|---:|---:|---:|---:|"
     )
-    for one in measured[1:]:
-        cpu = [str(one.rows[f"plain:{n}"]["gw_cpu_us_per_req"]) for n in (1, 16, 64)]
-        added = one.rows["plain:1"]["ms_p50"] - direct.rows["plain:1"]["ms_p50"]
-        lines.append(
-            f"| {one.name} | {one.start_s:.1f} | {' | '.join(cpu)} | {one.rows['plain:16']['rps']:.0f} | {added:.2f} |"
-            f" {one.rows['stream:16']['gw_rss_mb']} |"
-        )
+    for one in gateways:
+        cpu = [one.shown(f"plain:{n}", "gw_cpu_us_per_req") for n in (1, 16, 64)]
+        rate, added = one.shown("plain:16", "rps"), one.shown("plain:1", "ms_p50", beyond=direct)
+        weight = one.shown("plain:64", "gw_rss_mb")
+        lines.append(f"| {one.name} | {one.start_s:.1f} | {' | '.join(cpu)} | {rate} | {added} | {weight} |")
     lines.append("\n## Streams, 64 events 5 ms apart\n")
     lines.append(
         "| | CPU us/stream at 16 | first token later than direct, p50 ms, at 1 | at 16 |\n|---|---:|---:|---:|"
     )
-    for one in measured[1:]:
-        later = [
-            f"{one.rows[f'stream:{n}']['ttft_ms_p50'] - direct.rows[f'stream:{n}']['ttft_ms_p50']:.2f}"
-            for n in (1, 16)
-        ]
-        lines.append(f"| {one.name} | {one.rows['stream:16']['gw_cpu_us_per_req']} | {' | '.join(later)} |")
+    for one in gateways:
+        later = [one.shown(f"stream:{n}", "ttft_ms_p50", beyond=direct) for n in (1, 16)]
+        lines.append(f"| {one.name} | {one.shown('stream:16', 'gw_cpu_us_per_req')} | {' | '.join(later)} |")
     lines += _ratios(measured)
     failed = {one.name: sum(row["errors"] for row in one.rows.values()) for one in measured}
     lines.append(f"\nFailed requests: {', '.join(f'{name} {count}' for name, count in failed.items())}.")

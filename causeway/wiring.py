@@ -24,7 +24,9 @@ from causeway.errors import CausewayError
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
-from causeway.gateway.opening import open_gateway
+from causeway.gateway.ledger import Ledger
+from causeway.gateway.live_settings import LiveSettings
+from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
 from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Sources, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
@@ -39,12 +41,13 @@ from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
-from causeway.settings import Settings
+from causeway.settings import Settings, Source
 from causeway.storage.blobs import Blobs
 from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import Database, open_database
 from causeway.storage.durable import Durable
 from causeway.storage.notices import Notices
+from causeway.storage.shared_state import SharedState
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,9 @@ class Platform:
     feedback: Feedback
     keys: Keys
     gateway: Gateway
+    live: LiveSettings[Built]
+    ledger: Ledger
+    state: SharedState
     edge: EdgePath
     library: Library
     folders: Folders
@@ -81,7 +87,11 @@ class Platform:
     sources: Sources
     search: Search
     answerer: Answerer
-    providers: Providers
+
+    @property
+    def providers(self) -> Providers:
+        """The providers of the settings in force."""
+        return self.live.built.providers
 
     async def readiness(self) -> Mapping[str, str | None]:
         """Each part that an answer needs, and why it does not work; None when it does."""
@@ -98,8 +108,15 @@ class Platform:
 
 
 @asynccontextmanager
-async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Platform]:
+async def open_platform(
+    settings: Settings, *, work: Work, source: Source | None = None
+) -> AsyncIterator[Platform]:
     """Everything, opened; closed when the block ends.
+
+    Args:
+        settings: What this process was started with.
+        work: Whether it does background work.
+        source: Where settings are read anew when they change; this process's environment and file when not given.
 
     Raises:
         AlreadyRunningError: ``work`` is ``MUST`` and another process works on the data folder.
@@ -121,9 +138,18 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
         durable = Durable(database.url, executor_id=folder.executor_id)
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
-            open_gateway(settings, database=database, run_dir=folder.run, spans=spans, clock=clock)
+            open_gateway(
+                settings,
+                source=source or Source(),
+                database=database,
+                notices=notices,
+                run_dir=folder.run,
+                spans=spans,
+                clock=clock,
+            )
         )
-        gateway, providers = doorway.gateway, doorway.built.providers
+        gateway, live = doorway.gateway, doorway.live
+        settings, providers = live.current, live.built.providers
         embedding = await _embedding_model(settings, providers, gateway)
         index = PostgresIndex(database)
         blobs = Blobs(folder.blobs)
@@ -163,6 +189,9 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             feedback=Feedback(database, spans),
             keys=keys,
             gateway=gateway,
+            live=live,
+            ledger=doorway.ledger,
+            state=doorway.state,
             edge=EdgePath(
                 gateway=gateway,
                 keys=keys,
@@ -188,7 +217,6 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
             ),
             search=search,
             answerer=answerer,
-            providers=providers,
         )
         if is_worker:
             await index.prepare()

@@ -17,6 +17,7 @@ from causeway.cli.doctor import doctor
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
 from causeway.cli.models import models
+from causeway.cli.settings import settings
 from causeway.cli.sources import sources
 from causeway.cli.teams import teams
 from causeway.cli.up import serve, up, worker
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (up, serve, worker, ingest, sources, search, ask, keys, teams, models, doctor):
+for command in (up, serve, worker, ingest, sources, search, ask, keys, teams, models, settings, doctor):
     cli.add_command(command)
 
 

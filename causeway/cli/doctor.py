@@ -39,11 +39,17 @@ def doctor(as_json: bool) -> None:
     import json
     import logging
 
+    from causeway.errors import SettingsError
     from causeway.settings import load_with_origins
 
     settings, origins = load_with_origins()
     logging.disable(logging.ERROR)  # what goes wrong is in the findings
-    findings = run(_examine(settings))
+    pages: dict[str, dict[str, object]] = {}
+    findings = run(_examine(settings, pages))
+    try:
+        settings, origins = load_with_origins(overrides=pages)
+    except SettingsError as exc:
+        findings.append(Finding("pages", "broken", exc.message, "causeway settings reset SECTION"))
     rows = _settings_rows(settings, origins)
     if as_json:
         click.echo(json.dumps({"findings": [asdict(finding) for finding in findings], "settings": rows}))
@@ -53,9 +59,10 @@ def doctor(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-async def _examine(settings: Settings) -> list[Finding]:
+async def _examine(settings: Settings, pages: dict[str, dict[str, object]]) -> list[Finding]:
+    """What was found; ``pages`` is filled with what was changed on pages."""
     findings = [_program(), _folder(settings), _memory()]
-    findings += await _guarded("database", lambda: _database(settings))
+    findings += await _guarded("database", lambda: _database(settings, pages))
     findings += _models(settings)
     findings += [_provider(name, settings) for name in settings.providers]
     findings += [_ocr()]
@@ -112,13 +119,15 @@ def _memory() -> Finding:
     return Finding("machine", "ok", found)
 
 
-async def _database(settings: Settings) -> list[Finding]:
+async def _database(settings: Settings, pages: dict[str, dict[str, object]]) -> list[Finding]:
+    from causeway.gateway.overrides import Overrides
     from causeway.storage.data_folder import DataFolder
     from causeway.storage.database import open_database
 
     database = await open_database(settings.database, DataFolder(settings.storage.dir).postgres)
     try:
         can = database.capabilities
+        pages.update(await Overrides(database).read())
     finally:
         await database.close()
     if can.bm25 == "extension":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from causeway.settings import Settings
+    from causeway.web.parts import AdminParts
     from causeway.wiring import Platform
 
 _GRACE_S = 5
@@ -117,6 +118,7 @@ async def _live(
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, platform.live.ask)
     async with asyncio.TaskGroup() as group:
         server = _server(platform, settings, demo=demo) if listener else None
         if server and listener:
@@ -177,6 +179,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         feedback=platform.feedback,
         edge=platform.edge,
         readiness=platform.readiness,
+        admin=_administration(platform),
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(
@@ -192,6 +195,28 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         timeout_graceful_shutdown=_GRACE_S,
     )
     return Quiet(config)
+
+
+def _administration(platform: Platform) -> AdminParts:
+    from causeway.gateway.audit import Audit
+    from causeway.gateway.budget_standing import BudgetStandings
+    from causeway.gateway.provider_check import ProviderChecks
+    from causeway.gateway.teams import Teams
+    from causeway.gateway.usage import UsageReader
+    from causeway.web.parts import AdminParts
+
+    database, live, clock = platform.database, platform.live, platform.clock
+    return AdminParts(
+        keys=platform.keys,
+        teams=Teams(database),
+        live=live,
+        checks=ProviderChecks(run_dir=platform.folder.run, storage=platform.settings.storage, clock=clock),
+        budgets=BudgetStandings(state=platform.state, spent=platform.ledger.spent, clock=clock),
+        usage=UsageReader(database, platform.ledger),
+        audit=Audit(database),
+        routes=lambda: live.built.steps.routes,
+        breakers=lambda: live.built.steps.failover.breakers.open_ones(),
+    )
 
 
 def _address(settings: Settings, listener: socket.socket) -> str:

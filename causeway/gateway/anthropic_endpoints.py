@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import msgspec
 
 from causeway.gateway.anthropic_reply import MessageEvents, whole_message
@@ -11,6 +9,7 @@ from causeway.gateway.anthropic_wire import read_countable, read_messages
 from causeway.gateway.exchange import Exchange, send_stream
 from causeway.gateway.model_lists import anthropic_model, anthropic_models
 from causeway.gateway.offer import Offer
+from causeway.gateway.random_hex import random_hex
 from causeway.models.token_estimate import request_tokens
 from causeway.settings import GatewaySettings
 
@@ -25,7 +24,7 @@ class AnthropicEndpoints:
     async def messages(self, exchange: Exchange) -> None:
         """``POST /v1/messages``."""
         asked = read_messages(exchange.body, max_messages=self._max_messages)
-        message_id = f"msg_{uuid4().hex}"
+        message_id = f"msg_{random_hex()}"
         if asked.is_stream:
             writer = MessageEvents(message_id=message_id, model=asked.request.model)
             await send_stream(self._offer.stream(asked.request, exchange.call), writer, exchange.reply)

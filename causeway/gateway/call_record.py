@@ -54,6 +54,7 @@ class CallRecord:
         route: What answered, or was tried last; None before anything was.
         usage: What was used, as the provider counted it; None until it has.
         cost: What it cost.
+        said_characters: How much of a streamed reply has come.
         reason: Why this model was chosen, when the gateway chose it.
         headers: What a door may tell the caller about the call.
     """
@@ -78,7 +79,7 @@ class CallRecord:
         self._began_s = books.clock.monotonic()
         self._first_piece_s: float | None = None
         self._said_pieces = 0
-        self._said_characters = 0
+        self.said_characters = 0
         self._reserved = Reservation()
         self._admitted: Admitted | None = None
         self._cache: Literal["exact", "semantic"] | None = None
@@ -141,7 +142,7 @@ class CallRecord:
             self._first_piece_s = self._books.clock.monotonic() - self._began_s
             self.span.set({names.TIME_TO_FIRST_CHUNK: self._first_piece_s})
         self._said_pieces += bool(text)
-        self._said_characters += len(text)
+        self.said_characters += len(text)
 
     def served_from_cache(self, kind: Literal["exact", "semantic"], usage: Usage, route: Route[Any]) -> None:
         """A stored reply answers: it costs nothing, and saves what ``usage`` would have cost on ``route``."""
@@ -176,10 +177,10 @@ class CallRecord:
 
         A provider that refuses or fails before it has written anything bills nothing.
         """
-        is_billed = self._said_characters > 0 or (self._outcome == "cancelled" and self.route is not None)
+        is_billed = self.said_characters > 0 or (self._outcome == "cancelled" and self.route is not None)
         if not is_billed:
             return Usage()
-        written = max(self._said_pieces, self._said_characters // _CHARACTERS_PER_TOKEN)
+        written = max(self._said_pieces, self.said_characters // _CHARACTERS_PER_TOKEN)
         return Usage(self._reserved.input_tokens, written, is_estimate=True)
 
     def _describe(self) -> None:

@@ -6,7 +6,6 @@ object whose names are the columns of the table ``ledger``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -24,8 +23,7 @@ _LONGEST_ROW = 4_096
 _MOST = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that begins: enough to settle it when its process dies.
 
     Attributes:
@@ -52,8 +50,7 @@ class Opening:
     is_stream: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that has ended.
 
     Attributes:
@@ -86,7 +83,7 @@ class Entry:
     latency_ms: int
     ttft_ms: int | None = None
     attempts: int = 1
-    saved: Micros = Micros(0)  # noqa: RUF009 - an int, immutable
+    saved: Micros = Micros(0)
     cache: Literal["exact", "semantic"] | None = None
     is_stream: bool = False
     route_reason: str | None = None
@@ -237,7 +234,7 @@ def _storable(row: Row) -> Row:
 
 
 def _storable_opening(opening: Opening) -> dict[str, object]:
-    return {name: _storable_value(value) for name, value in asdict(opening).items()}
+    return {name: _storable_value(value) for name, value in msgspec.structs.asdict(opening).items()}
 
 
 def _storable_value(value: Any) -> Any:

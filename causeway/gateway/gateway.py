@@ -19,6 +19,7 @@ from causeway.contracts.identity import SYSTEM, Operation
 from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest, Vectors
+from causeway.errors import UpstreamError
 from causeway.gateway.admission import Admission
 from causeway.gateway.auto_route import AUTO, AutoRoute
 from causeway.gateway.budgets import has_budget
@@ -36,6 +37,11 @@ from causeway.models.provider import ChatProvider, ReplyParts
 from causeway.models.token_estimate import text_tokens
 from causeway.observability import genai_names as names
 from causeway.settings import GatewaySettings, TierSettings
+
+_MOST_SAID_CHARACTERS = 64_000_000
+"""A reply that goes on beyond this is a fault of its provider."""
+_MOST_KEPT_CHARACTERS = 2_000_000
+"""Longer replies are neither cached nor shown in full in their traces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +138,7 @@ class Gateway:
             try:
                 async with aclosing(source) as chunks:
                     async for chunk in chunks:
-                        if parts is not None:
+                        if parts is not None and record.said_characters <= _MOST_KEPT_CHARACTERS:
                             parts.add(chunk)
                         shown = restoring.feed(chunk)
                         yield _stamped(shown, record, is_first=is_first)
@@ -318,6 +324,10 @@ class Gateway:
             async for route, chunk in chunks:
                 record.route = route
                 record.said(chunk.text or chunk.reasoning)
+                if record.said_characters > _MOST_SAID_CHARACTERS:
+                    raise UpstreamError(
+                        f"the reply of '{route.name}' has no end: it was cut after {_MOST_SAID_CHARACTERS} characters"
+                    )
                 if chunk.usage is not None:
                     record.used(chunk.usage)
                 yield chunk

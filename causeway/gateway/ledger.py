@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
@@ -33,6 +32,7 @@ from causeway.gateway.entries import (
 )
 from causeway.gateway.journal import Journal, Orphan, orphans, read_segment
 from causeway.gateway.ledger_table import BudgetScope, LedgerTable
+from causeway.gateway.random_hex import random_hex
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
 
@@ -50,7 +50,7 @@ _FAILED = (CausewayError, SQLAlchemyError, OSError)
 
 def new_call_id() -> str:
     """An id for a call, its ledger line and its reservations."""
-    return f"call_{os.urandom(16).hex()}"
+    return f"call_{random_hex()}"
 
 
 @asynccontextmanager

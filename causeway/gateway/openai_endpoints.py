@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import uuid4
 
 from causeway.contracts.clock import Clock
 from causeway.gateway import openai_vectors_wire as vectors
@@ -13,6 +12,7 @@ from causeway.gateway.offer import Offer
 from causeway.gateway.openai_images_wire import image_list, read_images
 from causeway.gateway.openai_reply import ChatEvents, chat_completion
 from causeway.gateway.openai_wire import read_chat
+from causeway.gateway.random_hex import random_hex
 from causeway.gateway.responses_reply import ResponseEvents, whole_response
 from causeway.gateway.responses_wire import read_response
 from causeway.settings import GatewaySettings
@@ -30,7 +30,7 @@ class OpenaiEndpoints:
         """``POST /v1/chat/completions``."""
         asked = read_chat(exchange.body, max_messages=self._max_messages)
         call = exchange.call if asked.may_cache else replace(exchange.call, may_cache=False)
-        completion_id, created, model = f"chatcmpl-{uuid4().hex}", self._now(), asked.request.model
+        completion_id, created, model = f"chatcmpl-{random_hex()}", self._now(), asked.request.model
         if asked.is_stream:
             writer = ChatEvents(
                 completion_id=completion_id,
@@ -50,7 +50,7 @@ class OpenaiEndpoints:
     async def responses(self, exchange: Exchange) -> None:
         """``POST /v1/responses``."""
         asked = read_response(exchange.body, max_messages=self._max_messages)
-        response_id, created = f"resp_{uuid4().hex}", self._now()
+        response_id, created = f"resp_{random_hex()}", self._now()
         if asked.is_stream:
             writer = ResponseEvents(asked, response_id=response_id, created=created)
             await send_stream(self._offer.stream(asked.request, exchange.call), writer, exchange.reply)

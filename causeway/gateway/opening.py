@@ -1,6 +1,7 @@
 """Opens the gateway: the state that processes share, the ledger, the providers, and the steps that calls go through.
 
-`Assembly.build` is the one place where settings become steps, at the start and whenever they change.
+`Assembly.build` is the one place where settings become steps, at the start and whenever they change;
+`causeway.gateway.live_settings` says when.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ from causeway.gateway.call_record import Books
 from causeway.gateway.failover import Failover
 from causeway.gateway.gateway import Gateway, Steps
 from causeway.gateway.ledger import Ledger, open_ledger
+from causeway.gateway.live_settings import LiveSettings
+from causeway.gateway.overrides import Overrides
 from causeway.gateway.providers import Providers
 from causeway.gateway.reply_cache import ReplyCache
 from causeway.gateway.screening import Screening
 from causeway.gateway.tiers import Tiers
 from causeway.gateway.turns import Turns
 from causeway.observability.spans import Spans
-from causeway.settings import Settings
+from causeway.settings import Settings, Source
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
+from causeway.storage.notices import Notices
 from causeway.storage.process_state import ProcessState
 from causeway.storage.shared_state import SharedState
 
@@ -45,11 +49,19 @@ _DISCOVER_EVERY_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What settings have become."""
+    """What settings have become; a `causeway.gateway.live_settings.Generation`."""
 
     settings: Settings
     providers: Providers
     steps: Steps
+
+    async def retire(self) -> None:
+        """Wait until the calls of these steps have ended, as long as a call may take, and close what nobody took over."""
+        await self.providers.retire(longest_s=self.settings.gateway.deadline_s)
+
+    async def close(self) -> None:
+        """Close what nobody took over."""
+        await self.providers.close()
 
 
 class Assembly:
@@ -76,8 +88,10 @@ class Assembly:
         self._turns = Turns({}, clock=clock)
         self._process = uuid4().hex
 
-    def build(self, settings: Settings, *, before: Built | None = None) -> Built:
+    def build(self, settings: Settings, before: Built | None = None) -> Built:
         """The steps that ``settings`` ask for; what has not changed goes on being used.
+
+        Nothing is in force yet: `adopt` does what concerns calls that are under way.
 
         Raises:
             SettingsError: A name leads nowhere, or a value cannot be used; nothing of ``before`` is changed then.
@@ -94,7 +108,6 @@ class Assembly:
             random=self._random,
             before=before.providers if before else None,
         )
-        self._turns.set_bounds({name: one.max_concurrent for name, one in settings.providers.items()})
         routes = providers.routes()
         steps = Steps(
             settings=settings.gateway,
@@ -120,6 +133,11 @@ class Assembly:
             ),
         )
         return Built(settings=settings, providers=providers, steps=steps)
+
+    def adopt(self, built: Built) -> None:
+        """Let calls take turns as the settings of ``built`` say."""
+        providers = built.settings.providers
+        self._turns.set_bounds({name: one.max_concurrent for name, one in providers.items()})
 
     def _breakers(self, settings: Settings, before: Built | None) -> Breakers:
         now = settings.gateway
@@ -148,20 +166,35 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGateway:
-    """The gateway of this process and what it was made of."""
+    """The gateway of this process and what it stands on."""
 
     gateway: Gateway
-    assembly: Assembly
-    built: Built
+    live: LiveSettings[Built]
     ledger: Ledger
     state: SharedState
 
 
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, *, database: Database, run_dir: Path, spans: Spans, clock: Clock
+    settings: Settings,
+    *,
+    source: Source,
+    database: Database,
+    notices: Notices,
+    run_dir: Path,
+    spans: Spans,
+    clock: Clock,
 ) -> AsyncIterator[OpenGateway]:
     """The gateway, until the block ends; nothing is connected to a provider or loaded yet.
+
+    Args:
+        settings: What this process was started with.
+        source: Where they are read anew when they change.
+        database: Holds the ledger and what was changed on pages.
+        notices: Tells of changes that other processes make.
+        run_dir: The journal, and local models' addresses.
+        spans: Records traces.
+        clock: For everything that measures time.
 
     Raises:
         SettingsError: A setting cannot be used.
@@ -183,22 +216,44 @@ async def open_gateway(
             )
         )
         assembly = Assembly(state=state, is_shared=is_shared, ledger=ledger, clock=clock, run_dir=run_dir)
-        built = assembly.build(settings)
-        opened.push_async_callback(built.providers.close)
-        books = Books(ledger=ledger, spans=spans, clock=clock)
-        gateway = Gateway(built.steps, books, capture_content=settings.telemetry.capture_content)
-        stop = asyncio.Event()
-        opened.callback(stop.set)
-        await opened.enter_async_context(
-            alongside(built.steps.failover.breakers.follow(stop), _keep_discovering(built.providers))
+        live = LiveSettings(
+            settings, source=source, overrides=Overrides(database), build=assembly.build, notices=notices
         )
-        yield OpenGateway(gateway=gateway, assembly=assembly, built=built, ledger=ledger, state=state)
+        await opened.enter_async_context(live.running())
+        books = Books(ledger=ledger, spans=spans, clock=clock)
+        gateway = Gateway(live.built.steps, books, capture_content=settings.telemetry.capture_content)
+
+        def adopt(built: Built) -> None:
+            assembly.adopt(built)
+            gateway.steps = built.steps
+
+        live.follow(adopt)
+        assembly.adopt(live.built)
+        await opened.enter_async_context(alongside(_keep_breakers_in_step(live), _keep_discovering(live)))
+        yield OpenGateway(gateway=gateway, live=live, ledger=ledger, state=state)
 
 
-async def _keep_discovering(providers: Providers) -> None:
-    """Ask open servers what they offer, so that bare names of their models can be called."""
+async def _keep_breakers_in_step(live: LiveSettings[Built]) -> None:
+    """Tell other processes of the breakers in force and learn of theirs."""
+    renewed = asyncio.Event()
+    live.follow(lambda _: renewed.set())
     while True:
-        for name, failure in (await providers.discover()).items():
+        renewed.clear()
+        await live.built.steps.failover.breakers.follow(renewed)  # returns at once where nothing is shared
+        await renewed.wait()
+
+
+async def _keep_discovering(live: LiveSettings[Built]) -> None:
+    """Ask open servers what they offer, so that bare names of their models can be called."""
+    renewed = asyncio.Event()
+    live.follow(lambda _: renewed.set())
+    while True:
+        renewed.clear()
+        for name, failure in (await live.built.providers.discover()).items():
             if failure is not None:
                 log.info("models not listed", extra={"provider": name, "reason": failure.message})
-        await asyncio.sleep(_DISCOVER_EVERY_S)
+        try:
+            async with asyncio.timeout(_DISCOVER_EVERY_S):
+                await renewed.wait()
+        except TimeoutError:
+            continue

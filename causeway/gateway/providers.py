@@ -15,9 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import TypeVar
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, TypeVar
 
 from causeway.contracts.clock import Clock
 from causeway.errors import CausewayError, DeadlineError, MissingModelFileError, SettingsError
@@ -42,6 +40,9 @@ from causeway.models.provider import (
 )
 from causeway.models.scripted import Scripted
 from causeway.settings import ModelSettings, ProviderSettings, Settings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +137,10 @@ class Providers:
             except CausewayError as exc:
                 failures[server.name] = exc
 
-        async with asyncio.TaskGroup() as group:
-            for server in self._listing:
-                group.create_task(ask(server))
+        with self._lease:  # nothing it asks is closed meanwhile because the settings changed
+            async with asyncio.TaskGroup() as group:
+                for server in self._listing:
+                    group.create_task(ask(server))
         for name, failure in failures.items():
             if failure is not None:
                 log.warning("a provider lists no models", extra={"provider": name, "reason": failure.message})

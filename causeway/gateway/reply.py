@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from causeway.errors import CausewayError
@@ -133,13 +134,21 @@ class Reply:
         await self._send({"type": "http.response.start", "status": 200, "headers": lines})
 
     def _lines(self, headers: Mapping[str, str], request_id: str | None) -> list[Header]:
-        lines = [
-            (name.lower().encode("latin-1"), _UNSENDABLE.sub("?", value).encode("latin-1"))
-            for name, value in headers.items()
-        ]
+        lines = [(_header_name(name), _header_value(value)) for name, value in headers.items()]
         if request_id is not None:
             value = request_id.encode("latin-1")
             lines.append((b"x-request-id", value))
             if self._request_id_header is not None:
                 lines.append((self._request_id_header, value))
         return lines
+
+
+@lru_cache(maxsize=256)
+def _header_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
+def _header_value(value: str) -> bytes:
+    if value.isascii() and value.isprintable():
+        return value.encode()
+    return _UNSENDABLE.sub("?", value).encode()

@@ -79,7 +79,7 @@ class ReplyCache:
         local = LocalReplies(most_bytes=most_bytes - questions_bytes, clock=clock)
         self._replies: ReplyStore = local if shared is None else SharedReplies(shared)
         self._questions = SemanticCache(
-            lexicon=packaged(), clock=clock, most_bytes=questions_bytes, shared=shared
+            lexicon=packaged, clock=clock, most_bytes=questions_bytes, shared=shared
         )
 
     async def find(

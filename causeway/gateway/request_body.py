@@ -6,14 +6,15 @@ surrogates; of a name given twice the last counts.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from causeway.errors import InvalidInputError, SlowClientError, TooLargeError, UnreadableBodyError
+from causeway.gateway.call_deadline import CallDeadline
 from causeway.gateway.request_head import RequestHead
 
 ModelName = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
@@ -49,8 +50,8 @@ async def read_body(head: RequestHead, receive: Receive, *, max_bytes: int, time
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
         raise _too_large(max_bytes)
     try:
-        async with asyncio.timeout(timeout_s):
-            return await _read(receive, max_bytes)
+        with CallDeadline(timeout_s) as deadline:
+            return await deadline.wait(partial(_read, receive, max_bytes))
     except TimeoutError:
         raise SlowClientError(
             f"the request's body was not complete after {timeout_s:g} s; send it faster, or less of it"

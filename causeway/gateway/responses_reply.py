@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from uuid import uuid4
 
 import msgspec
 
@@ -17,6 +16,7 @@ from causeway.contracts.chat import ChatChunk, ChatReply, StopReason, ToolCallDe
 from causeway.contracts.money import Micros
 from causeway.errors import CausewayError
 from causeway.gateway.openai_reply import COMMENT, causeway_fields
+from causeway.gateway.random_hex import random_hex
 from causeway.gateway.responses_wire import ResponseCall
 
 _INCOMPLETE = {StopReason.LENGTH: "max_output_tokens", StopReason.CONTENT_FILTER: "content_filter"}
@@ -101,7 +101,7 @@ class _Item:
 
     def __post_init__(self) -> None:
         prefix = {"reasoning": "rs", "message": "msg", "function_call": "fc"}[self.kind]
-        self.id = f"{prefix}_{uuid4().hex}"
+        self.id = f"{prefix}_{random_hex()}"
 
     def opened(self) -> dict[str, Any]:
         """As it is first shown: empty."""
@@ -212,7 +212,7 @@ class ResponseEvents:
         self._close()
         item = self._calls.get(piece.index)
         if item is None:
-            call_id = piece.id or f"call_{uuid4().hex}"
+            call_id = piece.id or f"call_{random_hex()}"
             item = _Item("function_call", len(self._items), call_id=call_id, name=piece.name or "")
             self._calls[piece.index] = item
             self._add(item)

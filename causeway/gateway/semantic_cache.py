@@ -9,7 +9,7 @@ by word before one counts as the same (`causeway.gateway.differences`).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -94,14 +94,19 @@ class SemanticCache:
     """The questions of all partitions.
 
     Args:
-        lexicon: What words mean the same.
+        lexicon: What words mean the same; asked for when the first questions are compared.
         clock: Tells when a question's time is over.
         most_bytes: For all partitions in this process; the least recently used makes room.
         shared: Where other processes' questions are; None keeps them in this one.
     """
 
     def __init__(
-        self, *, lexicon: Lexicon, clock: Clock, most_bytes: int, shared: SharedState | None = None
+        self,
+        *,
+        lexicon: Callable[[], Lexicon],
+        clock: Clock,
+        most_bytes: int,
+        shared: SharedState | None = None,
     ) -> None:
         self._lexicon = lexicon
         self._clock = clock
@@ -124,10 +129,10 @@ class SemanticCache:
             asked = known.asked[row]
             if asked.ends_at <= now:
                 continue
-            wording = wording or read(question, self._lexicon)
+            wording = wording or read(question, self._lexicon())
             if row not in known.wordings:
-                known.wordings[row] = read(asked.question, self._lexicon)
-            difference = find_difference(wording, known.wordings[row], self._lexicon, similarity=similarity)
+                known.wordings[row] = read(asked.question, self._lexicon())
+            difference = find_difference(wording, known.wordings[row], self._lexicon(), similarity=similarity)
             found.append(Near(asked.reply_key, similarity, difference))
             if difference is None or len(found) == _MOST_COMPARED:
                 break

@@ -18,12 +18,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tokenizers
 
 from causeway.errors import BusyError, ModelUnavailableError
 from causeway.models.onnx_model import Floats
+
+if TYPE_CHECKING:
+    import tokenizers
 
 _MOST_WAITING = 20_000
 

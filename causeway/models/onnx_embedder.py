@@ -11,9 +11,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tokenizers
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Vectors
@@ -21,6 +21,9 @@ from causeway.models.batching import Batcher
 from causeway.models.catalog import ModelCard
 from causeway.models.cores import usable_cores
 from causeway.models.onnx_model import Floats, OnnxModel, load_tokenizer
+
+if TYPE_CHECKING:
+    import tokenizers
 
 __all__ = ["OnnxEmbedder", "load_tokenizer"]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import tokenizers
 
 from causeway import seams
 from causeway.errors import MissingModelFileError
 from causeway.models.cores import usable_cores
+
+if TYPE_CHECKING:
+    import tokenizers
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,7 +29,7 @@ def load_tokenizer(folder: Path) -> tokenizers.Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise MissingModelFileError(f"'{file}' is not on this machine; run `causeway models pull`")
-    tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    tokenizer: tokenizers.Tokenizer = seams.library("tokenizers").Tokenizer.from_file(str(file))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tokenizers
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.vectors import Relevance, RerankRequest
 from causeway.models.batching import Batcher
 from causeway.models.catalog import ModelCard
 from causeway.models.onnx_model import Floats, OnnxModel
+
+if TYPE_CHECKING:
+    import tokenizers
 
 _BUDGET_TOKENS = 1024
 _MAX_TOKENS = 192

@@ -9,6 +9,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from causeway import __version__
 from causeway.web import (
+    admin_keys_api,
+    admin_keys_pages,
+    admin_pages,
+    admin_section_pages,
+    admin_settings_api,
+    admin_usage_api,
     ask_api,
     ask_pages,
     documents_api,
@@ -33,6 +39,9 @@ _ROUTERS = (
     documents_api.router,
     sources_api.router,
     traces_api.router,
+    admin_keys_api.router,
+    admin_settings_api.router,
+    admin_usage_api.router,
     health_api.router,
     reference_pages.router,
     sign_in.router,
@@ -40,6 +49,9 @@ _ROUTERS = (
     documents_pages.router,
     sources_pages.router,
     traces_pages.router,
+    admin_pages.router,
+    admin_keys_pages.router,
+    admin_section_pages.router,
     static_files.router,
 )
 _ABOUT = """The knowledge base over HTTP. Send `Authorization: Bearer cw-...`, a key made by `causeway keys create`.

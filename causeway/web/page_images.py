@@ -13,12 +13,13 @@ from pathlib import Path
 
 from causeway.errors import BusyError, NotFoundError, UnreadableDocumentError
 from causeway.settings import child_environment
-from causeway.web import draw_page
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "image/png"
 _TIMEOUT_S = 20.0
+_CHILD = "causeway.web.draw_page"  # by name: it loads pdfium, which this process does without
+_NO_SUCH_PAGE = 3  # its NO_SUCH_PAGE
 _MOST_CHILDREN = 2
 _MOST_WAITING = 20
 _MOST_KEPT_BYTES = 64_000_000
@@ -33,7 +34,7 @@ class PageImages:
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     async def draw(self, pdf: Path, page: int) -> bytes:
-        """PNG of a page, counted from 1, ``draw_page.WIDTH`` pixels wide. ``pdf`` is named by its content.
+        """PNG of a page, counted from 1, 1,100 pixels wide. ``pdf`` is named by its content.
 
         Raises:
             NotFoundError: The document has no such page.
@@ -66,7 +67,7 @@ async def _run_child(pdf: Path, page: int) -> bytes:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        draw_page.__name__,
+        _CHILD,
         str(pdf),
         str(page),
         stdin=asyncio.subprocess.DEVNULL,
@@ -85,7 +86,7 @@ async def _run_child(pdf: Path, page: int) -> bytes:
         if child.returncode is None:
             child.kill()
             await child.wait()
-    if child.returncode == draw_page.NO_SUCH_PAGE:
+    if child.returncode == _NO_SUCH_PAGE:
         raise NotFoundError(f"the document has no page {page}")
     if child.returncode != 0 or not image:
         log.warning(

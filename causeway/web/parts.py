@@ -1,7 +1,8 @@
 """What the web is built over: the objects it is handed, as narrow as it uses them.
 
 The Protocols have two implementations each: the real thing that wiring opens, and the scripted one behind the browser
-tests (``tests/web/scripted.py``), which is why pages can be worked on without a model or a database.
+tests (``tests/web/scripted.py``), which is why pages can be worked on without a model or a database. The administrators'
+pages stand over the gateway's own classes, in tests too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ from typing import Any, Protocol
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
+from causeway.gateway.audit import Audit
+from causeway.gateway.breaker import Breaker
+from causeway.gateway.budget_standing import BudgetStandings
+from causeway.gateway.keys import Keys
+from causeway.gateway.live_settings import LiveSettings
+from causeway.gateway.provider_check import ProviderChecks
+from causeway.gateway.routing import Routes
+from causeway.gateway.teams import Teams
+from causeway.gateway.usage import UsageReader
 from causeway.knowledge import (
     Added,
     AnswerEvent,
@@ -195,10 +205,32 @@ class FeedbackDoor(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdminParts:
+    """What administrators see and change.
+
+    Attributes:
+        live: The settings in force.
+        routes: The way to every model, as it is now.
+        breakers: Models that are left alone now, by ``provider/model``.
+    """
+
+    keys: Keys
+    teams: Teams
+    live: LiveSettings[Any]
+    checks: ProviderChecks
+    budgets: BudgetStandings
+    usage: UsageReader
+    audit: Audit
+    routes: Callable[[], Routes]
+    breakers: Callable[[], Mapping[str, Breaker]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
     Attributes:
+        admin: What the administrators' pages stand over; None where there is no gateway, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -218,4 +250,5 @@ class WebParts:
     feedback: FeedbackDoor
     edge: AsgiApp
     readiness: Readiness
+    admin: AdminParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -100,7 +100,7 @@ def _parameter(described: dict[str, Any], parameter: dict[str, Any]) -> Field:
 
 
 def _fields(described: dict[str, Any], schema: dict[str, Any], place: str) -> tuple[Field, ...]:
-    whole = _resolve(described, schema)
+    whole = _shape(described, schema)
     return tuple(
         Field(
             name=name,
@@ -119,6 +119,13 @@ def _resolve(described: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
         return schema
     found: dict[str, Any] = described["components"]["schemas"][reference.rpartition("/")[2]]
     return found
+
+
+def _shape(described: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """The object that ``schema`` describes, also where it may be left out."""
+    whole = _resolve(described, schema)
+    choices = [each for each in whole.get("anyOf", ()) if each.get("type") != "null"]
+    return _resolve(described, choices[0]) if len(choices) == 1 else whole
 
 
 def _type(described: dict[str, Any], schema: dict[str, Any]) -> str:
@@ -142,10 +149,10 @@ def _example(described: dict[str, Any], path: str, method: str, body: Any) -> st
     head = f"curl{'' if method == 'get' else f' -X {method.upper()}'} $CAUSEWAY{path}"
     lines = [head] if path.startswith("/health") else [head, '  -H "Authorization: Bearer $KEY"']
     if body and "json" in body[0]:
-        whole = _resolve(described, body[1]["schema"])
+        whole = _shape(described, body[1]["schema"])
         sample = {
             name: each["examples"][0] if "examples" in each else _sample(each)
-            for name, each in whole["properties"].items()
+            for name, each in whole.get("properties", {}).items()
             if name in whole.get("required", ())
         }
         lines.append("  -H 'Content-Type: application/json'")

@@ -95,3 +95,13 @@ def test_nothing_names_a_package_index_or_a_machine_path() -> None:
         and forbidden.search((ROOT / name).read_text(errors="ignore"))
     ]
     assert naming == []
+
+
+def test_a_serving_process_starts_without_what_only_local_models_and_workers_need() -> None:
+    heavy = ["onnxruntime", "tokenizers", "semantic_text_splitter", "pypdfium2", "xllamacpp", "xberg", "PIL"]
+    loaded = _run(
+        "-c",
+        "import sys, causeway.wiring, causeway.web.app; "
+        f"print([name for name in {heavy} if name in sys.modules])",
+    )
+    assert loaded.stdout.strip() == "[]"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
@@ -55,8 +56,8 @@ _ENTRY = Entry(
 
 
 def an_opening(call_id: str, **changed: Any) -> Opening:
-    return replace(_OPENING, id=call_id, **changed)
+    return msgspec.structs.replace(_OPENING, id=call_id, **changed)
 
 
 def an_entry(call_id: str, **changed: Any) -> Entry:
-    return replace(_ENTRY, id=call_id, **changed)
+    return msgspec.structs.replace(_ENTRY, id=call_id, **changed)

@@ -329,6 +329,23 @@ async def test_a_refused_call_costs_nothing(make: Make, database: Database, ledg
     assert (line["cost_micros"], line["input_tokens"]) == (0, 0)
 
 
+class Babbler(Scripted):
+    """Writes for ever, a million characters at a time."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        while True:
+            yield ChatChunk(text="x" * 1_000_000, model="words")
+
+
+async def test_a_reply_without_end_is_cut_with_an_error_and_kept_by_nobody(
+    make: Make, collected: CollectedSpans
+) -> None:
+    gateway = make(_routes(Babbler()))
+    with pytest.raises(UpstreamError, match="has no end"):
+        await _streamed(gateway, _ask("hi"), _caller())
+    assert len(str(_span(gateway, collected).attributes[names.OUTPUT_MESSAGES])) < 4_000_000
+
+
 # --- leaving -----------------------------------------------------------------------------------------
 
 

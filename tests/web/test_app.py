@@ -193,11 +193,42 @@ def test_the_description_names_every_call_and_the_page_shows_it(client: TestClie
         ("POST", "/api/sources/{name}/sync"),
         ("GET", "/api/traces"),
         ("GET", "/api/traces/{trace_id}"),
+        ("GET", "/api/admin/keys"),
+        ("POST", "/api/admin/keys"),
+        ("GET", "/api/admin/keys/{key_id}"),
+        ("PATCH", "/api/admin/keys/{key_id}"),
+        ("DELETE", "/api/admin/keys/{key_id}"),
+        ("POST", "/api/admin/keys/{key_id}/rotate"),
+        ("GET", "/api/admin/teams"),
+        ("POST", "/api/admin/teams"),
+        ("PATCH", "/api/admin/teams/{team_id}"),
+        ("GET", "/api/admin/tiers"),
+        ("PUT", "/api/admin/tiers/{name}"),
+        ("DELETE", "/api/admin/tiers/{name}"),
+        ("GET", "/api/admin/providers"),
+        ("PUT", "/api/admin/providers/{name}"),
+        ("DELETE", "/api/admin/providers/{name}"),
+        ("POST", "/api/admin/providers/{name}/test"),
+        ("GET", "/api/admin/routes"),
+        ("PUT", "/api/admin/routes/{name}"),
+        ("DELETE", "/api/admin/routes/{name}"),
+        ("GET", "/api/admin/settings"),
+        ("PATCH", "/api/admin/settings/{section}"),
+        ("DELETE", "/api/admin/settings/{section}"),
+        ("POST", "/api/admin/reload"),
+        ("GET", "/api/admin/budgets"),
+        ("GET", "/api/admin/usage"),
+        ("GET", "/api/admin/usage.csv"),
+        ("GET", "/api/admin/audit"),
         ("GET", "/health/live"),
         ("GET", "/health/ready"),
     }
     page = client.get("/api/docs").text
     assert all(path in page for _, path in calls)
+
+
+def test_without_a_gateway_there_is_nothing_to_administer(api: TestClient) -> None:
+    assert api.get("/api/admin/keys").json()["detail"] == "this Causeway has no gateway to administer"
 
 
 def test_the_theme_follows_its_cookie(client: TestClient) -> None:

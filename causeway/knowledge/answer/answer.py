@@ -1,24 +1,32 @@
-"""A question becomes a cited stream: search, refuse or write, check every citation.
+"""A question becomes a cited stream: search, choose statements, refuse or write, check every citation.
 
-An answer is refused in three places: no passage is relevant enough; the model says that the passages do not tell;
-or no passage supports the first full sentence that it writes, which is therefore held back until it is checked.
+An answer is refused in four places: the question names something by a number or code that no passage has; the model is
+too little sure that the passages state the answer; no passage supports the first full sentence that it writes; or it
+is too little sure that the statements which do support it answer the question. That sentence is therefore held back
+until it has been checked. The calls share one prompt, of which the model has to read only what is new each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Final
 
-from causeway.contracts.chat import ChatRequest, Usage
+from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.money import Micros
-from causeway.errors import InvalidInputError
+from causeway.contracts.vectors import RerankRequest
+from causeway.errors import CausewayError, InvalidInputError
+from causeway.knowledge.answer.answerability import Signals, likeliest, log_odds_of_yes, probability
 from causeway.knowledge.answer.citations import CitedText
-from causeway.knowledge.answer.context import choose
+from causeway.knowledge.answer.context import Candidate, Passage, choose, cut
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
-from causeway.knowledge.answer.support import codes
+from causeway.knowledge.answer.support import codes, is_of_another, proper_names
+from causeway.knowledge.answer.support import names as names_in
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
 from causeway.observability import genai_names as names
@@ -26,9 +34,11 @@ from causeway.observability.spans import Span, Spans
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings
 
-REFUSAL = "The documents don't say. I found no passage that answers this question."
-SENTINEL = "not in the documents"
-"""What the prompt tells the model to write when the passages do not contain the answer."""
+log = logging.getLogger(__name__)
+
+REFUSAL: Final = "The documents don't say. I found no passage that answers this question."
+_RERANK_TIMEOUT_S: Final = 15.0
+_WORDS_OF_A_VERDICT: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +54,21 @@ class AskRequest:
 class _Draft:
     """An answer under way."""
 
+    question: str
+    passages: tuple[Passage, ...]
     cited: CitedText
+    call: Call
+    signals: Signals | None = None
     usage: Usage = Usage()  # noqa: RUF009 - frozen
     cost_micros: Micros = Micros(0)  # noqa: RUF009 - an int
     model: str = ""
     is_refused: bool = False
+
+    def count(self, chunk: ChatChunk) -> None:
+        """Add what a call used, which its last chunk tells."""
+        self.usage += chunk.usage or Usage()
+        self.cost_micros = Micros(self.cost_micros + (chunk.cost_micros or 0))
+        self.model = chunk.model or self.model
 
 
 class Answerer:
@@ -95,11 +115,13 @@ class Answerer:
             )
             span.set({names.CONVERSATION: request.conversation_id})
             inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
-            hits = await self._passages(replace(request, question=question), inner)
+            passages = await self._passages(replace(request, question=question), inner)
+            hits = tuple(passage.hit for passage in passages)
             yield Retrieved(hits=hits)
-            draft = _Draft(CitedText(hits, question), is_refused=not self._is_relevant(question, hits))
+            draft = _Draft(question, passages, CitedText(hits, question), inner)
+            draft.is_refused = not _is_about(question, hits) or not await self._is_told(draft)
             if not draft.is_refused:
-                async with aclosing(self._write(question, hits, draft, inner)) as pieces:
+                async with aclosing(self._write(draft)) as pieces:
                     async for piece in pieces:
                         yield piece
             if draft.is_refused:
@@ -107,56 +129,125 @@ class Answerer:
             finished = self._finish(draft, span, request, round((self._clock.monotonic() - started) * 1000))
             yield finished
 
-    async def _passages(self, request: AskRequest, call: Call) -> tuple[Hit, ...]:
+    # --- passages ------------------------------------------------------------------------------------
+
+    async def _passages(self, request: AskRequest, call: Call) -> tuple[Passage, ...]:
         asked = SearchRequest(
-            query=request.question, collection=request.collection, top_k=2 * self._settings.passages
+            query=request.question, collection=request.collection, top_k=self._settings.passages
         )
-        found = await self._search.search(asked, call)
-        return choose(found.hits, most=self._settings.passages, budget_tokens=self._settings.context_tokens)
+        hits = (await self._search.search(asked, call)).hits
+        candidates = cut(hits)
+        relevance = await self._relevance(request.question, hits, candidates, call)
+        return choose(hits, candidates, relevance, budget_tokens=self._settings.context_tokens)
 
-    def _is_relevant(self, question: str, hits: tuple[Hit, ...]) -> bool:
-        """Whether any passage is worth writing from; a relevance that was not measured does not refuse.
+    async def _relevance(
+        self, question: str, hits: Sequence[Hit], candidates: Sequence[Candidate], call: Call
+    ) -> Sequence[float]:
+        """How well each statement answers, by the cross-encoder; all the same where search did without it."""
+        nothing_known = [0.5] * len(candidates)
+        if not any(hit.scores.rerank is not None for hit in hits):
+            return nothing_known
+        texts = tuple(f"{hits[one.hit].heading}\n{one.statement.words}" for one in candidates)
+        try:
+            async with asyncio.timeout(_RERANK_TIMEOUT_S):
+                return (
+                    await self._gateway.rerank(
+                        RerankRequest(model="rerank", query=question, texts=texts),
+                        replace(call, purpose="answer"),
+                    )
+                ).scores
+        except (CausewayError, TimeoutError) as exc:
+            reason = exc.code if isinstance(exc, CausewayError) else "timeout"
+            log.warning("statements in the order of their passages", extra={"reason": reason})
+            return nothing_known
 
-        A question about error E-4055 is not answered from passages about E-4017, however alike they are.
-        """
-        asked = codes(question)
-        known = frozenset[str]().union(*(codes(f"{hit.heading} {hit.text}") for hit in hits))
-        if not hits or (asked and not asked & known):
-            return False
-        scores = [hit.scores.rerank for hit in hits if hit.scores.rerank is not None]
-        return not scores or max(scores) >= self._settings.refuse_below
+    # --- whether they answer -------------------------------------------------------------------------
 
-    async def _write(
-        self, question: str, hits: tuple[Hit, ...], draft: _Draft, call: Call
-    ) -> AsyncGenerator[TextDelta | Cited, None]:
-        """The model's answer, checked; nothing when ``draft`` turns out to be refused."""
-        prompt = self._prompts.get("answer")
-        passages = [{"n": n, "heading": hit.heading, "text": hit.text} for n, hit in enumerate(hits, start=1)]
+    async def _is_told(self, draft: _Draft) -> bool:
+        """Whether the model may be sure enough, once it has written, that the passages state the answer."""
+        if self._settings.check == "off":
+            return True
+        draft.signals = Signals(told=await self._verdict(draft, draft.passages))
+        return probability(draft.signals) >= self._settings.refuse_below
+
+    async def _is_confirmed(self, draft: _Draft) -> bool:
+        """Whether the first sentence has support, which answers the question by itself."""
+        evidence = draft.cited.sentences[0].evidence
+        if not evidence or draft.signals is None:
+            return bool(evidence)
+        shown = [
+            Passage(draft.passages[n - 1].hit, statements or draft.passages[n - 1].statements)
+            for n, statements in evidence.items()
+        ]
+        said = " ".join(f"{one.hit.heading} {one.hit.text}" for one in shown).lower()
+        draft.signals = replace(
+            draft.signals,
+            confirmed=await self._verdict(draft, shown),
+            is_unnamed=any(name not in said for name in proper_names(draft.question)),
+        )
+        return probability(draft.signals) >= self._settings.refuse_below
+
+    async def _verdict(self, draft: _Draft, passages: Sequence[Passage]) -> float:
+        """Log-odds that ``passages`` state the answer."""
+        is_measured = self._settings.check == "logprobs"
         request = ChatRequest(
             model="chat",
-            messages=prompt.messages({"question": question, "passages": passages}),
+            messages=self._messages(draft.question, passages, is_check=True),
+            max_tokens=1 if is_measured else _WORDS_OF_A_VERDICT,
+            temperature=0.0,
+            options={"logprobs": True, "top_logprobs": 10} if is_measured else {},
+        )
+        said = ""
+        likely: dict[str, float] = {}
+        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
+            async for chunk in chunks:
+                draft.count(chunk)
+                likely = likely or likeliest(chunk.logprobs)
+                said += chunk.text
+        return log_odds_of_yes(said, likely)
+
+    # --- the text ------------------------------------------------------------------------------------
+
+    async def _write(self, draft: _Draft) -> AsyncGenerator[TextDelta | Cited, None]:
+        """The model's answer, checked; nothing when ``draft`` turns out to be refused."""
+        request = ChatRequest(
+            model="chat",
+            messages=self._messages(draft.question, draft.passages),
             max_tokens=self._settings.answer_tokens,
             temperature=0.0,
         )
         held: list[TextDelta | Cited] = []
         is_open = False
-        stream = self._gateway.stream(request, replace(call, purpose="answer", prompt=prompt.reference))
-        async with aclosing(stream) as chunks:
+        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
             async for chunk in chunks:
-                draft.usage = chunk.usage or draft.usage
-                draft.cost_micros = chunk.cost_micros or draft.cost_micros
-                draft.model = chunk.model or draft.model
+                draft.count(chunk)
                 held += draft.cited.feed(chunk.text)
-                if not is_open and _says_nothing(draft.cited):
-                    draft.is_refused = True
-                    return
-                is_open = is_open or bool(draft.cited.citations)
+                if not is_open and draft.cited.sentences:
+                    is_open = await self._is_confirmed(draft)
+                    if not is_open:
+                        draft.is_refused = True
+                        return
                 while is_open and held:
                     yield held.pop(0)
         held += draft.cited.finish()
-        draft.is_refused = not draft.cited.citations
+        if not is_open:
+            draft.is_refused = not draft.cited.sentences or not await self._is_confirmed(draft)
         for piece in held if not draft.is_refused else ():
             yield piece
+
+    def _messages(
+        self, question: str, passages: Sequence[Passage], *, is_check: bool = False
+    ) -> tuple[Message, ...]:
+        """The prompt to answer; to check whether there is an answer, it goes on from where the other ends."""
+        shown = [
+            {"n": n, "heading": passage.hit.heading, "text": passage.text}
+            for n, passage in enumerate(passages, start=1)
+        ]
+        values = {"question": question, "passages": shown, "is_check": is_check}
+        return self._prompts.get("answer").messages(values)
+
+    def _as_answer(self, call: Call) -> Call:
+        return replace(call, purpose="answer", prompt=self._prompts.get("answer").reference)
 
     def _finish(self, draft: _Draft, span: Span, request: AskRequest, took_ms: int) -> Finished:
         finished = Finished(
@@ -169,9 +260,12 @@ class Answerer:
             cost_micros=draft.cost_micros,
             model=draft.model,
             took_ms=took_ms,
+            signals=draft.signals,
         )
         span.set({names.ANSWER: finished.answer if self._capture_content else None})
         span.set({names.REFUSED: finished.refused})
+        if draft.signals is not None:
+            span.set({"causeway.answerable": round(probability(draft.signals), 3)})
         span.set(
             {
                 "causeway.citations": [
@@ -182,7 +276,16 @@ class Answerer:
         return finished
 
 
-def _says_nothing(cited: CitedText) -> bool:
-    """Whether the answer so far can only be a refusal: the sentinel, or a full first sentence without support."""
-    first = cited.sentences[0] if cited.sentences else None
-    return (first is not None and not first.passages) or SENTINEL in cited.text.lower()
+def _is_about(question: str, hits: Sequence[Hit]) -> bool:
+    """Whether there are passages, and they are not about other things of the kind that the question names.
+
+    A question about error E-4055 is not answered from passages about E-4017, however alike they are, nor one about the
+    Nightjar 1200 from passages about the Nightjar 900.
+    """
+    asked = names_in(question)
+    known = frozenset[str]().union(
+        *(names_in(f"{hit.heading}\n{hit.text}", in_any_case=True) for hit in hits)
+    )
+    if not hits or asked & known:
+        return bool(hits)
+    return not codes(question) and not is_of_another(asked, known)

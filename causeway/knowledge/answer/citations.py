@@ -8,11 +8,13 @@ an answer has been checked, and small models that forget marks still give cited 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from causeway.knowledge.answer.events import Cited, TextDelta
-from causeway.knowledge.answer.support import best_quote, support, weight
+from causeway.knowledge.answer.statements import Statement, statements
+from causeway.knowledge.answer.support import Support, support, weight
 from causeway.knowledge.search.request import Hit
 
 KEEP_AT = 0.4
@@ -29,10 +31,14 @@ _ENDING = re.compile(r"[.!?:]+(?=[\s\[]|\Z)|\n")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence that has been checked; ``passages`` support it, none when it is empty."""
+    """A sentence that has been checked.
+
+    Attributes:
+        evidence: Passage number -> the statements of it that support the sentence; empty when none does.
+    """
 
     text: str
-    passages: tuple[int, ...]
+    evidence: Mapping[int, tuple[Statement, ...]]
 
 
 class CitedText:
@@ -40,6 +46,7 @@ class CitedText:
 
     def __init__(self, passages: Sequence[Hit], question: str) -> None:
         self._passages = passages
+        self._statements = [statements(passage.text) for passage in passages]
         self._question = question
         self._held = ""  # arrived, and not yet decided about
         self._sentence = ""  # the sentence under way, without marks
@@ -110,30 +117,50 @@ class CitedText:
 
     def _close_sentence(self, ending: str) -> Iterator[TextDelta | Cited]:
         sentence = self._sentence.strip()
-        chosen = self._check(sentence) if weight(sentence) else ()
-        fresh = [self._cite(n, sentence) for n in chosen if n not in {cited.n for cited in self.citations}]
-        marks = "".join(f" [{n}]" for n in chosen)
+        found = self._check(sentence) if weight(sentence) else {}
+        known = {cited.n for cited in self.citations}
+        fresh = [self._cite(n, support) for n, support in found.items() if n not in known]
+        marks = "".join(f" [{n}]" for n in found)
         if marks or ending:
             yield self._write(marks + ending)
         yield from fresh
         self.citations += fresh
         if weight(sentence):
-            self.sentences.append(Sentence(sentence, chosen))
+            self.sentences.append(Sentence(sentence, {n: self._evidence(n, found[n]) for n in found}))
         self._sentence, self._marks, self._gap = "", [], ""
 
-    def _check(self, sentence: str) -> tuple[int, ...]:
-        scores = {n: self._support(sentence, n) for n in range(1, len(self._passages) + 1)}
-        kept = tuple(n for n in dict.fromkeys(self._marks) if scores.get(n, 0.0) >= KEEP_AT)
-        if kept or not scores:
+    def _check(self, sentence: str) -> dict[int, Support]:
+        """The passages to cite for ``sentence``, and how far each supports it."""
+        found = {n: self._support(sentence, n) for n in range(1, len(self._passages) + 1)}
+        kept = {n: found[n] for n in dict.fromkeys(self._marks) if n in found and found[n].share >= KEEP_AT}
+        if kept or not found:
             return kept
-        best = max(scores, key=lambda n: scores[n])
-        return (best,) if scores[best] >= ATTRIBUTE_AT else ()
+        best = max(found, key=lambda n: found[n].share)
+        return {best: found[best]} if found[best].share >= ATTRIBUTE_AT else self._joined(sentence)
 
-    def _support(self, sentence: str, n: int) -> float:
-        hit = self._passages[n - 1]
-        return support(sentence, f"{hit.heading}\n{hit.text}", given=self._question)
+    def _support(self, sentence: str, *numbers: int) -> Support:
+        """How far the passages of these numbers support ``sentence`` together."""
+        heading = "\n".join(self._passages[n - 1].heading for n in numbers)
+        said = [statement.words for n in numbers for statement in self._statements[n - 1]]
+        return support(sentence, heading, said, given=self._question)
 
-    def _cite(self, n: int, sentence: str) -> Cited:
+    def _joined(self, sentence: str) -> dict[int, Support]:
+        """The two passages that support ``sentence`` only together: '£88 now, and £279 from September'."""
+        pairs = combinations(range(1, len(self._passages) + 1), 2)
+        found = {pair: self._support(sentence, *pair) for pair in pairs}
+        pair = max(found, key=lambda pair: found[pair].share, default=None)
+        if pair is None or found[pair].share < ATTRIBUTE_AT:
+            return {}
+        share, first = found[pair].share, len(self._statements[pair[0] - 1])
+        return {
+            pair[0]: Support(share, tuple(one for one in found[pair].statements if one < first)),
+            pair[1]: Support(share, tuple(one - first for one in found[pair].statements if one >= first)),
+        }
+
+    def _evidence(self, n: int, found: Support) -> tuple[Statement, ...]:
+        return tuple(self._statements[n - 1][number] for number in sorted(found.statements))
+
+    def _cite(self, n: int, found: Support) -> Cited:
         hit = self._passages[n - 1]
         return Cited(
             n=n,
@@ -145,8 +172,10 @@ class CitedText:
             path=hit.path,
             page=hit.page,
             heading=hit.heading,
-            quote=best_quote(sentence, hit.text),
-            score=round(self._support(sentence, n), 3),
+            quote=self._statements[n - 1][found.statements[0]].quote
+            if found.statements
+            else hit.text.strip(),
+            score=round(found.share, 3),
         )
 
     def _write(self, text: str) -> TextDelta:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
+from causeway.knowledge.answer.answerability import Signals
 from causeway.knowledge.search.request import Hit
 
 
@@ -49,7 +50,12 @@ class Cited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The end of an answer; ``answer`` is the whole text, and the refusal's words when ``refused``."""
+    """The end of an answer.
+
+    Attributes:
+        answer: The whole text, and the refusal's words when ``refused``.
+        signals: What was known of whether the passages answer; None when that was not asked.
+    """
 
     answer: str
     refused: bool
@@ -60,6 +66,7 @@ class Finished:
     cost_micros: Micros
     model: str
     took_ms: int
+    signals: Signals | None = None
 
 
 AnswerEvent = Retrieved | TextDelta | Cited | Finished

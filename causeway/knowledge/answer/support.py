@@ -1,18 +1,29 @@
-"""How well a passage supports a sentence: the share of the sentence's content words that the passage has.
+"""How well a passage supports a sentence: the share of the sentence's content words that a few of its statements have.
 
 A word check and not a model: it costs microseconds, so every sentence is checked while it streams. Numbers and codes
-weigh double and must all be there, since a wrong number in a fluent sentence is the error that hurts.
-Measured in bench/results/answers.md.
+weigh double and must all be there, since a wrong number in a fluent sentence is the error that hurts; and they must be
+there together, since a number of another row is as wrong as one that is made up.
 """
 
 from __future__ import annotations
 
+import calendar
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+(?:[-.,:/'][^\W_]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_NUMBERED = re.compile(r"\b([A-Z][a-z]+)\s(\d{1,4})\b(?![.,:]\d|\s*(?:%|per\b))")
+_COUNTED = re.compile(_NUMBERED.pattern, re.IGNORECASE)
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_CALENDAR = frozenset([*calendar.month_name, *calendar.day_name])
+_PROPER = re.compile(r"(?<![.?!:]\s)(?<=\s)[A-Z][a-z]\w+")
+_REPEATED = 0.25
+"""What a word weighs that the sentence only repeats from the question: 'footage stays for 30 days' answers with 30 days,
+and is right although its passage speaks of pictures from cameras."""
+_MOST_STATEMENTS = 4
+"""Statements that one sentence may draw on: more, and any words could be found together."""
 _STOP_WORDS = frozenset(
     [
         "a",
@@ -114,6 +125,9 @@ _STOP_WORDS = frozenset(
         "documents",
     ]
 )
+_NO_NAMES = (
+    _STOP_WORDS | {name.lower() for name in _CALENDAR} | {"between", "over", "since", "under", "until"}
+)
 _NUMBER_WORDS = {
     word: str(number)
     for number, word in enumerate(
@@ -139,29 +153,88 @@ _NUMBER_WORDS = {
 }
 
 
-def support(sentence: str, passage: str, *, given: str = "") -> float:
-    """In [0, 1]; 0 when the sentence has a number or code that neither the passage nor ``given`` has.
+@dataclass(frozen=True, slots=True)
+class Support:
+    """How far a passage backs a sentence.
+
+    Attributes:
+        share: Of the sentence's content words, in [0, 1]; 0 when a number or code of it is not backed.
+        statements: Which of the passage's statements have the words, the most telling first.
+    """
+
+    share: float
+    statements: tuple[int, ...] = ()
+
+
+def support(sentence: str, heading: str, statements: Sequence[str], *, given: str = "") -> Support:
+    """How far a few statements of one passage, under its heading, say what ``sentence`` says.
+
+    A statement about another article than the sentence's does not count: the price in the row of FS-WF-040 is no
+    support for a price of FS-WF-041.
 
     Args:
         sentence: A sentence of an answer, without citation marks.
-        passage: The text it cites.
-        given: Text whose numbers and codes the sentence may repeat: the question.
+        heading: What the passage stands under.
+        statements: The passage, cut by `causeway.knowledge.answer.statements`.
+        given: The question. The sentence may repeat its numbers and codes, and its words weigh little.
     """
     asked = _terms(given)
-    said = _terms(sentence)
-    known = _terms(passage)
-    if any(_is_exact(term) and term not in known and term not in asked for term in said):
-        return 0.0
-    weights = {term: 2.0 if _is_exact(term) else 1.0 for term in said}
-    total = sum(weights.values())
-    return sum(weight for term, weight in weights.items() if term in known) / total if total else 0.0
+    said = {
+        term: (2.0 if _is_exact(term) else 1.0) * (_REPEATED if term in asked else 1.0)
+        for term in _terms(sentence)
+    }
+    if not said:
+        return Support(0.0)
+    backed = said.keys() & _terms(heading)
+    named = names(sentence)
+    pieces = {
+        number: said.keys() & _terms(statement)
+        for number, statement in enumerate(statements)
+        if not is_of_another(named, names(statement))
+    }
+    chosen: list[int] = []
+    for _ in range(_MOST_STATEMENTS):
+        best = max(
+            pieces, key=lambda number: sum(said[term] for term in pieces[number] - backed), default=None
+        )
+        if best is None or not pieces[best] - backed:
+            break
+        backed |= pieces.pop(best)
+        chosen.append(best)
+    if any(_is_exact(term) for term in said.keys() - backed - asked):
+        return Support(0.0)
+    return Support(sum(said[term] for term in backed) / sum(said.values()), tuple(chosen))
 
 
-def best_quote(sentence: str, passage: str) -> str:
-    """The passage's sentence that has most of ``sentence``'s words; the first of equals."""
-    pieces = [piece.strip() for piece in _SENTENCE_END.split(passage) if piece.strip()]
-    said = _terms(sentence)
-    return max(pieces, key=lambda piece: len(said & _terms(piece)), default=passage.strip())
+def _shape(name: str) -> str:
+    """What names of one kind have in common: ``fs-wf-041`` and ``fs-tn-204``, ``larkrise 1`` and ``larkrise 2``."""
+    word, _, number = name.partition(" ")
+    return f"{word} 9" if number else re.sub(r"\d", "9", re.sub(r"[^\W\d_]", "a", name))
+
+
+def names(text: str, *, in_any_case: bool = False) -> frozenset[str]:
+    """What ``text`` calls by a number, lower case: codes such as ``e-4017`` and models such as ``larkrise 2``.
+
+    Args:
+        text: Of a question, a sentence or a passage.
+        in_any_case: Count ``till 3`` as well as ``Till 3``; that finds more than names.
+    """
+    numbered = {
+        " ".join(match.groups()).lower()
+        for match in (_COUNTED if in_any_case else _NUMBERED).finditer(text)
+        if match[1].lower() not in _NO_NAMES and not _YEAR.fullmatch(match[2])
+    }
+    return codes(text) | numbered
+
+
+def is_of_another(named: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether ``others`` are of a kind that is ``named``, such as FS-WF-040 for FS-WF-041, and none of them is."""
+    return not named & others and bool({_shape(name) for name in named} & {_shape(name) for name in others})
+
+
+def proper_names(question: str) -> frozenset[str]:
+    """The words of ``question`` that are names by their capital letter, lower case: not the first of a sentence."""
+    return frozenset(match[0].lower() for match in _PROPER.finditer(question) if match[0] not in _CALENDAR)
 
 
 def codes(text: str) -> frozenset[str]:

@@ -21,11 +21,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from semantic_text_splitter import TextSplitter
-from tokenizers import Tokenizer
-
+from causeway import seams
 from causeway.knowledge.document import HEADING_SEPARATOR, Block, Chunk, ParsedDocument
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _SMALL = 0.25
 """A section below this share of a chunk is merged with small neighbours."""
@@ -44,7 +46,7 @@ class Chunker:
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int) -> None:
         """``tokenizer`` is the embedding model's; it is copied, so that its own truncation cannot hide length."""
-        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self._tokenizer: Tokenizer = type(tokenizer).from_str(tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._max_tokens = max_tokens
@@ -148,7 +150,8 @@ class Chunker:
                 if part.strip():
                     pieces.append(_Piece(part.strip(), tokens, page, frame))
                 continue
-            cuts = TextSplitter(min(capacity, len(part) - 1), trim=False).chunk_indices(part)
+            splitter = seams.library("semantic_text_splitter").TextSplitter
+            cuts = splitter(min(capacity, len(part) - 1), trim=False).chunk_indices(part)
             pending += [(offset + start, cut, max(1, capacity // 2)) for start, cut in reversed(cuts)]
         return pieces
 

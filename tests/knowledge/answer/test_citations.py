@@ -6,7 +6,6 @@ import pytest
 
 from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.events import Cited, TextDelta
-from causeway.knowledge.answer.support import best_quote, support
 from tests.knowledge.answer.passages import passage
 
 RETURNS = passage(1, "You have 45 days from delivery to return an item. A label costs 3.95 pounds.")
@@ -46,7 +45,7 @@ def test_a_mark_that_no_passage_earns_is_dropped() -> None:
     cited = _write("The moon is made of green cheese [2].")
     assert cited.text == "The moon is made of green cheese."
     assert cited.citations == []
-    assert cited.sentences[0].passages == ()
+    assert cited.sentences[0].evidence == {}
 
 
 def test_a_mark_beyond_the_passages_is_dropped() -> None:
@@ -105,15 +104,28 @@ def test_how_text_is_cut_into_pieces_changes_nothing(seed: int) -> None:
     assert cited.text == _write(text).text
 
 
-def test_words_count_by_their_stem_and_numbers_by_their_value() -> None:
-    assert support("Items returned within ten days", "Return an item within 10 days") == 1.0
-    assert support("Eight holidays", "plus 8 holiday allowances") == 1.0
-    assert support("1,500 pounds", "It costs 1500 pounds") == 1.0
+def test_a_sentence_knows_the_statements_it_rests_on() -> None:
+    (sentence,) = _write("A label costs 3.95 pounds [1].").sentences
+    assert {n: [one.text for one in ones] for n, ones in sentence.evidence.items()} == {
+        1: ["A label costs 3.95 pounds."]
+    }
 
 
-def test_a_code_must_be_there_whole() -> None:
-    assert support("Code E-4017 means a timeout", "Code E-4018 means a timeout") == 0.0
+def test_a_row_is_quoted_as_the_document_has_it() -> None:
+    table = passage(
+        1, "| Code | Meaning |\n| --- | --- |\n| E-4017 | Not paired |\n| E-4018 | Paired elsewhere |"
+    )
+    cited = CitedText((table,), "What does E-4017 mean?")
+    list(cited.feed("E-4017 means not paired. "))
+    list(cited.finish())
+    assert cited.citations[0].quote == "| E-4017 | Not paired |"
 
 
-def test_the_quote_is_the_sentence_with_most_words_in_common() -> None:
-    assert best_quote("A label costs 3.95", RETURNS.text) == "A label costs 3.95 pounds."
+def test_a_sentence_that_joins_two_passages_cites_both() -> None:
+    cited = _write("An item can be returned for 45 days, and annual leave is 25 days.")
+    assert cited.text == "An item can be returned for 45 days, and annual leave is 25 days [1] [2]."
+    (sentence,) = cited.sentences
+    assert {n: [one.text for one in ones] for n, ones in sentence.evidence.items()} == {
+        1: ["You have 45 days from delivery to return an item."],
+        2: ["A full-time colleague has 25 days of annual leave plus eight public holidays."],
+    }
