@@ -346,6 +346,74 @@ class KnowledgeSettings(Section):
     )
 
 
+class SourceSettings(Section):
+    """A place that a collection is kept equal to."""
+
+    kind: Literal["folder", "notion", "slack", "web"] = Field(description="What it is")
+    collection: str = Field(default="", description="Where its documents go; empty is knowledge.collection")
+    path: Path | None = Field(
+        default=None, description="folder: its root; notion and slack: an export zip, in place of a token"
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""), description="notion: the integration's secret; slack: a bot token"
+    )
+    urls: list[str] = Field(
+        default_factory=list,
+        description="web: pages to start from, and sitemaps (addresses that end in .xml)",
+    )
+    include: list[str] = Field(
+        default_factory=lambda: ["*"],
+        description="Patterns of what is taken: channel names for slack, else paths of documents",
+    )
+    exclude: list[str] = Field(default_factory=list, description="Patterns of what is left out")
+    schedule_minutes: int = Field(
+        default=60, ge=0, le=43_200, description="How often it is synced; 0 only when asked to"
+    )
+    max_items: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Most documents; beyond it nothing is taken or deleted",
+    )
+    max_file_bytes: int = Field(
+        default=20_000_000, gt=0, description="Larger pages and files of web and exports are refused"
+    )
+    max_depth: int = Field(
+        default=3,
+        ge=0,
+        le=20,
+        description="web: how many links away from a start page; sitemaps add no links",
+    )
+    history_days: int = Field(
+        default=365, ge=1, le=36_500, description="slack: how far back messages are read"
+    )
+    requests_per_second: float = Field(
+        default=2.0, gt=0, le=100, description="Most requests a second to the vendor, or to each host"
+    )
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="Longest time one request may take")
+    base_url: str = Field(default="", description="Another address of the vendor's API, such as a proxy's")
+    allow_networks: list[str] = Field(
+        default_factory=list,
+        description="web, and files of notion: private networks that may be read all the same, such as 10.20.0.0/16",
+    )
+
+    @model_validator(mode="after")
+    def _names_its_place(self) -> Self:
+        """Each kind says where it is."""
+        if self.kind == "folder" and self.path is None:
+            msg = "a folder needs 'path'"
+            raise ValueError(msg)
+        if self.kind == "web" and not self.urls:
+            msg = "a web source needs 'urls'"
+            raise ValueError(msg)
+        if self.kind in ("notion", "slack") and self.path is None and not self.token.get_secret_value():
+            msg = f"a {self.kind} source needs a 'token', or the 'path' of an export"
+            raise ValueError(msg)
+        for network in self.allow_networks:
+            ip_network(network)
+        return self
+
+
 class TelemetrySettings(Section):
     """Traces and logs."""
 

@@ -1,5 +1,3 @@
-"""Runs commands in this process, each test on a database and a data folder of its own."""
-
 from __future__ import annotations
 
 import logging

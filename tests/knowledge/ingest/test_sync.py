@@ -243,7 +243,7 @@ async def test_a_source_that_stops_answering_ends_the_sync_and_not_each_item(des
     with pytest.raises(DeadlineError, match=r"20 items of memory:test failed in a row.*no answer"):
         await desk.sync()
     assert 10 - 2 <= len(await desk.documents()) <= 10, "two others may have been under way"
-    assert len(desk.source.fetched) < 40
+    assert len(desk.source.fetched) < 80, "others that end well meanwhile begin the count anew"
 
 
 async def test_nothing_of_a_refused_item_is_left_in_the_store(
