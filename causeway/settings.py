@@ -76,10 +76,6 @@ CONFIG_FILE = "causeway.toml"
 PAGE_ORIGIN = "page"
 """The origin of what was changed on pages or through ``/api/admin``."""
 
-<<<<<<< HEAD
-=======
-_NAMED_SECTIONS = ("providers", "routes", "sources", "tiers")
->>>>>>> wip/sources
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _LISTS = {
     "providers": {"models"},
