@@ -88,12 +88,40 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """How a page was turned to be read.
+
+    Attributes:
+        quarters: Quarters of a turn, clockwise, from the page as shown to the page as read.
+        skew_degrees: By how much it was then turned counter-clockwise about its middle.
+    """
+
+    quarters: int = 0
+    skew_degrees: float = 0.0
+
+    def shown(self, box: Box, width: float, height: float) -> tuple[float, float, float, float]:
+        """Where a box of the page as read, so wide and high, is on the page as shown: shares of its sides."""
+        angle = math.radians(self.skew_degrees)
+        cos, sin = math.cos(angle), math.sin(angle)
+        xs, ys = [], []
+        for x, y in ((box.x0, box.y0), (box.x1, box.y0), (box.x0, box.y1), (box.x1, box.y1)):
+            dx, dy = x - width / 2, y - height / 2
+            across, down = (width / 2 + dx * cos - dy * sin) / width, (height / 2 + dx * sin + dy * cos) / height
+            for _ in range(self.quarters % 4):
+                across, down = down, 1 - across
+            xs.append(min(max(across, 0.0), 1.0))
+            ys.append(min(max(down, 0.0), 1.0))
+        return min(xs), min(ys), max(xs), max(ys)
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """What stands on one page.
 
     Attributes:
         number: From 1.
         is_picture: One picture covers most of it, as in a scan.
+        turn: How the page as shown was turned to be read.
     """
 
     number: int
@@ -102,6 +130,7 @@ class Page:
     words: tuple[Word, ...]
     rulings: tuple[Ruling, ...]
     is_picture: bool
+    turn: Turn = Turn()
 
 
 def read_page(document: pdfium.PdfDocument, index: int) -> Page:

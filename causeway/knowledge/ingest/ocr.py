@@ -1,0 +1,198 @@
+"""Reads pages that are pictures: which engine does it, and how a picture becomes a `Page` like any other.
+
+Engine one is Tesseract, where its language data are installed; engine two is RapidOCR, whose models come with it. What
+each is worth was measured (`bench/results/parsing.md`, `docs/adr/0017-ocr.md`). The words keep their places, so that
+columns, tables and headings are found by the same geometry as in a PDF with text.
+
+Most pages stand upright, and finding out costs a third of the reading: a page is turned only when what was read
+looks like no language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from causeway.errors import UnreadableDocumentError
+from causeway.knowledge.ingest.ocr_picture import DARK, Picture, evened, rulings_of, straightened
+from causeway.knowledge.ingest.pdf_page import Box, Page, Ruling, Turn, Word
+
+DPI = 200
+"""Tesseract is no better at 300, and slower; weak lines are read again at more."""
+
+MAX_PIXELS = 100_000_000
+"""Pictures of more are refused before they are unpacked: 196 million took 1.1 GB."""
+
+_MOST_READ_PIXELS = 12_000_000
+_LIKELY = 70.0
+_DOUBTFUL = 20.0
+_BOLD = 1.32
+_NOT_INSTALLED = (
+    "and reading pictures (OCR) is not installed; install tesseract-ocr with its language data, or the package"
+    " rapidocr, or add a version with text"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWord:
+    """A word as an engine read it, in pixels of the picture.
+
+    Attributes:
+        baseline: The line it stands on.
+        size: Height of its font.
+        line: Words of one line have the same number.
+        confidence: How sure the engine is, 0 to 100.
+    """
+
+    text: str
+    box: Box
+    baseline: float
+    size: float
+    line: int
+    confidence: float
+
+
+class OcrEngine(Protocol):
+    """Reads the words of an upright picture; used from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """What is recorded with the document, such as ``tesseract 5.5.4 (eng)``."""
+        ...
+
+    def read(self, picture: Picture, *, timeout_s: float) -> list[ReadWord]:
+        """The words, line by line; those read within ``timeout_s``."""
+        ...
+
+    def turns(self, picture: Picture) -> Sequence[int]:
+        """Quarters of a turn, clockwise, to try when a page reads like no language, likeliest first."""
+        ...
+
+
+def choose_engine(languages: str) -> OcrEngine:
+    """The best engine installed; ``languages`` are Tesseract's names joined by ``+``, such as ``eng+deu``.
+
+    Raises:
+        UnreadableDocumentError: None is installed, or not the data of a language that was asked for.
+    """
+    from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract  # noqa: PLC0415 - each imports this module
+
+    engine = ocr_tesseract.engine(languages) or ocr_rapid.engine()
+    if engine is None:
+        msg = f"the file holds pictures of text, {_NOT_INSTALLED}"
+        raise UnreadableDocumentError(msg)
+    return engine
+
+
+def read_picture(
+    image: Image.Image, engine: OcrEngine, *, number: int, dpi: float, timeout_s: float
+) -> Page:
+    """What stands on the picture of page ``number``, its boxes in points of the page turned upright."""
+    picture = Picture(evened(image.convert("L")), dpi)
+    straight = straightened(picture)
+    words = engine.read(straight, timeout_s=timeout_s)
+    quarters = 0
+    if confidence_of(words) < _LIKELY:
+        for turn in engine.turns(picture):
+            turned = straightened(replace(picture, image=_turned(picture.image, turn)))
+            other = engine.read(turned, timeout_s=timeout_s)
+            if confidence_of(other) > confidence_of(words) + 5:
+                straight, words, quarters = turned, other, turn
+            if confidence_of(words) >= _LIKELY:
+                break
+    return _page(straight, words, number, Turn(quarters, straight.skew_degrees))
+
+
+def confidence_of(words: Sequence[ReadWord]) -> float:
+    """How sure the engine is of a page, 0 to 100: letters weigh, not words."""
+    letters = sum(len(word.text) for word in words)
+    return sum(word.confidence * len(word.text) for word in words) / letters if letters else 0.0
+
+
+def fitted(image: Image.Image, dpi: float) -> tuple[Image.Image, float]:
+    """The picture at about ``DPI``, within what is read at once; and its resolution then."""
+    scale = min(DPI / dpi, (_MOST_READ_PIXELS / (image.width * image.height)) ** 0.5)
+    if 0.85 < scale < 1.15:
+        return image, dpi
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    kind = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
+    return image.resize(size, kind), dpi * scale
+
+
+def page_dpi(width: float, height: float) -> float:
+    """The resolution to draw a page of so many points at."""
+    return min(DPI, 72 * (_MOST_READ_PIXELS / max(width * height, 1.0)) ** 0.5)
+
+
+def _turned(image: Image.Image, quarters: int) -> Image.Image:
+    way = {1: Image.Transpose.ROTATE_270, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_90}
+    return image.transpose(way[quarters]) if quarters else image
+
+
+# --- words onto a page -------------------------------------------------------------------------------
+
+
+def _page(picture: Picture, words: Sequence[ReadWord], number: int, turn: Turn) -> Page:
+    points = picture.points
+    rulings = rulings_of(picture)
+    kept = [word for word in words if _is_word(word, rulings, points)]
+    bold = _bold_lines(picture, kept)
+    return Page(
+        number,
+        picture.image.width * points,
+        picture.image.height * points,
+        tuple(_placed(word, points, word.line in bold) for word in kept),
+        rulings,
+        is_picture=True,
+        turn=turn,
+    )
+
+
+def _placed(word: ReadWord, points: float, is_bold: bool) -> Word:
+    size, baseline = word.size * points, word.baseline * points
+    box = Box(word.box.x0 * points, baseline - 0.8 * size, word.box.x1 * points, baseline + 0.2 * size)
+    return Word(word.text, box, baseline, size, is_bold, word.line)
+
+
+def _is_word(word: ReadWord, rulings: Sequence[Ruling], points: float) -> bool:
+    """Whether it is more than a line or a speck that was taken for a letter."""
+    if any(map(str.isalnum, word.text)):
+        return word.confidence >= _DOUBTFUL or len(word.text) > 1
+    if set(word.text) <= set("|[](){}!_-\u2014\u2013~=.'\u2018\u2019\u00a6") and rulings:
+        x, y = (word.box.x0 + word.box.x1) / 2 * points, (word.box.y0 + word.box.y1) / 2 * points
+        for ruling in rulings:
+            box = ruling.box
+            if box.x0 - 4 <= x <= box.x1 + 4 and box.y0 - 4 <= y <= box.y1 + 4:
+                return False
+    return word.confidence >= 2 * _DOUBTFUL and word.text not in ("|", "_", "__", "~")
+
+
+def _bold_lines(picture: Picture, words: Sequence[ReadWord]) -> frozenset[int]:
+    """The lines whose strokes are much thicker than the page's, for their size."""
+    dark = np.asarray(picture.image) < DARK
+    lines: dict[int, list[tuple[float, float]]] = {}
+    for word in words:
+        if len(word.text) >= 2 and word.size > 0:
+            stroke = _stroke(dark, word.box)
+            lines.setdefault(word.line, []).append((stroke / word.size, len(word.text)))
+    if len(lines) < 4:
+        return frozenset()
+    thickness = {line: fmean(value for value, _ in found) for line, found in lines.items()}
+    letters = sorted((thickness[line], sum(n for _, n in found)) for line, found in lines.items())
+    usual = median([value for value, count in letters for _ in range(int(count))])
+    return frozenset(line for line, value in thickness.items() if value > _BOLD * usual)
+
+
+def _stroke(dark: NDArray[np.bool_], box: Box) -> float:
+    """Mean length of the level runs of ink in a box, pixels."""
+    part = dark[int(box.y0) : int(box.y1) + 1, int(box.x0) : int(box.x1) + 1]
+    if part.shape[1] < 2:
+        return 0.0
+    begins = int((part[:, 1:] & ~part[:, :-1]).sum()) + int(part[:, 0].sum())
+    return float(part.sum()) / max(begins, 1)
