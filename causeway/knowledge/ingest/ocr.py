@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from causeway.errors import UnreadableDocumentError
-from causeway.knowledge.ingest.ocr_picture import DARK, Picture, evened, rulings_of, straightened
+from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, straightened
 from causeway.knowledge.ingest.pdf_page import Box, Page, Ruling, Turn, Word
 
 DPI = 200
@@ -32,7 +32,8 @@ MAX_PIXELS = 100_000_000
 _MOST_READ_PIXELS = 12_000_000
 _LIKELY = 70.0
 _DOUBTFUL = 20.0
-_BOLD = 1.32
+_BOLD = 1.24
+_SAME_SIZE = (0.84, 1.12)
 _NOT_INSTALLED = (
     "and reading pictures (OCR) is not installed; install tesseract-ocr with its language data, or the package"
     " rapidocr, or add a version with text"
@@ -91,22 +92,38 @@ def choose_engine(languages: str) -> OcrEngine:
 
 
 def read_picture(
-    image: Image.Image, engine: OcrEngine, *, number: int, dpi: float, timeout_s: float
-) -> Page:
-    """What stands on the picture of page ``number``, its boxes in points of the page turned upright."""
+    image: Image.Image, engine: OcrEngine, *, number: int, dpi: float, timeout_s: float, turn: int = 0
+) -> tuple[Page, float]:
+    """What stands on the picture of page ``number``, in points of the page turned upright, and how sure that is.
+
+    ``turn`` is the way to try first, in quarters clockwise: pages of one scan mostly lie alike.
+    """
     picture = Picture(evened(image.convert("L")), dpi)
-    straight = straightened(picture)
-    words = engine.read(straight, timeout_s=timeout_s)
-    quarters = 0
-    if confidence_of(words) < _LIKELY:
-        for turn in engine.turns(picture):
-            turned = straightened(replace(picture, image=_turned(picture.image, turn)))
-            other = engine.read(turned, timeout_s=timeout_s)
-            if confidence_of(other) > confidence_of(words) + 5:
-                straight, words, quarters = turned, other, turn
-            if confidence_of(words) >= _LIKELY:
-                break
-    return _page(straight, words, number, Turn(quarters, straight.skew_degrees))
+    best = _Reading.of(picture, turn, engine, timeout_s)
+    if best.confidence < _LIKELY:
+        for other in engine.turns(picture):
+            if other != turn:
+                reading = _Reading.of(picture, other, engine, timeout_s)
+                best = reading if reading.confidence > best.confidence + 5 else best
+                if best.confidence >= _LIKELY:
+                    break
+    return _page(best.picture, best.words, number, Turn(best.turn, best.picture.skew_degrees)), best.confidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A page as it reads when it is turned so."""
+
+    picture: Picture
+    words: Sequence[ReadWord]
+    turn: int
+    confidence: float
+
+    @classmethod
+    def of(cls, picture: Picture, turn: int, engine: OcrEngine, timeout_s: float) -> _Reading:
+        straight = straightened(replace(picture, image=_turned(picture.image, turn)))
+        words = engine.read(straight, timeout_s=timeout_s)
+        return cls(straight, words, turn, confidence_of(words))
 
 
 def confidence_of(words: Sequence[ReadWord]) -> float:
@@ -143,19 +160,40 @@ def _page(picture: Picture, words: Sequence[ReadWord], number: int, turn: Turn) 
     rulings = rulings_of(picture)
     kept = [word for word in words if _is_word(word, rulings, points)]
     bold = _bold_lines(picture, kept)
+    sizes = _sizes(kept, bold)
     return Page(
         number,
         picture.image.width * points,
         picture.image.height * points,
-        tuple(_placed(word, points, word.line in bold) for word in kept),
+        tuple(_placed(word, sizes[word.line] * points, points, word.line in bold) for word in kept),
         rulings,
         is_picture=True,
+        is_ocr=True,
         turn=turn,
     )
 
 
-def _placed(word: ReadWord, points: float, is_bold: bool) -> Word:
-    size, baseline = word.size * points, word.baseline * points
+def _sizes(words: Sequence[ReadWord], bold: frozenset[int]) -> dict[int, float]:
+    """Each line's size, pixels: a scan's vary by a tenth where print has one, so those that are about the same are made so."""
+    found: dict[int, list[float]] = {}
+    for word in words:
+        found.setdefault(word.line, []).extend([word.size] * len(word.text))
+    sizes = {line: median(each) for line, each in found.items()}
+    usual = median([size for line in found if line not in bold for size in found[line]] or [1.0])
+    larger: list[float] = []
+    low, high = _SAME_SIZE
+    for line, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        if low * usual < size < (1.06 if line in bold else high) * usual:
+            sizes[line] = usual
+        elif larger and size > 0.93 * larger[-1]:
+            sizes[line] = larger[-1]
+        else:
+            larger.append(size)
+    return sizes
+
+
+def _placed(word: ReadWord, size: float, points: float, is_bold: bool) -> Word:
+    baseline = word.baseline * points
     box = Box(word.box.x0 * points, baseline - 0.8 * size, word.box.x1 * points, baseline + 0.2 * size)
     return Word(word.text, box, baseline, size, is_bold, word.line)
 
@@ -163,7 +201,7 @@ def _placed(word: ReadWord, points: float, is_bold: bool) -> Word:
 def _is_word(word: ReadWord, rulings: Sequence[Ruling], points: float) -> bool:
     """Whether it is more than a line or a speck that was taken for a letter."""
     if any(map(str.isalnum, word.text)):
-        return word.confidence >= _DOUBTFUL or len(word.text) > 1
+        return word.confidence >= _DOUBTFUL or len(word.text) > 1 or word.text in ("a", "A", "I")
     if set(word.text) <= set("|[](){}!_-\u2014\u2013~=.'\u2018\u2019\u00a6") and rulings:
         x, y = (word.box.x0 + word.box.x1) / 2 * points, (word.box.y0 + word.box.y1) / 2 * points
         for ruling in rulings:
@@ -175,11 +213,11 @@ def _is_word(word: ReadWord, rulings: Sequence[Ruling], points: float) -> bool:
 
 def _bold_lines(picture: Picture, words: Sequence[ReadWord]) -> frozenset[int]:
     """The lines whose strokes are much thicker than the page's, for their size."""
-    dark = np.asarray(picture.image) < DARK
+    light = np.asarray(picture.image)
     lines: dict[int, list[tuple[float, float]]] = {}
     for word in words:
         if len(word.text) >= 2 and word.size > 0:
-            stroke = _stroke(dark, word.box)
+            stroke = _stroke(light, word.box)
             lines.setdefault(word.line, []).append((stroke / word.size, len(word.text)))
     if len(lines) < 4:
         return frozenset()
@@ -189,10 +227,11 @@ def _bold_lines(picture: Picture, words: Sequence[ReadWord]) -> frozenset[int]:
     return frozenset(line for line, value in thickness.items() if value > _BOLD * usual)
 
 
-def _stroke(dark: NDArray[np.bool_], box: Box) -> float:
-    """Mean length of the level runs of ink in a box, pixels."""
-    part = dark[int(box.y0) : int(box.y1) + 1, int(box.x0) : int(box.x1) + 1]
-    if part.shape[1] < 2:
+def _stroke(light: NDArray[np.uint8], box: Box) -> float:
+    """Mean length of the level runs of ink in a box, pixels; grey ink counts like black."""
+    part = light[max(0, int(box.y0)) : int(box.y1) + 1, max(0, int(box.x0)) : int(box.x1) + 1]
+    if part.shape[0] < 2 or part.shape[1] < 2:
         return 0.0
-    begins = int((part[:, 1:] & ~part[:, :-1]).sum()) + int(part[:, 0].sum())
-    return float(part.sum()) / max(begins, 1)
+    ink = part < (int(np.percentile(part, 3)) + 255) / 2
+    begins = int((ink[:, 1:] & ~ink[:, :-1]).sum()) + int(ink[:, 0].sum())
+    return float(ink.sum()) / max(begins, 1)

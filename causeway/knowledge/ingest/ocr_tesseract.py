@@ -74,7 +74,7 @@ class TesseractEngine:
     @property
     def name(self) -> str:
         """Tesseract's version and languages."""
-        return f"{str(self._tesserocr.tesseract_version()).split()[1]} ({self._languages})"
+        return f"tesseract {str(self._tesserocr.tesseract_version()).split()[1]} ({self._languages})"
 
     def read(self, picture: Picture, *, timeout_s: float) -> list[ReadWord]:
         """The words of the picture; a page that takes longer than ``timeout_s`` is given up, with none."""

@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import ParsedDocument
@@ -36,7 +36,7 @@ def main(argument: str) -> None:
     request = json.loads(argument)
     _limit(memory_bytes=request["memory_bytes"], timeout_s=request["timeout_s"])
     output = _own_output()
-    output.write(json.dumps(_answer(request)).encode("ascii"))
+    output.write(json.dumps(_answer(request, output)).encode("ascii"))
     output.flush()
     # Not the normal exit: the readers' libraries have nothing to save, and some crash when they are taken down.
     os._exit(0)
@@ -61,14 +61,26 @@ def _own_output() -> BinaryIO:
     return output
 
 
-def _answer(request: Mapping[str, object]) -> dict[str, object]:
+def _answer(request: Mapping[str, Any], output: BinaryIO) -> dict[str, object]:
     # Only now: with the limits in place.
     from causeway.knowledge.ingest.parser import parse_file  # noqa: PLC0415
+    from causeway.knowledge.ingest.reading import Reading  # noqa: PLC0415
+
+    def on_page() -> None:
+        """An empty line before the answer is a sign of life: the parent waits longer for a long scan."""
+        output.write(b"\n")
+        output.flush()
+
+    reading = Reading(
+        max_pages=int(request["max_pages"]),
+        languages=str(request["languages"]),
+        page_timeout_s=float(request["page_timeout_s"]),
+        threads=int(request["threads"]),
+        on_page=on_page,
+    )
 
     try:
-        parsed = parse_file(
-            Path(str(request["path"])), name=str(request["name"]), max_pages=int(str(request["max_pages"]))
-        )
+        parsed = parse_file(Path(str(request["path"])), name=str(request["name"]), reading=reading)
         return {"document": _plain(parsed)}
     except UnreadableDocumentError as exc:
         return {"reason": exc.message}
@@ -88,7 +100,16 @@ def _plain(parsed: ParsedDocument) -> dict[str, object]:
         "pages": parsed.pages,
         "metadata": dict(parsed.metadata),
         "blocks": [
-            {"kind": block.kind, "text": block.text, "level": block.level, "page": block.page}
+            {
+                "kind": block.kind,
+                "text": block.text,
+                "level": block.level,
+                "page": block.page,
+                "places": [
+                    {"page": place.page, "x0": place.x0, "y0": place.y0, "x1": place.x1, "y1": place.y1}
+                    for place in block.places
+                ],
+            }
             for block in parsed.blocks
         ],
     }

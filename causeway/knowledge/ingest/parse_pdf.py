@@ -3,7 +3,7 @@
 Pages are read one by one (`pdf_page`, `pdf_layout`); what is said here needs the whole document: which size is the
 text's own, which lines return on every page, how a word is spelt that a line end splits.
 
-Reading text from pictures (OCR) is not done here: a document whose pages have none to give is refused.
+Pages that have no text, or garbage for text, are drawn and read from their picture (`ocr`).
 """
 
 from __future__ import annotations
@@ -11,27 +11,29 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
-from causeway.knowledge.ingest.pdf_blocks import blocks_of, usual_size
+from causeway.knowledge.ingest.pdf_blocks import blocks_of, usual_size, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, Line, read_in_order
-from causeway.knowledge.ingest.pdf_page import Page, read_page
+from causeway.knowledge.ingest.pdf_page import Page, Sheet, read_page
+from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _NO_TEXT = "the PDF has no text"
 _NO_PAGES = "the PDF has no pages; it is damaged or was cut short, so add it again"
 _PROTECTED = "the PDF is protected by a password; save a copy without one and add it again"
 _DAMAGED = "the PDF is damaged or was cut short: no reader can open it; get a whole copy and add it again"
-_GARBLED = (
-    "the PDF's hidden text does not say what its pages show, and reading pictures (OCR) is not installed; "
-    "add a version with real text"
-)
-_SCAN = (
-    "the PDF's pages are pictures without text, as in a scan, and reading pictures (OCR) is not installed; "
-    "add a version with text"
+_NOTHING_FOUND = (
+    "the PDF's pages are pictures, and no text could be read from them; add a clearer scan, or a version with text"
 )
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 _PAGE_NUMBER = re.compile(
@@ -46,31 +48,36 @@ _LIGHT_WORD = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœù
 _LATIN = re.compile(r"^[A-Za-z\u00c0-\u024f'\u2019-]+$")
 
 
-def parse_pdf(content: bytes, *, max_pages: int) -> ParsedDocument:
+def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
     """The document in a PDF file.
 
     Raises:
-        UnreadableDocumentError: It is protected, damaged, too long, or has no text of its own.
+        UnreadableDocumentError: It is protected, damaged, too long, or has no text and none can be read from its pictures.
     """
     document = _open(content)
     try:
         count = len(document)
-        if count > max_pages:
+        if count > reading.max_pages:
             raise UnreadableDocumentError(
-                f"the PDF has {count} pages and the limit is {max_pages}; split it, or raise knowledge.max_pages"
+                f"the PDF has {count} pages and the limit is {reading.max_pages}; split it, or raise knowledge.max_pages"
             )
-        items, unread, heights = _read(document, count)
+        contents = _read(document, count, reading)
         metadata = _metadata(document)
     finally:
         document.close()
-    items = _without_running_lines(items, heights)
+    pages = contents.pages
+    items = [item for number in sorted(pages) for item in pages[number].items]
+    sheets = {number: page.sheet for number, page in pages.items()}
+    items = _without_running_lines(items, {number: sheet.height for number, sheet in sheets.items()})
     blocks = blocks_of(items)
     if not blocks:
-        raise UnreadableDocumentError(_NO_TEXT)
+        raise UnreadableDocumentError(_NOTHING_FOUND if contents.unread else _NO_TEXT)
     title = metadata.pop("title", "") or _first_title(blocks)
-    if unread:
-        metadata["pages_without_text"] = _ranges(unread)
-    return ParsedDocument(title=title, media_type=PDF, blocks=tuple(blocks), pages=count, metadata=metadata)
+    metadata |= contents.ocr
+    if contents.unread:
+        metadata["pages_without_text"] = _ranges(contents.unread)
+    placed = tuple(with_shares(block, sheets) for block in blocks)
+    return ParsedDocument(title=title, media_type=PDF, blocks=placed, pages=count, metadata=metadata)
 
 
 def _open(content: bytes) -> pdfium.PdfDocument:
@@ -85,27 +92,86 @@ def _open(content: bytes) -> pdfium.PdfDocument:
     return document
 
 
-def _read(document: pdfium.PdfDocument, count: int) -> tuple[list[Item], list[int], dict[int, float]]:
-    """Everything on the pages in reading order, the pages that are pictures without text, and the others' heights."""
-    items: list[Item] = []
-    heights: dict[int, float] = {}
-    unread: list[int] = []
-    is_garbled = False
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What stands on a page, in reading order; the page's words themselves are not kept: long documents have millions."""
+
+    items: list[Item]
+    sheet: Sheet
+
+    @classmethod
+    def of(cls, page: Page) -> _Layout:
+        return cls(read_in_order(page), page.sheet)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """The pages that could be read, by number, those that could not, and how pictures were read."""
+
+    pages: dict[int, _Layout]
+    unread: list[int]
+    ocr: dict[str, str]
+
+
+@dataclass(slots=True)
+class _Poor:
+    """Pages whose text is missing or garbage: those to read from their picture, and those that should have had text."""
+
+    pictures: list[int]
+    silent: list[int]
+
+
+def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Contents:
+    """Every page: as its text says, or as its picture looks where the text is missing or garbage."""
+    pages: dict[int, _Layout] = {}
+    poor = _Poor([], [])
     for index in range(count):
         try:
             page = read_page(document, index)
         except pdfium.PdfiumError:
-            unread.append(index + 1)
+            poor.silent.append(index + 1)
             continue
         if _is_legible(page):
-            items += read_in_order(page)
-            heights[page.number] = page.height
-        elif page.is_picture or page.words:
-            unread.append(index + 1)
-            is_garbled = is_garbled or len(page.words) > 20
-    if unread and not items:
-        raise UnreadableDocumentError(_GARBLED if is_garbled else _SCAN)
-    return items, unread, heights
+            pages[page.number] = _Layout.of(page)
+            continue
+        if page.is_picture or page.words or page.has_drawings:
+            poor.pictures.append(page.number)
+        if page.is_picture or page.words:
+            poor.silent.append(page.number)
+    return _with_pictures_read(document, pages, poor, reading) if poor.pictures else _Contents(pages, poor.silent, {})
+
+
+def _with_pictures_read(
+    document: pdfium.PdfDocument, pages: dict[int, _Layout], poor: _Poor, reading: Reading
+) -> _Contents:
+    from causeway.knowledge.ingest.ocr_pages import OcrPages  # noqa: PLC0415 - numpy and Pillow, for scans alone
+
+    described: dict[str, str] = {}
+    read: dict[int, _Layout] = {}
+    try:
+        with OcrPages(reading) as ocr:
+            for number in poor.pictures:
+                ocr.add(number, partial(_drawn, document, number - 1))
+            read = {number: _Layout.of(page) for number, page in ocr.pages().items() if page.words}
+            described = ocr.described()
+    except UnreadableDocumentError:  # no engine: what has text is still worth having
+        if not pages:
+            raise
+    if read:
+        described["ocr_pages"] = _ranges(sorted(read))
+    return _Contents({**pages, **read}, [number for number in poor.silent if number not in read], described)
+
+
+def _drawn(document: pdfium.PdfDocument, index: int) -> tuple[Image.Image, float]:
+    """A page's picture and its dots an inch."""
+    from causeway.knowledge.ingest.ocr import page_dpi  # noqa: PLC0415 - as above
+
+    page = document[index]
+    try:
+        dpi = page_dpi(*page.get_size())
+        return page.render(scale=dpi / 72, grayscale=True).to_pil(), dpi
+    finally:
+        page.close()
 
 
 def _is_legible(page: Page) -> bool:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import sniff
+from causeway.knowledge.ingest.reading import Reading
 
 # ruff: noqa: PLC0415 - a process reads one file: it pays for one reader
 
@@ -19,25 +21,25 @@ _NO_TEXT = "the file has no text"
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
-def parse_file(path: Path, *, name: str, max_pages: int) -> ParsedDocument:
+def parse_file(path: Path, *, name: str, reading: Reading) -> ParsedDocument:
     """The document in ``path``; ``name`` is what its owner calls it.
 
     Raises:
         UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
     """
-    return parse_bytes(path.read_bytes(), name=name, max_pages=max_pages)
+    return parse_bytes(path.read_bytes(), name=name, reading=reading)
 
 
-def parse_bytes(content: bytes, *, name: str, max_pages: int, is_attachment: bool = False) -> ParsedDocument:
+def parse_bytes(content: bytes, *, name: str, reading: Reading) -> ParsedDocument:
     """The document in ``content``.
 
     Raises:
         UnreadableDocumentError: It cannot be made searchable.
     """
     media_type = sniff.media_type_of(content, name)
-    if media_type == sniff.MAIL and is_attachment:
+    if media_type == sniff.MAIL and reading.is_attachment:
         media_type = sniff.PLAIN  # mails in mails are not unpacked
-    parsed = _parse(content, media_type, max_pages)
+    parsed = _parse(content, media_type, reading)
     blocks = tuple(_storable(block) for block in parsed.blocks)
     if not any(block.text.strip() for block in blocks):
         raise UnreadableDocumentError(_NO_TEXT)
@@ -49,37 +51,43 @@ def parse_bytes(content: bytes, *, name: str, max_pages: int, is_attachment: boo
     )
 
 
-def _parse(content: bytes, media_type: str, max_pages: int) -> ParsedDocument:
-    if media_type == sniff.PDF:
-        from causeway.knowledge.ingest.parse_pdf import parse_pdf
+def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
+    match media_type:
+        case sniff.PDF:
+            from causeway.knowledge.ingest.parse_pdf import parse_pdf
 
-        return parse_pdf(content, max_pages=max_pages)
-    if media_type == sniff.HTML:
-        from causeway.knowledge.ingest.parse_web import parse_html
+            return parse_pdf(content, reading)
+        case sniff.HTML:
+            from causeway.knowledge.ingest.parse_web import parse_html
 
-        return parse_html(content)
-    if media_type == sniff.CSV:
-        from causeway.knowledge.ingest.parse_csv import parse_csv
+            return parse_html(content)
+        case sniff.CSV:
+            from causeway.knowledge.ingest.parse_csv import parse_csv
 
-        return parse_csv(content)
-    if media_type == sniff.MAIL:
-        from causeway.knowledge.ingest.parse_mail import parse_mail
+            return parse_csv(content)
+        case sniff.MAIL:
+            from causeway.knowledge.ingest.parse_mail import parse_mail
 
-        return parse_mail(
-            content,
-            lambda attached, name: parse_bytes(attached, name=name, max_pages=max_pages, is_attachment=True),
-        )
-    if media_type in (sniff.WORD, sniff.SLIDES, sniff.SHEETS):
-        from causeway.knowledge.ingest.parse_office import parse_office
+            return parse_mail(content, partial(_attached, reading))
+        case sniff.WORD | sniff.SLIDES | sniff.SHEETS:
+            from causeway.knowledge.ingest.parse_office import parse_office
 
-        return parse_office(content, media_type)
-    if media_type == sniff.MARKDOWN:
-        from causeway.knowledge.ingest.parse_markdown import parse_markdown
+            return parse_office(content, media_type)
+        case sniff.MARKDOWN:
+            from causeway.knowledge.ingest.parse_markdown import parse_markdown
 
-        return parse_markdown(content)
+            return parse_markdown(content)
+        case _ if media_type in sniff.PICTURES:
+            from causeway.knowledge.ingest.read_image import read_image
+
+            return read_image(content, media_type, reading)
     from causeway.knowledge.ingest.parse_text import parse_plain
 
     return parse_plain(content)
+
+
+def _attached(reading: Reading, content: bytes, name: str) -> ParsedDocument:
+    return parse_bytes(content, name=name, reading=replace(reading, is_attachment=True))
 
 
 def _storable(block: Block) -> Block:

@@ -61,11 +61,11 @@ def read_in_order(page: Page) -> list[Item]:
     space = _word_space(words)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):
         items += _items(region, page.number, page.number * 1000 + number, space)
-    return _evened(items) if page.is_picture else items
+    return _evened(items) if page.is_picture and not page.is_ocr else items
 
 
 def _evened(items: list[Item]) -> list[Item]:
-    """OCR guesses each line's size anew: those that are about the usual one are made the same."""
+    """Other programs' OCR guesses each line's size anew: those that are about the usual one are made the same."""
     sizes = [item.size for item in items if isinstance(item, Line)]
     usual = median(sizes) if sizes else 0.0
     return [

@@ -99,15 +99,26 @@ class Turn:
     quarters: int = 0
     skew_degrees: float = 0.0
 
-    def shown(self, box: Box, width: float, height: float) -> tuple[float, float, float, float]:
-        """Where a box of the page as read, so wide and high, is on the page as shown: shares of its sides."""
-        angle = math.radians(self.skew_degrees)
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The page as it was read: how large, and how it was turned."""
+
+    width: float
+    height: float
+    turn: Turn
+
+    def shown(self, box: Box) -> tuple[float, float, float, float]:
+        """Where a box is on the page as shown: left, top, right and bottom as shares of its sides, 0 to 1."""
+        angle = math.radians(self.turn.skew_degrees)
         cos, sin = math.cos(angle), math.sin(angle)
-        xs, ys = [], []
+        xs: list[float] = []
+        ys: list[float] = []
         for x, y in ((box.x0, box.y0), (box.x1, box.y0), (box.x0, box.y1), (box.x1, box.y1)):
-            dx, dy = x - width / 2, y - height / 2
-            across, down = (width / 2 + dx * cos - dy * sin) / width, (height / 2 + dx * sin + dy * cos) / height
-            for _ in range(self.quarters % 4):
+            dx, dy = x - self.width / 2, y - self.height / 2
+            across = 0.5 + (dx * cos - dy * sin) / self.width
+            down = 0.5 + (dx * sin + dy * cos) / self.height
+            for _ in range(self.turn.quarters % 4):
                 across, down = down, 1 - across
             xs.append(min(max(across, 0.0), 1.0))
             ys.append(min(max(down, 0.0), 1.0))
@@ -120,7 +131,9 @@ class Page:
 
     Attributes:
         number: From 1.
-        is_picture: One picture covers most of it, as in a scan.
+        is_picture: Pictures cover most of it, as in a scan.
+        is_ocr: Its words were read from the picture.
+        has_drawings: Something is drawn on it that is no text.
         turn: How the page as shown was turned to be read.
     """
 
@@ -130,21 +143,29 @@ class Page:
     words: tuple[Word, ...]
     rulings: tuple[Ruling, ...]
     is_picture: bool
+    is_ocr: bool = False
+    has_drawings: bool = False
     turn: Turn = Turn()
+
+    @property
+    def sheet(self) -> Sheet:
+        """The page without what stands on it."""
+        return Sheet(self.width, self.height, self.turn)
 
 
 def read_page(document: pdfium.PdfDocument, index: int) -> Page:
     """Page ``index``, from 0, of an open document."""
     page = document[index]
     try:
-        frame = _Frame.of(page)
+        shown = frame = _Frame.of(page)
         text_page = page.get_textpage()
         try:
             words, frame = _words(text_page.raw, frame)
         finally:
             text_page.close()
-        rulings, is_picture = _drawings(page, frame)
-        return Page(index + 1, frame.width, frame.height, words, rulings, is_picture)
+        rulings, is_picture, has_drawings = _drawings(page, frame)
+        turn = Turn((frame.quarters - shown.quarters) % 4)
+        return Page(index + 1, frame.width, frame.height, words, rulings, is_picture, has_drawings=has_drawings, turn=turn)
     finally:
         page.close()
 
@@ -286,10 +307,10 @@ class _WordReader:
         return self._bold[key]
 
 
-def _drawings(page: pdfium.PdfPage, frame: _Frame) -> tuple[tuple[Ruling, ...], bool]:
-    """The rulings, and whether a picture covers most of the page."""
+def _drawings(page: pdfium.PdfPage, frame: _Frame) -> tuple[tuple[Ruling, ...], bool, bool]:
+    """The rulings, whether pictures cover most of the page (scanners may cut one into strips), and whether there are any."""
     rulings: list[Ruling] = []
-    is_picture = False
+    pictured = 0.0
     count = raw.FPDFPage_CountObjects(page.raw)
     area = frame.width * frame.height
     for index in range(min(count, MAX_PATHS * 4)):
@@ -297,10 +318,10 @@ def _drawings(page: pdfium.PdfPage, frame: _Frame) -> tuple[tuple[Ruling, ...], 
         kind = raw.FPDFPageObj_GetType(item)
         if kind == raw.FPDF_PAGEOBJ_IMAGE:
             bounds = _bounds(item, frame)
-            is_picture = is_picture or bounds.width * bounds.height > 0.6 * area
+            pictured += max(0.0, bounds.width) * max(0.0, bounds.height)
         elif kind == raw.FPDF_PAGEOBJ_PATH and len(rulings) <= MAX_PATHS:
             rulings += _edges(item, frame)
-    return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), is_picture
+    return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), pictured > 0.6 * area, count > 0
 
 
 def _bounds(item: raw.FPDF_PAGEOBJECT, frame: _Frame) -> Box:

@@ -22,6 +22,13 @@ PLAIN = "text/plain"
 HTML = "text/html"
 CSV = "text/csv"
 MAIL = "message/rfc822"
+PNG = "image/png"
+JPEG = "image/jpeg"
+GIF = "image/gif"
+TIFF = "image/tiff"
+BMP = "image/bmp"
+WEBP = "image/webp"
+PICTURES = frozenset((PNG, JPEG, GIF, TIFF, BMP, WEBP))
 
 MAX_UNPACKED_BYTES = 1_000_000_000
 """An Office file that says it unpacks to more is refused unopened."""
@@ -43,20 +50,25 @@ _TEXT_EXTENSIONS = {
 }
 _MAGIKA_LABELS = {"markdown": MARKDOWN, "html": HTML, "csv": CSV, "tsv": CSV, "eml": MAIL}
 
-_OCR = "a picture, and reading pictures (OCR) is not installed; add a version with text"
+_PHONE_PICTURE = "a picture in a format (HEIC or AVIF) that is not read here; save it as JPEG or PNG and add that"
+_DRAWING = "a drawing or an icon; save it as PNG or PDF and add that"
 _ARCHIVE = "an archive; unpack it and add the files inside"
 _PROGRAM = "a program, not a document"
 _MEDIA = "sound or video, which cannot be searched; add a transcript"
 _DATABASE = "a database file; export what should be searchable"
+_PICTURE_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", PNG),
+    (b"\xff\xd8\xff", JPEG),
+    (b"GIF87a", GIF),
+    (b"GIF89a", GIF),
+    (b"II*\x00", TIFF),
+    (b"MM\x00*", TIFF),
+    (b"II+\x00", TIFF),
+    (b"MM\x00+", TIFF),
+)
 _REFUSED: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", _OCR),
-    (b"\xff\xd8\xff", _OCR),
-    (b"GIF87a", _OCR),
-    (b"GIF89a", _OCR),
-    (b"II*\x00", _OCR),
-    (b"MM\x00*", _OCR),
-    (b"\x00\x00\x01\x00", _OCR),
-    (b"8BPS", _OCR),
+    (b"\x00\x00\x01\x00", _DRAWING),
+    (b"8BPS", _DRAWING),
     (b"\x7fELF", _PROGRAM),
     (b"\xca\xfe\xba\xbe", _PROGRAM),
     (b"\xcf\xfa\xed\xfe", _PROGRAM),
@@ -106,6 +118,9 @@ def media_type_of(content: bytes, name: str) -> str:
         return _in_zip(content)
     if content.startswith(_OLE):
         raise UnreadableDocumentError(_old_office(content))
+    picture = _picture(content)
+    if picture:
+        return picture
     refused = _refused(content)
     if refused:
         raise UnreadableDocumentError(f"the file is {refused}")
@@ -114,18 +129,26 @@ def media_type_of(content: bytes, name: str) -> str:
     return _text_type(content, name)
 
 
+def _picture(content: bytes) -> str:
+    for magic, media_type in _PICTURE_MAGIC:
+        if content.startswith(magic):
+            return media_type
+    if content.startswith(b"BM") and content[6:10] == b"\0\0\0\0":
+        return BMP
+    return WEBP if content.startswith(b"RIFF") and content[8:12] == b"WEBP" else ""
+
+
 def _refused(content: bytes) -> str:
     for magic, what in _REFUSED:
         if content.startswith(magic):
             return what
-    if content.startswith(b"BM") and content[6:10] == b"\0\0\0\0":
-        return _OCR
     if content.startswith(b"MZ") and b"\0" in content[:64]:
         return _PROGRAM
     if content.startswith(b"RIFF"):
-        return _OCR if content[8:12] == b"WEBP" else _MEDIA
+        return _MEDIA
     if content[4:8] == b"ftyp":
-        return _OCR if content[8:12] in (b"heic", b"heix", b"mif1", b"avif") else _MEDIA
+        is_picture = content[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
+        return _PHONE_PICTURE if is_picture else _MEDIA
     return _ARCHIVE if content[257:262] == b"ustar" else ""
 
 

@@ -7,12 +7,13 @@ import pytest
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.parse_pdf import parse_pdf
+from causeway.knowledge.ingest.reading import Reading
 
 PROSE = "the survey of the inner harbour took us nine days instead of five because of fog"
 
 
 def _parse(content: bytes) -> ParsedDocument:
-    return parse_pdf(content, max_pages=100)
+    return parse_pdf(content, Reading(max_pages=100))
 
 
 def _texts(parsed: ParsedDocument, kind: str) -> list[str]:
@@ -217,7 +218,7 @@ def test_a_scan_with_a_good_text_layer_is_read_and_its_bare_pages_named(make_pdf
 
 def test_too_many_pages_are_refused(make_pdf: Any, draw: Any) -> None:
     with pytest.raises(UnreadableDocumentError, match="3 pages and the limit is 2"):
-        parse_pdf(make_pdf([draw.lines([PROSE])] * 3), max_pages=2)
+        parse_pdf(make_pdf([draw.lines([PROSE])] * 3), Reading(max_pages=2))
 
 
 @pytest.mark.parametrize(

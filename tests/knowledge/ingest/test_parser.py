@@ -10,6 +10,7 @@ from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import sniff
 from causeway.knowledge.ingest.parser import parse_bytes, parse_file
+from causeway.knowledge.ingest.reading import Reading
 
 SAMPLES = Path(__file__).resolve().parents[3] / "samples" / "documents"
 OFFICE = {
@@ -20,12 +21,12 @@ OFFICE = {
 
 
 def _parse(content: bytes, name: str) -> ParsedDocument:
-    return parse_bytes(content, name=name, max_pages=100)
+    return parse_bytes(content, name=name, reading=Reading(max_pages=100))
 
 
 def _sample(suffix: str) -> ParsedDocument:
     path = sorted(SAMPLES.rglob(f"*{suffix}"))[0]
-    return parse_file(path, name=path.name, max_pages=100)
+    return parse_file(path, name=path.name, reading=Reading(max_pages=100))
 
 
 @pytest.mark.parametrize(
