@@ -33,6 +33,8 @@ from causeway.knowledge.ingest import worker
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.pipeline import Pipeline
 from causeway.knowledge.ingest.revisions import Revisions
+from causeway.knowledge.ingest.sandbox import ParseLimits
+from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
@@ -190,6 +192,9 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
                 spans=spans,
                 settings=settings.knowledge,
                 model="embed",
+                sandbox=await opened.enter_async_context(
+                    WarmSandbox(ParseLimits.from_settings(settings.knowledge))
+                ),
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform

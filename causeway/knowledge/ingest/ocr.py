@@ -10,6 +10,7 @@ looks like no language.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
@@ -67,6 +68,10 @@ class OcrEngine(Protocol):
         """What is recorded with the document, such as ``tesseract 5.5.4 (eng)``."""
         ...
 
+    def prepare(self) -> None:
+        """Load what it needs, so that processes forked from this one have it."""
+        ...
+
     def read(self, picture: Picture, *, timeout_s: float) -> list[ReadWord]:
         """The words, line by line; those read within ``timeout_s``."""
         ...
@@ -107,7 +112,9 @@ def read_picture(
                 best = reading if reading.confidence > best.confidence + 5 else best
                 if best.confidence >= _LIKELY:
                     break
-    return _page(best.picture, best.words, number, Turn(best.turn, best.picture.skew_degrees)), best.confidence
+    return _page(
+        best.picture, best.words, number, Turn(best.turn, best.picture.skew_degrees)
+    ), best.confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,7 @@ def confidence_of(words: Sequence[ReadWord]) -> float:
 
 def fitted(image: Image.Image, dpi: float) -> tuple[Image.Image, float]:
     """The picture at about ``DPI``, within what is read at once; and its resolution then."""
-    scale = min(DPI / dpi, (_MOST_READ_PIXELS / (image.width * image.height)) ** 0.5)
+    scale = min(DPI / dpi, math.sqrt(_MOST_READ_PIXELS / (image.width * image.height)))
     if 0.85 < scale < 1.15:
         return image, dpi
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -144,7 +151,7 @@ def fitted(image: Image.Image, dpi: float) -> tuple[Image.Image, float]:
 
 def page_dpi(width: float, height: float) -> float:
     """The resolution to draw a page of so many points at."""
-    return min(DPI, 72 * (_MOST_READ_PIXELS / max(width * height, 1.0)) ** 0.5)
+    return min(DPI, 72 * math.sqrt(_MOST_READ_PIXELS / max(width * height, 1.0)))
 
 
 def _turned(image: Image.Image, quarters: int) -> Image.Image:

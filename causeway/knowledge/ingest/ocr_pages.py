@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,8 @@ from PIL import Image
 from causeway.knowledge.ingest.ocr import OcrEngine, choose_engine, read_picture
 from causeway.knowledge.ingest.pdf_page import Page
 from causeway.knowledge.ingest.reading import Reading
+
+_ILLEGIBLE = 40.0
 
 
 class OcrPages:
@@ -74,6 +77,8 @@ class OcrPages:
 
     def _take(self, number: int) -> None:
         page, confidence = self._waiting.pop(number).result()
+        if confidence < _ILLEGIBLE:  # a photo or a drawing: what was read is noise
+            page = replace(page, words=(), rulings=())
         self._read[number] = page, confidence
         if page.words:
             self._turn = page.turn.quarters

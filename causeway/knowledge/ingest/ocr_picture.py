@@ -129,7 +129,9 @@ def _strokes(dark: NDArray[np.bool_], shortest: int, points: float) -> list[tupl
     is_long = ends - starts >= shortest
     strokes: list[_Stroke] = []
     open_strokes: list[_Stroke] = []
-    for y, x0, x1 in zip(rows[is_long].tolist(), starts[is_long].tolist(), ends[is_long].tolist(), strict=True):
+    for y, x0, x1 in zip(
+        rows[is_long].tolist(), starts[is_long].tolist(), ends[is_long].tolist(), strict=True
+    ):
         open_strokes = [stroke for stroke in open_strokes if y - stroke.bottom <= _DRIFT_PX]
         for stroke in open_strokes:
             if x0 <= stroke.right + 3 and stroke.left <= x1 + 3:

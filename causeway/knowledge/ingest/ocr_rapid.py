@@ -38,12 +38,18 @@ class RapidEngine:
         """RapidOCR and the models it runs."""
         return "rapidocr (PP-OCRv6 small)"
 
+    def prepare(self) -> None:
+        """Nothing: its models start threads, which processes must not be forked with."""
+
     def read(self, picture: Picture, *, timeout_s: float) -> list[ReadWord]:  # noqa: ARG002 - it cannot be interrupted; the sandbox's deadline holds
         """The words of the picture."""
         with self._lock:
             if self._model is None:
                 self._model = self._rapidocr.RapidOCR(
-                    params={"Global.log_level": "critical", "EngineConfig.onnxruntime.intra_op_num_threads": 1}
+                    params={
+                        "Global.log_level": "critical",
+                        "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+                    }
                 )
             found = self._model(np.asarray(picture.image.convert("RGB")), use_cls=False)
         if found.boxes is None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ _MOST_PIECES = 400
 _INK = 170
 
 
+@cache
 def engine(languages: str) -> TesseractEngine | None:
     """Tesseract for these languages; None when it or all language data are missing.
 
@@ -43,7 +46,7 @@ def engine(languages: str) -> TesseractEngine | None:
         UnreadableDocumentError: It is there, but not the data of one of the languages.
     """
     try:
-        import tesserocr  # noqa: PLC0415 - optional, and 20 ms that only pictures are worth
+        import tesserocr  # type: ignore[import-untyped]  # it ships no types  # noqa: PLC0415 - optional, and 20 ms that only pictures are worth
     except ImportError:
         return None
     folder = next((folder for folder in _FOLDERS if any(Path(folder).glob("*.traineddata"))), "")
@@ -63,51 +66,66 @@ def engine(languages: str) -> TesseractEngine | None:
 
 
 class TesseractEngine:
-    """Reads with Tesseract; one reader a thread."""
+    """Reads with Tesseract. Its readers serve one thread at a time and take 0.1 s to make, so they are kept."""
 
     def __init__(self, tesserocr: Any, folder: str, languages: str) -> None:
         self._tesserocr = tesserocr
         self._folder = folder
         self._languages = languages
-        self._local = threading.local()
+        self._idle: dict[str, list[Any]] = {}
+        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
         """Tesseract's version and languages."""
         return f"tesseract {str(self._tesserocr.tesseract_version()).split()[1]} ({self._languages})"
 
+    def prepare(self) -> None:
+        """Make the readers of one page and of pieces of it."""
+        with self._reader("page"), self._reader("piece"):
+            pass
+
     def read(self, picture: Picture, *, timeout_s: float) -> list[ReadWord]:
         """The words of the picture; a page that takes longer than ``timeout_s`` is given up, with none."""
-        api = self._reader("page", self._languages, self._tesserocr.PSM.AUTO)
-        api.SetImage(picture.image)
-        api.SetSourceResolution(round(picture.dpi))
-        if not api.Recognize(round(timeout_s * 1000)):
-            return []
-        words = list(self._words(api))
-        api.Clear()
-        return self._closer(picture, words)
+        with self._reader("page") as api:
+            api.SetImage(picture.image)
+            api.SetSourceResolution(round(picture.dpi))
+            if not api.Recognize(round(timeout_s * 1000)):
+                return []
+            words = list(self._words(api))
+        with self._reader("piece") as api:
+            return self._closer(api, picture, words)
 
     def turns(self, picture: Picture) -> Sequence[int]:
         """What Tesseract's orientation detection says, and when it is not sure the other ways too."""
         if not Path(self._folder, "osd.traineddata").is_file():
             return (2, 1, 3)
-        api = self._reader("turn", "osd", self._tesserocr.PSM.OSD_ONLY)
-        api.SetImage(picture.image)
-        api.SetSourceResolution(round(picture.dpi))
-        found = api.DetectOrientationScript()
-        api.Clear()
+        with self._reader("turn") as api:
+            api.SetImage(picture.image)
+            api.SetSourceResolution(round(picture.dpi))
+            found = api.DetectOrientationScript()
         if not found:
             return ()  # hardly any text
         # It says how far the page is turned; what is wanted is the way back, and Pillow's names mirror it.
         first = (4 - found["orient_deg"] // 90) % 4
         return [first, *(turn for turn in (2, 1, 3) if turn != first)] if first else (2, 1, 3)
 
-    def _reader(self, role: str, languages: str, mode: int) -> Any:
-        api = getattr(self._local, role, None)
+    @contextmanager
+    def _reader(self, role: str) -> Iterator[Any]:
+        with self._lock:
+            idle = self._idle.setdefault(role, [])
+            api = idle.pop() if idle else None
         if api is None:
-            api = self._tesserocr.PyTessBaseAPI(path=self._folder, lang=languages, psm=mode)
-            setattr(self._local, role, api)
-        return api
+            modes = self._tesserocr.PSM
+            mode = {"page": modes.AUTO, "piece": modes.SINGLE_LINE, "turn": modes.OSD_ONLY}[role]
+            language = "osd" if role == "turn" else self._languages
+            api = self._tesserocr.PyTessBaseAPI(path=self._folder, lang=language, psm=mode)
+        try:
+            yield api
+        finally:
+            api.Clear()
+            with self._lock:
+                idle.append(api)
 
     def _words(self, api: Any) -> Iterator[ReadWord]:
         level = self._tesserocr.RIL
@@ -131,7 +149,7 @@ class TesseractEngine:
 
     # --- a second look -------------------------------------------------------------------------------
 
-    def _closer(self, picture: Picture, words: list[ReadWord]) -> list[ReadWord]:
+    def _closer(self, api: Any, picture: Picture, words: list[ReadWord]) -> list[ReadWord]:
         """The words, with the lines that are not sure read again piece by piece."""
         ink = np.asarray(picture.image) < _INK
         seen: list[ReadWord] = []
@@ -141,31 +159,33 @@ class TesseractEngine:
             if pieces < _MOST_PIECES and min(word.confidence for word in line) < _SURE:
                 spans = list(_pieces(ink, line))
                 pieces += len(spans)
-                line = self._again(picture, line, spans)
+                line = self._again(api, picture, line, spans)
             seen += (_unified(word, ink) for word in line)
         return seen
 
-    def _again(self, picture: Picture, line: list[ReadWord], spans: Sequence[Box]) -> list[ReadWord]:
+    def _again(
+        self, api: Any, picture: Picture, line: list[ReadWord], spans: Sequence[Box]
+    ) -> list[ReadWord]:
         again: list[ReadWord] = []
         for span in spans:
             old = [word for word in line if span.x0 - 2 <= (word.box.x0 + word.box.x1) / 2 <= span.x1 + 2]
-            new = self._piece(picture, line, span)
-            again += new if confidence_of(new) > confidence_of(old) - (25 if _is_run_on(old, span) else 0) else old
+            new = self._piece(api, picture, line, span)
+            again += (
+                new if confidence_of(new) > confidence_of(old) - (25 if _is_run_on(old, span) else 0) else old
+            )
         return again
 
-    def _piece(self, picture: Picture, line: Sequence[ReadWord], span: Box) -> list[ReadWord]:
+    def _piece(self, api: Any, picture: Picture, line: Sequence[ReadWord], span: Box) -> list[ReadWord]:
         scale = max(1.0, _CLOSER_DPI / picture.dpi)
         pad = round(0.04 * picture.dpi)
         left, top = round(span.x0) - pad, round(span.y0) - pad // 2
         crop = picture.image.crop((left, top, round(span.x1) + pad + 1, round(span.y1) + pad // 2 + 1))
         size = round(crop.width * scale), round(crop.height * scale)
-        api = self._reader("piece", self._languages, self._tesserocr.PSM.SINGLE_LINE)
         api.SetImage(crop.resize(size, Image.Resampling.LANCZOS))
         api.SetSourceResolution(round(picture.dpi * scale))
         if not api.Recognize(2000):
             return []
         words = list(self._words(api))
-        api.Clear()
         return [
             ReadWord(
                 word.text,
@@ -201,7 +221,9 @@ def _pieces(ink: NDArray[np.bool_], line: Sequence[ReadWord]) -> Iterator[Box]:
 
 def _is_run_on(old: Sequence[ReadWord], span: Box) -> bool:
     """Whether what was read reaches well beyond the piece it was read from: cells that were joined."""
-    return not old or max(word.box.x1 for word in old) > span.x1 + 8 or min(w.box.x0 for w in old) < span.x0 - 8
+    return (
+        not old or max(word.box.x1 for word in old) > span.x1 + 8 or min(w.box.x0 for w in old) < span.x0 - 8
+    )
 
 
 def _unified(word: ReadWord, ink: NDArray[np.bool_]) -> ReadWord:
@@ -215,4 +237,6 @@ def _unified(word: ReadWord, ink: NDArray[np.bool_]) -> ReadWord:
     if len(inside) and np.diff(inside).max(initial=1) > 1:
         return word
     height = box.height / max(word.size, 1.0)
-    return ReadWord(text[0] if height > 0.6 else text[1], box, word.baseline, word.size, word.line, word.confidence)
+    return ReadWord(
+        text[0] if height > 0.6 else text[1], box, word.baseline, word.size, word.line, word.confidence
+    )

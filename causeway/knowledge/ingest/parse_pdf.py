@@ -32,9 +32,7 @@ _NO_TEXT = "the PDF has no text"
 _NO_PAGES = "the PDF has no pages; it is damaged or was cut short, so add it again"
 _PROTECTED = "the PDF is protected by a password; save a copy without one and add it again"
 _DAMAGED = "the PDF is damaged or was cut short: no reader can open it; get a whole copy and add it again"
-_NOTHING_FOUND = (
-    "the PDF's pages are pictures, and no text could be read from them; add a clearer scan, or a version with text"
-)
+_NOTHING_FOUND = "the PDF's pages are pictures, and no text could be read from them; add a clearer scan, or a version with text"
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 _PAGE_NUMBER = re.compile(
     r"^(?:(?:page|seite|p\.|pg\.?)\s*)?[-\u2013|\s]*(?:\d{1,4}|[ivxlc]{1,7})[-\u2013|\s]*(?:(?:of|/|von|de)\s*\d{1,4})?$",
@@ -138,7 +136,11 @@ def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Conten
             poor.pictures.append(page.number)
         if page.is_picture or page.words:
             poor.silent.append(page.number)
-    return _with_pictures_read(document, pages, poor, reading) if poor.pictures else _Contents(pages, poor.silent, {})
+    return (
+        _with_pictures_read(document, pages, poor, reading)
+        if poor.pictures
+        else _Contents(pages, poor.silent, {})
+    )
 
 
 def _with_pictures_read(

@@ -17,6 +17,23 @@ from causeway.knowledge.ingest.reading import Reading
 
 # ruff: noqa: PLC0415 - a process reads one file: it pays for one reader
 
+MAX_DEPTH = 1
+"""Files in files: an archive may hold an archive or a mail with attachments, and these are taken as they are."""
+
+_OFFICE = frozenset(
+    (
+        sniff.WORD,
+        sniff.SLIDES,
+        sniff.SHEETS,
+        sniff.OPEN_TEXT,
+        sniff.OPEN_SLIDES,
+        sniff.OPEN_SHEETS,
+        sniff.OLD_WORD,
+        sniff.OLD_SLIDES,
+        sniff.OLD_SHEETS,
+    )
+)
+_TOO_NESTED = "the archive lies too deep in other files; unpack it and add the files inside"
 _NO_TEXT = "the file has no text"
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -37,7 +54,7 @@ def parse_bytes(content: bytes, *, name: str, reading: Reading) -> ParsedDocumen
         UnreadableDocumentError: It cannot be made searchable.
     """
     media_type = sniff.media_type_of(content, name)
-    if media_type == sniff.MAIL and reading.is_attachment:
+    if media_type == sniff.MAIL and reading.depth > MAX_DEPTH:
         media_type = sniff.PLAIN  # mails in mails are not unpacked
     parsed = _parse(content, media_type, reading)
     blocks = tuple(_storable(block) for block in parsed.blocks)
@@ -49,6 +66,35 @@ def parse_bytes(content: bytes, *, name: str, reading: Reading) -> ParsedDocumen
         blocks=blocks,
         metadata={_clean(key): _clean(value) for key, value in parsed.metadata.items()},
     )
+
+
+def load_readers() -> None:
+    """Import every reader, for a process that many are forked from; none of them starts a thread."""
+    from causeway.knowledge.ingest import (  # noqa: F401
+        parse_archive,
+        parse_csv,
+        parse_epub,
+        parse_mail,
+        parse_markdown,
+        parse_office,
+        parse_outlook,
+        parse_pdf,
+        parse_rtf,
+        parse_text,
+        parse_web,
+        read_image,
+    )
+
+
+def load_ocr(languages: str) -> None:
+    """Load the language data that pictures are read with, for the same process.
+
+    Raises:
+        UnreadableDocumentError: No engine is installed.
+    """
+    from causeway.knowledge.ingest.ocr import choose_engine
+
+    choose_engine(languages).prepare()
 
 
 def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
@@ -69,7 +115,25 @@ def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
             from causeway.knowledge.ingest.parse_mail import parse_mail
 
             return parse_mail(content, partial(_attached, reading))
-        case sniff.WORD | sniff.SLIDES | sniff.SHEETS:
+        case sniff.OUTLOOK:
+            from causeway.knowledge.ingest.parse_outlook import parse_outlook
+
+            return parse_outlook(content, partial(_attached, reading))
+        case sniff.RTF:
+            from causeway.knowledge.ingest.parse_rtf import parse_rtf
+
+            return parse_rtf(content)
+        case sniff.EPUB:
+            from causeway.knowledge.ingest.parse_epub import parse_epub
+
+            return parse_epub(content)
+        case sniff.ZIP:
+            from causeway.knowledge.ingest.parse_archive import parse_archive
+
+            if reading.depth > MAX_DEPTH:
+                raise UnreadableDocumentError(_TOO_NESTED)
+            return parse_archive(content, partial(_attached, reading))
+        case _ if media_type in _OFFICE:
             from causeway.knowledge.ingest.parse_office import parse_office
 
             return parse_office(content, media_type)
@@ -81,13 +145,14 @@ def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
             from causeway.knowledge.ingest.read_image import read_image
 
             return read_image(content, media_type, reading)
-    from causeway.knowledge.ingest.parse_text import parse_plain
+        case _:
+            from causeway.knowledge.ingest.parse_text import parse_plain
 
-    return parse_plain(content)
+            return parse_plain(content)
 
 
 def _attached(reading: Reading, content: bytes, name: str) -> ParsedDocument:
-    return parse_bytes(content, name=name, reading=replace(reading, is_attachment=True))
+    return parse_bytes(content, name=name, reading=replace(reading, depth=reading.depth + 1))
 
 
 def _storable(block: Block) -> Block:

@@ -165,7 +165,16 @@ def read_page(document: pdfium.PdfDocument, index: int) -> Page:
             text_page.close()
         rulings, is_picture, has_drawings = _drawings(page, frame)
         turn = Turn((frame.quarters - shown.quarters) % 4)
-        return Page(index + 1, frame.width, frame.height, words, rulings, is_picture, has_drawings=has_drawings, turn=turn)
+        return Page(
+            index + 1,
+            frame.width,
+            frame.height,
+            words,
+            rulings,
+            is_picture,
+            has_drawings=has_drawings,
+            turn=turn,
+        )
     finally:
         page.close()
 

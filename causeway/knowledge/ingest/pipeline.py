@@ -33,6 +33,7 @@ from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.revisions import Revision, Revisions
 from causeway.knowledge.ingest.sandbox import ParseLimits, parse
+from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.library import title_of
 from causeway.observability.spans import Span, Spans
 from causeway.settings import KnowledgeSettings
@@ -64,14 +65,16 @@ class Pipeline:
         spans: Spans,
         settings: KnowledgeSettings,
         model: str,
+        sandbox: WarmSandbox | None = None,
     ) -> None:
-        """``model`` is the embedding model, as the gateway knows it."""
+        """``model`` is the embedding model, as the gateway knows it; without ``sandbox`` each file starts a process anew."""
         self._revisions = revisions
         self._index = index
         self._chunker = chunker
         self._gateway = gateway
         self._spans = spans
         self._limits = ParseLimits.from_settings(settings)
+        self._sandbox = sandbox
         self._model = model
 
     async def ingest(self, argument: str) -> None:
@@ -131,7 +134,10 @@ class Pipeline:
     async def _parse(self, revision: Revision, span: Span) -> ParsedDocument:
         with self._spans.start("parse", parent=span.traceparent) as step:
             file = self._revisions.file(revision)
-            parsed = await parse(file, name=revision.path, limits=self._limits)
+            if self._sandbox is not None:
+                parsed = await self._sandbox.parse(file, name=revision.path)
+            else:
+                parsed = await parse(file, name=revision.path, limits=self._limits)
             step.set({"causeway.media_type": parsed.media_type, "causeway.pages": parsed.pages})
             return parsed
 

@@ -10,7 +10,9 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from causeway.errors import UnreadableDocumentError
@@ -46,7 +48,7 @@ def read_image(content: bytes, media_type: str, reading: Reading) -> ParsedDocum
             )
         with OcrPages(reading) as ocr:
             for number in range(1, count + 1):
-                ocr.add(number, lambda number=number: _frame(image, number - 1))
+                ocr.add(number, partial(_frame, image, number - 1))
             pages = ocr.pages()
             metadata = ocr.described()
     blocks = _blocks(pages)
@@ -76,7 +78,14 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 yield image
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as exc:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        Image.DecompressionBombError,
+    ) as exc:
         raise UnreadableDocumentError(_DAMAGED) from exc
 
 
@@ -97,8 +106,7 @@ def _frame(image: Image.Image, index: int) -> tuple[Image.Image, float]:
         width = image.width
         image.draft("L", (round(width * DPI / dpi), round(image.height * DPI / dpi)))
         dpi *= image.width / width
-    upright = ImageOps.exif_transpose(image)
-    return fitted(_on_white(upright if upright is not None else image), dpi)
+    return fitted(_on_white(ImageOps.exif_transpose(image)), dpi)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -108,9 +116,9 @@ def _on_white(image: Image.Image) -> Image.Image:
         paper = Image.new("RGBA", clear.size, "white")
         return Image.alpha_composite(paper, clear).convert("L")
     if image.mode.startswith(("I", "F")):  # 16 bits a pixel and more
-        low, high = image.getextrema()
-        span = max(float(high) - float(low), 1.0)
-        return image.point(lambda value: value * (255.0 / span) - float(low) * 255.0 / span).convert("L")
+        light = np.asarray(image, dtype=np.float32)
+        low, high = float(light.min()), float(light.max())
+        return Image.fromarray(((light - low) * (255.0 / max(high - low, 1.0))).astype(np.uint8))
     return image.convert("L")
 
 

@@ -20,7 +20,7 @@ class Reading:
         page_timeout_s: Longest time that reading the picture of one page may take.
         threads: Pictures that are read at the same time.
         on_page: Called after each page that was read from its picture.
-        is_attachment: It came inside another file; what is inside it is not unpacked further.
+        depth: How many files it lies in: 0 on its own, 1 as an attachment or in an archive.
     """
 
     max_pages: int = 3000
@@ -28,4 +28,4 @@ class Reading:
     page_timeout_s: float = 30.0
     threads: int = 1
     on_page: Callable[[], None] = _ignore
-    is_attachment: bool = False
+    depth: int = 0
