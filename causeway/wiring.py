@@ -190,7 +190,6 @@ async def open_platform(settings: Settings, *, work: Work) -> AsyncIterator[Plat
                 chunker=Chunker(providers.tokenizer(), max_tokens=settings.knowledge.chunk_tokens),
                 gateway=gateway,
                 spans=spans,
-                settings=settings.knowledge,
                 model="embed",
                 sandbox=await opened.enter_async_context(
                     WarmSandbox(ParseLimits.from_settings(settings.knowledge))

@@ -1,6 +1,6 @@
-"""What is in a ZIP file, taken out so that no archive can do harm: names that leave the folder, members that unpack to
-gigabytes, archives in archives without end, links and passwords.
+"""What is in a ZIP file, taken out so that no archive can do harm.
 
+It may hold names that leave the folder, members that unpack to gigabytes, links, and members under a password.
 Nothing is ever written to disk here. Sizes are counted while unpacking; what the archive says of itself is not believed.
 """
 

@@ -33,6 +33,7 @@ _OFFICE = frozenset(
         sniff.OLD_SHEETS,
     )
 )
+_HOLDERS = frozenset((sniff.MAIL, sniff.OUTLOOK, sniff.ZIP))
 _TOO_NESTED = "the archive lies too deep in other files; unpack it and add the files inside"
 _NO_TEXT = "the file has no text"
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -98,6 +99,16 @@ def load_ocr(languages: str) -> None:
 
 
 def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
+    if media_type in sniff.PICTURES:
+        from causeway.knowledge.ingest.read_image import read_image
+
+        return read_image(content, media_type, reading)
+    if media_type in _OFFICE:
+        from causeway.knowledge.ingest.parse_office import parse_office
+
+        return parse_office(content, media_type)
+    if media_type in _HOLDERS:
+        return _parse_holder(content, media_type, reading)
     match media_type:
         case sniff.PDF:
             from causeway.knowledge.ingest.parse_pdf import parse_pdf
@@ -111,14 +122,6 @@ def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
             from causeway.knowledge.ingest.parse_csv import parse_csv
 
             return parse_csv(content)
-        case sniff.MAIL:
-            from causeway.knowledge.ingest.parse_mail import parse_mail
-
-            return parse_mail(content, partial(_attached, reading))
-        case sniff.OUTLOOK:
-            from causeway.knowledge.ingest.parse_outlook import parse_outlook
-
-            return parse_outlook(content, partial(_attached, reading))
         case sniff.RTF:
             from causeway.knowledge.ingest.parse_rtf import parse_rtf
 
@@ -127,28 +130,31 @@ def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
             from causeway.knowledge.ingest.parse_epub import parse_epub
 
             return parse_epub(content)
-        case sniff.ZIP:
-            from causeway.knowledge.ingest.parse_archive import parse_archive
-
-            if reading.depth > MAX_DEPTH:
-                raise UnreadableDocumentError(_TOO_NESTED)
-            return parse_archive(content, partial(_attached, reading))
-        case _ if media_type in _OFFICE:
-            from causeway.knowledge.ingest.parse_office import parse_office
-
-            return parse_office(content, media_type)
         case sniff.MARKDOWN:
             from causeway.knowledge.ingest.parse_markdown import parse_markdown
 
             return parse_markdown(content)
-        case _ if media_type in sniff.PICTURES:
-            from causeway.knowledge.ingest.read_image import read_image
-
-            return read_image(content, media_type, reading)
         case _:
             from causeway.knowledge.ingest.parse_text import parse_plain
 
             return parse_plain(content)
+
+
+def _parse_holder(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
+    """A file that holds other files."""
+    if media_type == sniff.MAIL:
+        from causeway.knowledge.ingest.parse_mail import parse_mail
+
+        return parse_mail(content, partial(_attached, reading))
+    if media_type == sniff.OUTLOOK:
+        from causeway.knowledge.ingest.parse_outlook import parse_outlook
+
+        return parse_outlook(content, partial(_attached, reading))
+    if reading.depth > MAX_DEPTH:
+        raise UnreadableDocumentError(_TOO_NESTED)
+    from causeway.knowledge.ingest.parse_archive import parse_archive
+
+    return parse_archive(content, partial(_attached, reading))
 
 
 def _attached(reading: Reading, content: bytes, name: str) -> ParsedDocument:

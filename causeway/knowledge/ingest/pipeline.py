@@ -32,11 +32,9 @@ from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.revisions import Revision, Revisions
-from causeway.knowledge.ingest.sandbox import ParseLimits, parse
-from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
+from causeway.knowledge.ingest.sandbox import Sandbox
 from causeway.knowledge.library import title_of
 from causeway.observability.spans import Span, Spans
-from causeway.settings import KnowledgeSettings
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +61,15 @@ class Pipeline:
         chunker: Chunker,
         gateway: ModelGateway,
         spans: Spans,
-        settings: KnowledgeSettings,
+        sandbox: Sandbox,
         model: str,
-        sandbox: WarmSandbox | None = None,
     ) -> None:
-        """``model`` is the embedding model, as the gateway knows it; without ``sandbox`` each file starts a process anew."""
+        """``model`` is the embedding model, as the gateway knows it."""
         self._revisions = revisions
         self._index = index
         self._chunker = chunker
         self._gateway = gateway
         self._spans = spans
-        self._limits = ParseLimits.from_settings(settings)
         self._sandbox = sandbox
         self._model = model
 
@@ -134,10 +130,7 @@ class Pipeline:
     async def _parse(self, revision: Revision, span: Span) -> ParsedDocument:
         with self._spans.start("parse", parent=span.traceparent) as step:
             file = self._revisions.file(revision)
-            if self._sandbox is not None:
-                parsed = await self._sandbox.parse(file, name=revision.path)
-            else:
-                parsed = await parse(file, name=revision.path, limits=self._limits)
+            parsed = await self._sandbox.parse(file, name=revision.path)
             step.set({"causeway.media_type": parsed.media_type, "causeway.pages": parsed.pages})
             return parsed
 

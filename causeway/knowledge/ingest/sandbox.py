@@ -18,7 +18,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
@@ -76,6 +76,29 @@ class ParseLimits:
             page_timeout_s=settings.ocr_page_timeout_s,
             languages=settings.ocr_languages,
         )
+
+
+class Sandbox(Protocol):
+    """Reads files where they can do no harm."""
+
+    async def parse(self, path: Path, *, name: str) -> ParsedDocument:
+        """The document in ``path``; ``name`` is what its owner calls it, extension included.
+
+        Raises:
+            UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FreshSandbox:
+    """Starts a process for each file; `warm_sandbox` is for those who read many."""
+
+    limits: ParseLimits
+
+    async def parse(self, path: Path, *, name: str) -> ParsedDocument:
+        """As `Sandbox.parse`."""
+        return await parse(path, name=name, limits=self.limits)
 
 
 async def parse(path: Path, *, name: str, limits: ParseLimits) -> ParsedDocument:
