@@ -49,7 +49,7 @@ def engine(languages: str) -> TesseractEngine | None:
         import tesserocr  # type: ignore[import-untyped]  # it ships no types  # noqa: PLC0415 - optional, and 20 ms that only pictures are worth
     except ImportError:
         return None
-    folder = next((folder for folder in _FOLDERS if any(Path(folder).glob("*.traineddata"))), "")
+    folder = next((folder for folder in _FOLDERS if list(Path(folder).glob("*.traineddata"))), "")
     if not folder:
         return None
     wanted = [language for language in languages.split("+") if language]

@@ -43,6 +43,7 @@ _EMPTY_TITLE = re.compile(
     re.IGNORECASE,
 )
 _LIGHT_WORD = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüý]", re.IGNORECASE)
+_LOST = re.compile("[\ufffd\ue000-\uf8ff]")
 _LATIN = re.compile(r"^[A-Za-z\u00c0-\u024f'\u2019-]+$")
 
 
@@ -181,7 +182,7 @@ def _is_legible(page: Page) -> bool:
     text = "".join(word.text for word in page.words)
     if not text:
         return False
-    lost = sum(letter == "\ufffd" or "\ue000" <= letter <= "\uf8ff" for letter in text)
+    lost = 0 if text.isascii() else len(_LOST.findall(text))
     if lost > 0.3 * len(text):
         return False
     if not page.is_picture:
