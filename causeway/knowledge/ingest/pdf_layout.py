@@ -185,10 +185,13 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     low, high = min(s.box.x0 for s in segments), max(s.box.x1 for s in segments)
     best: tuple[int, list[float]] = (0, [])
     starts, ends = sorted(s.box.x0 for s in segments), sorted(s.box.x1 for s in segments)
+    known: dict[tuple[int, int], int] = {}  # the same number on each side is the same lines on each side
     x = low + 0.12 * (high - low)
     while x < high - 0.12 * (high - low):
         before, after = bisect_right(ends, x), len(starts) - bisect_left(starts, x)
-        score = _score(segments, x) if _may_cut(before, after, len(starts)) else 0
+        if (before, after) not in known:
+            known[before, after] = _score(segments, x) if _may_cut(before, after, len(starts)) else 0
+        score = known[before, after]
         if score > best[0]:
             best = (score, [x])
         elif score and score == best[0] and x - best[1][-1] < 1.5 * _STEP:

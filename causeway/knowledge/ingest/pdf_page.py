@@ -25,6 +25,11 @@ MAX_PATHS = 5000
 """A page with more drawn paths is a map or a plot: no table is looked for in it."""
 
 _MIN_RULING = 8.0
+# The same C function, with plain addresses for pointers: asked for each word, and an object for each answer doubles
+# what reading a page takes.
+_TEXT_OBJECT_ADDRESS = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)(
+    ctypes.cast(raw.FPDFText_GetTextObject, ctypes.c_void_p).value or 0
+)
 # pdfium writes U+FFFE (in some calls 2) for a hyphen at a line's end, and no line break after it.
 _WORD_OR_BREAK = re.compile(r"[\r\n\ufffe\x02]|[^\s\x00\ufffe\x02]+")
 SOFT_HYPHEN = "\u00ad"
@@ -280,6 +285,7 @@ class _WordReader:
 
     def __init__(self, text_page: raw.FPDF_TEXTPAGE, frame: _Frame) -> None:
         self._text_page = text_page
+        self._address = ctypes.addressof(text_page.contents)
         self._frame = frame
         self._looks: dict[int, _Look] = {}
         self._bold: dict[int, bool] = {}
@@ -293,22 +299,29 @@ class _WordReader:
         """
         if not words:
             return []
-        looks = [self._look(words[0][1]), self._look(words[-1][1])]
-        if looks[0] is looks[1] and self._frame.quarters == 0:
-            return self._read_alike(words, run, looks[0])
-        return [self._read_one(text, first, last, run) for text, first, last in words]
+        found: list[tuple[Word, int]] = []
+        first, last = self._look(words[0][1]), self._look(words[-1][1])
+        if first is last:
+            return self._read_alike(words, run, first)
+        begun, look = 0, first
+        for place in range(1, len(words)):
+            other = self._look(words[place][1])
+            if other is not look:
+                found += self._read_alike(words[begun:place], run, look)
+                begun, look = place, other
+        return found + self._read_alike(words[begun:], run, look)
 
     def _read_alike(
         self, words: Sequence[tuple[str, int, int]], run: int, look: _Look
     ) -> list[tuple[Word, int]]:
-        """Words of one upright text object: its line and font are asked for once."""
+        """Words of one text object: where it stands upright, its line and font are asked for once."""
         box_of, page, r = raw.FPDFText_GetLooseCharBox, self._text_page, self._rectangle
         raw.FPDFText_GetCharOrigin(page, words[0][1], self._x, self._y)
         baseline = self._frame.top - self._y.value
         size, turn, is_bold, left = look.size, look.turn, look.is_bold, self._frame.left
         top, bottom = baseline - 0.8 * size, baseline + 0.2 * size
         found: list[tuple[Word, int]] = []
-        if turn:
+        if turn or self._frame.quarters:
             return [self._read_one(text, first, last, run) for text, first, last in words]
         for text, first, last in words:
             box_of(page, first, r)
@@ -340,10 +353,10 @@ class _WordReader:
         return Word(text, box, baseline, size, look.is_bold, run), look.turn
 
     def _look(self, index: int) -> _Look:
-        item = raw.FPDFText_GetTextObject(self._text_page, index)
-        key = ctypes.addressof(item.contents) if item else 0
+        key = _TEXT_OBJECT_ADDRESS(self._address, index) or 0
         look = self._looks.get(key)
         if look is None:
+            item = raw.FPDFText_GetTextObject(self._text_page, index)
             matrix = raw.FS_MATRIX()
             raw.FPDFText_GetMatrix(self._text_page, index, matrix)
             scale = math.sqrt(abs(matrix.a * matrix.d - matrix.b * matrix.c)) or 1.0
