@@ -21,7 +21,7 @@ from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, usual_size, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, Line, read_in_order
-from causeway.knowledge.ingest.pdf_page import Page, Sheet, read_page
+from causeway.knowledge.ingest.pdf_page import LetterWidths, Page, Sheet, read_page
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
 
@@ -124,9 +124,10 @@ def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Conten
     """Every page: as its text says, or as its picture looks where the text is missing or garbage."""
     pages: dict[int, _Layout] = {}
     poor = _Poor([], [])
+    widths: LetterWidths = {}
     for index in range(count):
         try:
-            page = read_page(document, index)
+            page = read_page(document, index, widths)
         except pdfium.PdfiumError:
             poor.silent.append(index + 1)
             continue

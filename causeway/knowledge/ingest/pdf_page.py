@@ -31,7 +31,8 @@ _TEXT_OBJECT_ADDRESS = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes
     ctypes.cast(raw.FPDFText_GetTextObject, ctypes.c_void_p).value or 0
 )
 # pdfium writes U+FFFE (in some calls 2) for a hyphen at a line's end, and no line break after it.
-_WORD_OR_BREAK = re.compile(r"[\r\n\ufffe\x02]|[^\s\x00\ufffe\x02]+")
+_LINE_OR_HYPHEN = re.compile(r"[\ufffe\x02]|[^\r\n\ufffe\x02]+")
+_WORD = re.compile(r"[^\s\x00]+")
 SOFT_HYPHEN = "\u00ad"
 _REPLACED: dict[int, str] = dict.fromkeys((*range(32), *range(127, 160)), "")
 _REPLACED |= dict.fromkeys(
@@ -158,17 +159,25 @@ class Page:
         return Sheet(self.width, self.height, self.turn)
 
 
-def read_page(document: pdfium.PdfDocument, index: int) -> Page:
-    """Page ``index``, from 0, of an open document."""
+LetterWidths = dict[str, dict[str, float]]
+"""For each font, by name, how wide its letters are, in units of its size; kept while a document is read."""
+
+
+def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | None = None) -> Page:
+    """Page ``index``, from 0, of an open document; with ``widths`` of the pages before, it is read faster."""
     page = document[index]
     try:
         shown = frame = _Frame.of(page)
+        rulings, is_picture, has_drawings = _drawings(page, frame)
+        # In a scan the words are some other program's guesses, and whether they are language is judged one by one.
+        walls = None if is_picture else [ruling.box for ruling in rulings if not ruling.is_horizontal]
         text_page = page.get_textpage()
         try:
-            words, frame = _words(text_page.raw, frame)
+            words, frame = _words(text_page.raw, shown, walls, {} if widths is None else widths)
         finally:
             text_page.close()
-        rulings, is_picture, has_drawings = _drawings(page, frame)
+        if frame.quarters != shown.quarters:
+            rulings, is_picture, has_drawings = _drawings(page, frame)
         turn = Turn((frame.quarters - shown.quarters) % 4)
         return Page(
             index + 1,
@@ -221,36 +230,37 @@ class _Frame:
         return Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
 
 
-def _words(text_page: raw.FPDF_TEXTPAGE, frame: _Frame) -> tuple[tuple[Word, ...], _Frame]:
+def _words(
+    text_page: raw.FPDF_TEXTPAGE, frame: _Frame, walls: Sequence[Box] | None, widths: LetterWidths
+) -> tuple[tuple[Word, ...], _Frame]:
     """The words that stand as most of the page's do, watermarks at an angle left out; and the frame they stand in."""
-    words = _words_in(text_page, frame)
-    upright = Counter(turn for _, turn in words).most_common(1)[0][0] if words else 0
+    words = _words_in(text_page, frame, walls, widths)
+    letters: Counter[int] = Counter()
+    for word, turn in words:
+        letters[turn] += len(word.text)
+    upright = letters.most_common(1)[0][0] if words else 0
     # Where the text runs up, down or backwards, the page is turned until it runs to the right.
     quarters = round(upright / 4) % 4
     if words and quarters != frame.quarters:
         frame = replace(frame, quarters=quarters)
-        words = _words_in(text_page, frame)
+        words = _words_in(text_page, frame, None, widths)
     return tuple(word for word, turn in words if turn == upright and word.text), frame
 
 
-def _words_in(text_page: raw.FPDF_TEXTPAGE, frame: _Frame) -> list[tuple[Word, int]]:
+def _words_in(
+    text_page: raw.FPDF_TEXTPAGE, frame: _Frame, walls: Sequence[Box] | None, widths: LetterWidths
+) -> list[tuple[Word, int]]:
     words: list[tuple[Word, int]] = []
-    reader = _WordReader(text_page, frame)
-    pending: list[tuple[str, int, int]] = []
-    run = 0
-    for found in _WORD_OR_BREAK.finditer(_characters(text_page)):
-        first, end = found.span()
-        text = found[0]
-        if text[0] not in "\r\n\ufffe\x02":
-            pending.append((_clean(text), first, end - 1))
-            continue
-        words += reader.read(pending, run)
-        pending = []
-        if words and text[0] in "\ufffe\x02":
-            word, turn = words[-1]
-            words[-1] = (word._replace(text=f"{word.text}-"), turn)
-        run += 1
-    return words + reader.read(pending, run)
+    characters = _characters(text_page)
+    reader = _WordReader(text_page, frame, characters, walls, widths)
+    for run, found in enumerate(_LINE_OR_HYPHEN.finditer(characters)):
+        if found[0] in ("\ufffe", "\x02"):
+            if words:
+                word, turn = words[-1]
+                words[-1] = (word._replace(text=f"{word.text}-"), turn)
+        else:
+            words += reader.read(found.start(), found.end(), run)
+    return words
 
 
 def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
@@ -267,6 +277,7 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
 def _clean(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
+    text = text.replace("\x00", "")
     # Characters beyond U+FFFF may come as two halves.
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_REPLACED)
 
@@ -275,66 +286,109 @@ def _clean(text: str) -> str:
 class _Look:
     """How a text object is set; ``turn`` in sixteenths of a turn."""
 
+    font: str
     size: float
     turn: int
     is_bold: bool
 
 
-class _WordReader:
-    """Asks pdfium where a word stands and in which font; remembers the answers that hold for a whole run."""
+_FEWEST_GAPS = 2
+_SPACE = (0.1, 0.55)
+_UNEVEN = 0.12
+_SAMPLES = 3
 
-    def __init__(self, text_page: raw.FPDF_TEXTPAGE, frame: _Frame) -> None:
+
+class _WordReader:
+    """Asks pdfium where words stand and in which font; remembers the answers that hold for a whole run.
+
+    Most of a page is lines of evenly spaced prose, and for these two or three questions are enough: the letters' widths
+    are known, and when first, last and some words between stand where these widths put them, there is no gap in the
+    line that could part columns or cells. It is then given back as one word. Any other run is asked about word by word.
+    """
+
+    def __init__(
+        self,
+        text_page: raw.FPDF_TEXTPAGE,
+        frame: _Frame,
+        characters: str,
+        walls: Sequence[Box] | None,
+        widths: LetterWidths,
+    ) -> None:
+        """No line is taken as one across ``walls``, the vertical lines drawn on the page; and none at all for None."""
         self._text_page = text_page
         self._address = ctypes.addressof(text_page.contents)
         self._frame = frame
+        self._characters = characters
+        self._walls = walls
         self._looks: dict[int, _Look] = {}
-        self._bold: dict[int, bool] = {}
+        self._fonts: dict[int, tuple[str, bool]] = {}
+        self._widths = widths
         self._x, self._y = ctypes.c_double(), ctypes.c_double()
         self._rectangle = raw.FS_RECTF()
 
-    def read(self, words: Sequence[tuple[str, int, int]], run: int) -> list[tuple[Word, int]]:
-        """The words of one run, each given as text, first and last character, with their angles in sixteenths of a turn.
+    def read(self, begin: int, end: int, run: int) -> list[tuple[Word, int]]:
+        """The words of characters ``begin`` up to ``end``, which are one run, with their angles in sixteenths of a turn."""
+        text = self._characters[begin:end]
+        begin += len(text) - len(text.lstrip())
+        text = text.strip()
+        if self._walls is not None and text.count(" ") >= _FEWEST_GAPS and not self._frame.quarters:
+            line = self._even_line(text, begin, run)
+            if line is not None:
+                return [(line, 0)]
+        return [
+            self._read_one(_clean(found[0]), begin + found.start(), begin + found.end() - 1, run)
+            for found in _WORD.finditer(text)
+        ]
 
-        Where the run's first and last word belong to one text object, those between do too, and share its line.
-        """
-        if not words:
-            return []
-        found: list[tuple[Word, int]] = []
-        first, last = self._look(words[0][1]), self._look(words[-1][1])
-        if first is last:
-            return self._read_alike(words, run, first)
-        begun, look = 0, first
-        for place in range(1, len(words)):
-            other = self._look(words[place][1])
-            if other is not look:
-                found += self._read_alike(words[begun:place], run, look)
-                begun, look = place, other
-        return found + self._read_alike(words[begun:], run, look)
+    def _even_line(self, text: str, begin: int, run: int) -> Word | None:
+        """The text as one word, when its words stand on one line and as far apart as words do."""
+        last = begin + len(text) - 1
+        look = self._look(begin)
+        if look.turn or self._look(last) != look:
+            return None
+        size, baseline = look.size, self._baseline(begin)
+        if abs(self._baseline(last) - baseline) > 0.02 * size:
+            return None
+        known = self._widths.setdefault(look.font, {" ": 0.0})
+        for letter in set(text).difference(known):
+            index = begin + text.index(letter)
+            known[letter] = (self._right(index) - self._left(index)) / size
+        left, right = self._left(begin), self._right(last)
+        gaps = text.count(" ")
+        space = (right - left - size * sum(map(known.__getitem__, text))) / gaps
+        if not _SPACE[0] * size < space < _SPACE[1] * size:
+            return None
+        place = 0
+        for sample in range(1, _SAMPLES + 1):
+            place = text.find(" ", max(place + 1, sample * len(text) // (_SAMPLES + 1))) + 1
+            if not place or text[place] == " ":
+                break
+            x = left + size * sum(map(known.__getitem__, text[:place])) + text.count(" ", 0, place) * space
+            if abs(self._left(begin + place) - x) > _UNEVEN * size:
+                return None
+        left, right = left - self._frame.left, right - self._frame.left
+        if self._crosses_wall(left + 2, right - 2, baseline, size):
+            return None
+        box = Box(left, baseline - 0.8 * size, right, baseline + 0.2 * size)
+        return Word(_clean(" ".join(text.split())), box, baseline, size, look.is_bold, run)
 
-    def _read_alike(
-        self, words: Sequence[tuple[str, int, int]], run: int, look: _Look
-    ) -> list[tuple[Word, int]]:
-        """Words of one text object: where it stands upright, its line and font are asked for once."""
-        box_of, page, r = raw.FPDFText_GetLooseCharBox, self._text_page, self._rectangle
-        raw.FPDFText_GetCharOrigin(page, words[0][1], self._x, self._y)
-        baseline = self._frame.top - self._y.value
-        size, turn, is_bold, left = look.size, look.turn, look.is_bold, self._frame.left
-        top, bottom = baseline - 0.8 * size, baseline + 0.2 * size
-        found: list[tuple[Word, int]] = []
-        if turn or self._frame.quarters:
-            return [self._read_one(text, first, last, run) for text, first, last in words]
-        for text, first, last in words:
-            box_of(page, first, r)
-            x0, x1 = r.left, r.right
-            if last > first:
-                box_of(page, last, r)
-                x1 = r.right
-                if r.left < x0:
-                    x0, x1 = r.left, max(x1, r.right)
-            found.append(
-                (Word(text, Box(x0 - left, top, x1 - left, bottom), baseline, size, is_bold, run), turn)
-            )
-        return found
+    def _crosses_wall(self, left: float, right: float, baseline: float, size: float) -> bool:
+        for wall in self._walls or ():
+            if left < wall.x0 < right and wall.y0 < baseline < wall.y1 + size:
+                return True
+        return False
+
+    def _baseline(self, index: int) -> float:
+        raw.FPDFText_GetCharOrigin(self._text_page, index, self._x, self._y)
+        return self._frame.top - float(self._y.value)
+
+    def _left(self, index: int) -> float:
+        raw.FPDFText_GetLooseCharBox(self._text_page, index, self._rectangle)
+        return float(self._rectangle.left)
+
+    def _right(self, index: int) -> float:
+        raw.FPDFText_GetLooseCharBox(self._text_page, index, self._rectangle)
+        return float(self._rectangle.right)
 
     def _read_one(self, text: str, first: int, last: int, run: int) -> tuple[Word, int]:
         raw.FPDFText_GetCharOrigin(self._text_page, first, self._x, self._y)
@@ -361,22 +415,24 @@ class _WordReader:
             raw.FPDFText_GetMatrix(self._text_page, index, matrix)
             scale = math.sqrt(abs(matrix.a * matrix.d - matrix.b * matrix.c)) or 1.0
             size = raw.FPDFText_GetFontSize(self._text_page, index) * scale
-            is_bold = self._is_bold(raw.FPDFTextObj_GetFont(item) if item else None)
-            look = _Look(size, round(math.atan2(matrix.b, matrix.a) * 8 / math.pi), is_bold)
+            font, is_bold = self._font(raw.FPDFTextObj_GetFont(item) if item else None)
+            look = _Look(font, size, round(math.atan2(matrix.b, matrix.a) * 8 / math.pi), is_bold)
             self._looks[key] = look
         return look
 
-    def _is_bold(self, font: raw.FPDF_FONT | None) -> bool:
+    def _font(self, font: raw.FPDF_FONT | None) -> tuple[str, bool]:
+        """A font's name, and whether it is bold."""
         if not font:
-            return False
+            return "", False
         key = ctypes.addressof(font.contents)
-        if key not in self._bold:
-            name = ctypes.create_string_buffer(256)
-            raw.FPDFFont_GetBaseFontName(font, name, 256)
+        if key not in self._fonts:
+            buffer = ctypes.create_string_buffer(256)
+            raw.FPDFFont_GetBaseFontName(font, buffer, 256)
+            name = buffer.value.decode("latin-1")
             # Most subset fonts claim weight 400 whatever they are, so the name decides first.
-            named = name.value.decode("latin-1").rpartition("+")[2]
-            self._bold[key] = bool(_BOLD_NAME.search(named)) or raw.FPDFFont_GetWeight(font) >= _BOLD_WEIGHT
-        return self._bold[key]
+            named = bool(_BOLD_NAME.search(name.rpartition("+")[2]))
+            self._fonts[key] = name, named or raw.FPDFFont_GetWeight(font) >= _BOLD_WEIGHT
+        return self._fonts[key]
 
 
 def _drawings(page: pdfium.PdfPage, frame: _Frame) -> tuple[tuple[Ruling, ...], bool, bool]:
