@@ -14,13 +14,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from causeway.errors import UnreadableDocumentError
+from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract
+from causeway.knowledge.ingest.ocr_engine import OcrEngine, ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, straightened
 from causeway.knowledge.ingest.pdf_page import Box, Page, Ruling, Turn, Word
 
@@ -41,54 +42,12 @@ _NOT_INSTALLED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ReadWord:
-    """A word as an engine read it, in pixels of the picture.
-
-    Attributes:
-        baseline: The line it stands on.
-        size: Height of its font.
-        line: Words of one line have the same number.
-        confidence: How sure the engine is, 0 to 100.
-    """
-
-    text: str
-    box: Box
-    baseline: float
-    size: float
-    line: int
-    confidence: float
-
-
-class OcrEngine(Protocol):
-    """Reads the words of an upright picture; used from several threads at once."""
-
-    @property
-    def name(self) -> str:
-        """What is recorded with the document, such as ``tesseract 5.5.4 (eng)``."""
-        ...
-
-    def prepare(self) -> None:
-        """Load what it needs, so that processes forked from this one have it."""
-        ...
-
-    def read(self, picture: Picture, *, timeout_s: float) -> list[ReadWord]:
-        """The words, line by line; those read within ``timeout_s``."""
-        ...
-
-    def turns(self, picture: Picture) -> Sequence[int]:
-        """Quarters of a turn, clockwise, to try when a page reads like no language, likeliest first."""
-        ...
-
-
 def choose_engine(languages: str) -> OcrEngine:
     """The best engine installed; ``languages`` are Tesseract's names joined by ``+``, such as ``eng+deu``.
 
     Raises:
         UnreadableDocumentError: None is installed, or not the data of a language that was asked for.
     """
-    from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract  # noqa: PLC0415 - each imports this module
-
     engine = ocr_tesseract.engine(languages) or ocr_rapid.engine()
     if engine is None:
         msg = f"the file holds pictures of text, {_NOT_INSTALLED}"
@@ -131,12 +90,6 @@ class _Reading:
         straight = straightened(replace(picture, image=_turned(picture.image, turn)))
         words = engine.read(straight, timeout_s=timeout_s)
         return cls(straight, words, turn, confidence_of(words))
-
-
-def confidence_of(words: Sequence[ReadWord]) -> float:
-    """How sure the engine is of a page, 0 to 100: letters weigh, not words."""
-    letters = sum(len(word.text) for word in words)
-    return sum(word.confidence * len(word.text) for word in words) / letters if letters else 0.0
 
 
 def fitted(image: Image.Image, dpi: float) -> tuple[Image.Image, float]:

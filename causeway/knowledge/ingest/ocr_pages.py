@@ -14,7 +14,8 @@ from typing import Self
 
 from PIL import Image
 
-from causeway.knowledge.ingest.ocr import OcrEngine, choose_engine, read_picture
+from causeway.knowledge.ingest.ocr import choose_engine, read_picture
+from causeway.knowledge.ingest.ocr_engine import OcrEngine
 from causeway.knowledge.ingest.pdf_page import Page
 from causeway.knowledge.ingest.reading import Reading
 

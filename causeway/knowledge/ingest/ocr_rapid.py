@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from causeway.knowledge.ingest.ocr import ReadWord
+from causeway.knowledge.ingest.ocr_engine import ReadWord
 from causeway.knowledge.ingest.ocr_picture import Picture
 from causeway.knowledge.ingest.pdf_page import Box
 

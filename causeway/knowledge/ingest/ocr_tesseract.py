@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from causeway.errors import UnreadableDocumentError
-from causeway.knowledge.ingest.ocr import ReadWord, confidence_of
+from causeway.knowledge.ingest.ocr_engine import ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_picture import Picture
 from causeway.knowledge.ingest.pdf_page import Box
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, usual_size, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, Line, read_in_order
+from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
 from causeway.knowledge.ingest.pdf_page import LetterWidths, Page, Sheet, read_page
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
@@ -62,21 +63,24 @@ def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
             )
         contents = _read(document, count, reading)
         metadata = _metadata(document)
+        outline, labels = outline_of(document), labels_of(document, count)
     finally:
         document.close()
     pages = contents.pages
     items = [item for number in sorted(pages) for item in pages[number].items]
     sheets = {number: page.sheet for number, page in pages.items()}
     items = _without_running_lines(items, {number: sheet.height for number, sheet in sheets.items()})
-    blocks = blocks_of(items)
+    blocks = [with_shares(block, sheets) for block in with_outline(blocks_of(items), outline)]
+    blocks = with_notes(blocks, contents.notes)
     if not blocks:
         raise UnreadableDocumentError(_NOTHING_FOUND if contents.unread else _NO_TEXT)
     title = metadata.pop("title", "") or _first_title(blocks)
     metadata |= contents.ocr
     if contents.unread:
         metadata["pages_without_text"] = _ranges(contents.unread)
-    placed = tuple(with_shares(block, sheets) for block in blocks)
-    return ParsedDocument(title=title, media_type=PDF, blocks=placed, pages=count, metadata=metadata)
+    if labels:
+        metadata["page_labels"] = labels
+    return ParsedDocument(title=title, media_type=PDF, blocks=tuple(blocks), pages=count, metadata=metadata)
 
 
 def _open(content: bytes) -> pdfium.PdfDocument:
@@ -105,11 +109,16 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """The pages that could be read, by number, those that could not, and how pictures were read."""
+    """The pages that could be read, by number, those that could not, and how pictures were read.
+
+    Attributes:
+        notes: Comments and form values, by page, whether or not the page itself could be read.
+    """
 
     pages: dict[int, _Layout]
-    unread: list[int]
-    ocr: dict[str, str]
+    notes: dict[int, tuple[Block, ...]]
+    unread: list[int] = field(default_factory=list)
+    ocr: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -122,7 +131,7 @@ class _Poor:
 
 def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Contents:
     """Every page: as its text says, or as its picture looks where the text is missing or garbage."""
-    pages: dict[int, _Layout] = {}
+    contents = _Contents({}, {})
     poor = _Poor([], [])
     widths: LetterWidths = {}
     for index in range(count):
@@ -131,22 +140,22 @@ def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Conten
         except pdfium.PdfiumError:
             poor.silent.append(index + 1)
             continue
+        if page.notes:
+            contents.notes[page.number] = page.notes
         if _is_legible(page):
-            pages[page.number] = _Layout.of(page)
+            contents.pages[page.number] = _Layout.of(page)
             continue
         if page.is_picture or page.words or page.has_drawings:
             poor.pictures.append(page.number)
         if page.is_picture or page.words:
             poor.silent.append(page.number)
-    return (
-        _with_pictures_read(document, pages, poor, reading)
-        if poor.pictures
-        else _Contents(pages, poor.silent, {})
-    )
+    if not poor.pictures:
+        return replace(contents, unread=poor.silent)
+    return _with_pictures_read(document, contents, poor, reading)
 
 
 def _with_pictures_read(
-    document: pdfium.PdfDocument, pages: dict[int, _Layout], poor: _Poor, reading: Reading
+    document: pdfium.PdfDocument, contents: _Contents, poor: _Poor, reading: Reading
 ) -> _Contents:
     from causeway.knowledge.ingest.ocr_pages import OcrPages  # noqa: PLC0415 - numpy and Pillow, for scans alone
 
@@ -159,11 +168,12 @@ def _with_pictures_read(
             read = {number: _Layout.of(page) for number, page in ocr.pages().items() if page.words}
             described = ocr.described()
     except UnreadableDocumentError:  # no engine: what has text is still worth having
-        if not pages:
+        if not contents.pages and not contents.notes:
             raise
     if read:
         described["ocr_pages"] = _ranges(sorted(read))
-    return _Contents({**pages, **read}, [number for number in poor.silent if number not in read], described)
+    unread = [number for number in poor.silent if number not in read]
+    return replace(contents, pages={**contents.pages, **read}, unread=unread, ocr=described)
 
 
 def _drawn(document: pdfium.PdfDocument, index: int) -> tuple[Image.Image, float]:

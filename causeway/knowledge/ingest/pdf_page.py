@@ -21,6 +21,9 @@ from typing import NamedTuple
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
+from causeway.knowledge.document import Block
+from causeway.knowledge.ingest.pdf_notes import notes_on
+
 MAX_PATHS = 5000
 """A page with more drawn paths is a map or a plot: no table is looked for in it."""
 
@@ -140,6 +143,7 @@ class Page:
         is_picture: Pictures cover most of it, as in a scan.
         is_ocr: Its words were read from the picture.
         has_drawings: Something is drawn on it that is no text.
+        notes: Comments on it and the values of its form fields.
         turn: How the page as shown was turned to be read.
     """
 
@@ -151,6 +155,7 @@ class Page:
     is_picture: bool
     is_ocr: bool = False
     has_drawings: bool = False
+    notes: tuple[Block, ...] = ()
     turn: Turn = Turn()
 
     @property
@@ -187,6 +192,7 @@ def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | N
             rulings,
             is_picture,
             has_drawings=has_drawings,
+            notes=tuple(notes_on(page, index + 1)),
             turn=turn,
         )
     finally:
