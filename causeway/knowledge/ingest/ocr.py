@@ -11,7 +11,7 @@ looks like no language.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
@@ -34,6 +34,7 @@ MAX_PIXELS = 100_000_000
 _MOST_READ_PIXELS = 12_000_000
 _LIKELY = 70.0
 _DOUBTFUL = 20.0
+_DARK = 128
 _BOLD = 1.24
 _SAME_SIZE = (0.84, 1.12)
 _NOT_INSTALLED = (
@@ -118,8 +119,9 @@ def _turned(image: Image.Image, quarters: int) -> Image.Image:
 def _page(picture: Picture, words: Sequence[ReadWord], number: int, turn: Turn) -> Page:
     points = picture.points
     rulings = rulings_of(picture)
-    kept = [word for word in words if _is_word(word, rulings, points)]
-    bold = _bold_lines(picture, kept)
+    light = np.asarray(picture.image)
+    kept = [word for word in _with_bullets(words, light) if _is_word(word, rulings, points)]
+    bold = _bold_lines(light, kept)
     sizes = _sizes(kept, bold)
     return Page(
         number,
@@ -160,7 +162,7 @@ def _placed(word: ReadWord, size: float, points: float, is_bold: bool) -> Word:
 
 def _is_word(word: ReadWord, rulings: Sequence[Ruling], points: float) -> bool:
     """Whether it is more than a line or a speck that was taken for a letter."""
-    if any(map(str.isalnum, word.text)):
+    if any(map(str.isalnum, word.text)) or word.text == "\u2022":
         return word.confidence >= _DOUBTFUL or len(word.text) > 1 or word.text in ("a", "A", "I")
     if set(word.text) <= set("|[](){}!_-\u2014\u2013~=.'\u2018\u2019\u00a6") and rulings:
         x, y = (word.box.x0 + word.box.x1) / 2 * points, (word.box.y0 + word.box.y1) / 2 * points
@@ -171,9 +173,28 @@ def _is_word(word: ReadWord, rulings: Sequence[Ruling], points: float) -> bool:
     return word.confidence >= 2 * _DOUBTFUL and word.text not in ("|", "_", "__", "~")
 
 
-def _bold_lines(picture: Picture, words: Sequence[ReadWord]) -> frozenset[int]:
+def _with_bullets(words: Sequence[ReadWord], light: NDArray[np.uint8]) -> Iterator[ReadWord]:
+    """The words, with the bullets that begin lines and were taken for a letter: small, solid and as wide as high."""
+    line = -1
+    for word in words:
+        begins, line = word.line != line, word.line
+        if begins and len(word.text) == 1 and not word.text.isdigit():
+            box = word.box
+            ink = light[max(0, int(box.y0)) : int(box.y1) + 1, max(0, int(box.x0)) : int(box.x1) + 1] < _DARK
+            height, width = int(ink.any(axis=1).sum()), int(ink.any(axis=0).sum())
+            is_small = 0.12 * word.size < min(height, width) and max(height, width) < 0.48 * word.size
+            if (
+                is_small
+                and max(height, width) < 1.4 * min(height, width)
+                and ink.sum() > 0.62 * height * width
+            ):
+                yield replace(word, text="\u2022", confidence=100.0)
+                continue
+        yield word
+
+
+def _bold_lines(light: NDArray[np.uint8], words: Sequence[ReadWord]) -> frozenset[int]:
     """The lines whose strokes are much thicker than the page's, for their size."""
-    light = np.asarray(picture.image)
     lines: dict[int, list[tuple[float, float]]] = {}
     for word in words:
         if len(word.text) >= 2 and word.size > 0:
