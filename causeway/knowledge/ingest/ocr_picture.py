@@ -25,6 +25,10 @@ _LEAST_SKEW_DEGREES = 0.15
 _PROFILE_PX = 900
 _MOST_INK = 60_000
 _DRIFT_PX = 2
+_REACH_PX = 4
+_SPECK_PX = 3
+_FAINTEST = 24.0
+_NOISES = 6.0
 _LONGEST_GAP_PT = 9.0
 _THICKEST_PT = 4.5
 
@@ -105,14 +109,30 @@ def _sharpest(ys: NDArray[np.intp], xs: NDArray[np.intp], angles: NDArray[np.flo
 
 def rulings_of(picture: Picture) -> tuple[Ruling, ...]:
     """The long straight lines on a straightened picture, in points."""
-    dark = np.asarray(picture.image) < DARK + 40
+    light = np.asarray(picture.image, dtype=np.int16)
     points = picture.points
-    across = _strokes(dark, round(40 / points), points)
-    down = _strokes(dark.T, round(22 / points), points)
+    faintest = max(_FAINTEST, _NOISES * _noise(light))
+    across = _strokes(_ridges(light, faintest), round(40 / points), points)
+    down = _strokes(_ridges(light.T, faintest), round(22 / points), points)
     return (
         *(Ruling(Box(x0 * points, y0 * points, x1 * points, y1 * points), True) for y0, y1, x0, x1 in across),
         *(Ruling(Box(x0 * points, y0 * points, x1 * points, y1 * points), False) for x0, x1, y0, y1 in down),
     )
+
+
+def _noise(light: NDArray[np.int16]) -> float:
+    """The usual difference between a pixel and the next; most of a page is paper."""
+    sample = light[::7]
+    return float(np.abs(np.diff(sample, axis=1)).mean())
+
+
+def _ridges(light: NDArray[np.int16], faintest: float) -> NDArray[np.bool_]:
+    """Ink, and whatever is darker than the paper a little above and below it: the grey of a thin line."""
+    ridges = light < DARK
+    near = np.minimum(np.minimum(light[:-2], light[2:]), light[1:-1])[_REACH_PX - 1 : 1 - _REACH_PX]
+    paper = np.minimum(light[: -2 * _REACH_PX], light[2 * _REACH_PX :])
+    ridges[_REACH_PX:-_REACH_PX] |= paper - near > faintest
+    return ridges
 
 
 def _strokes(dark: NDArray[np.bool_], shortest: int, points: float) -> list[tuple[float, float, int, int]]:
@@ -126,6 +146,12 @@ def _strokes(dark: NDArray[np.bool_], shortest: int, points: float) -> list[tupl
     edges = np.diff(padded, axis=1)
     rows, starts = np.nonzero(edges == 1)
     _, ends = np.nonzero(edges == -1)
+    if not len(rows):
+        return []
+    # Specks of paper in a line are part of it.
+    is_cut = (rows[1:] != rows[:-1]) | (starts[1:] - ends[:-1] > _SPECK_PX)
+    rows, starts = rows[np.append(True, is_cut)], starts[np.append(True, is_cut)]
+    ends = ends[np.append(is_cut, True)]
     is_long = ends - starts >= shortest
     strokes: list[_Stroke] = []
     open_strokes: list[_Stroke] = []
