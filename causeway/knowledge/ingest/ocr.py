@@ -23,7 +23,8 @@ from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract
 from causeway.knowledge.ingest.ocr_engine import OcrEngine, ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, straightened
-from causeway.knowledge.ingest.pdf_page import Box, Page, Ruling, Turn, Word
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn, Word
+from causeway.knowledge.ingest.pdf_tables import bare_cells
 
 DPI = 200
 """Tesseract is no better at 300, and slower; weak lines are read again at more."""
@@ -35,6 +36,7 @@ _MOST_READ_PIXELS = 12_000_000
 _LIKELY = 70.0
 _DOUBTFUL = 20.0
 _DARK = 128
+_LEAST_INK, _MOST_INK = 0.004, 0.5
 _BOLD = 1.24
 _SAME_SIZE = (0.84, 1.12)
 _NOT_INSTALLED = (
@@ -72,9 +74,26 @@ def read_picture(
                 best = reading if reading.confidence > best.confidence + 5 else best
                 if best.confidence >= _LIKELY:
                     break
-    return _page(
-        best.picture, best.words, number, Turn(best.turn, best.picture.skew_degrees)
-    ), best.confidence
+    page = _page(best.picture, best.words, number, Turn(best.turn, best.picture.skew_degrees))
+    missed = _with_ink(best.picture, bare_cells(page))
+    if missed:
+        found = engine.look_again(best.picture, missed)
+        page = _page(best.picture, [*best.words, *found], number, page.turn) if found else page
+    return page, best.confidence
+
+
+def _with_ink(picture: Picture, cells: Sequence[Box]) -> list[Box]:
+    """Those of the cells, in points, that have something on them; in pixels, without their borders."""
+    light = np.asarray(picture.image)
+    border = 3 / picture.points
+    inked: list[Box] = []
+    for cell in cells:
+        x0, y0, x1, y1 = (side / picture.points for side in cell)
+        box = Box(x0 + border, y0 + border, x1 - border, y1 - border)
+        part = light[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+        if part.size and _LEAST_INK < float((part < _DARK).mean()) < _MOST_INK:
+            inked.append(box)
+    return inked
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from causeway.knowledge.ingest.ocr_picture import Picture
-from causeway.knowledge.ingest.pdf_page import Box
+from causeway.knowledge.ingest.pdf_shapes import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class OcrEngine(Protocol):
 
     def read(self, picture: Picture, *, timeout_s: float) -> list[ReadWord]:
         """The words, line by line; those read within ``timeout_s``."""
+        ...
+
+    def look_again(self, picture: Picture, boxes: Sequence[Box]) -> list[ReadWord]:
+        """The words in parts of the picture, in pixels, that have ink on them and were passed over."""
         ...
 
     def turns(self, picture: Picture) -> Sequence[int]:

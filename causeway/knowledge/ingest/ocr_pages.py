@@ -16,7 +16,7 @@ from PIL import Image
 
 from causeway.knowledge.ingest.ocr import choose_engine, read_picture
 from causeway.knowledge.ingest.ocr_engine import OcrEngine
-from causeway.knowledge.ingest.pdf_page import Page
+from causeway.knowledge.ingest.pdf_shapes import Page
 from causeway.knowledge.ingest.reading import Reading
 
 _ILLEGIBLE = 40.0

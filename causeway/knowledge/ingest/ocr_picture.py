@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from causeway.knowledge.ingest.pdf_page import Box, Ruling
+from causeway.knowledge.ingest.pdf_shapes import Box, Ruling
 
 DARK = 150
 """Below this a pixel of an evened picture is ink."""

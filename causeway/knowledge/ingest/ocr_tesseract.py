@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +23,7 @@ from PIL import Image
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.ingest.ocr_engine import ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_picture import Picture
-from causeway.knowledge.ingest.pdf_page import Box
+from causeway.knowledge.ingest.pdf_shapes import Box
 
 _FOLDERS = (
     "/usr/share/tesseract-ocr/5/tessdata",
@@ -32,6 +33,7 @@ _FOLDERS = (
     "/opt/homebrew/share/tessdata",
 )
 _SURE = 75.0
+_FAIR = 55.0
 _CLOSER_DPI = 300.0
 _GAP = 0.7
 _MOST_PIECES = 400
@@ -96,6 +98,14 @@ class TesseractEngine:
         with self._reader("piece") as api:
             return self._closer(api, picture, words)
 
+    def look_again(self, picture: Picture, boxes: Sequence[Box]) -> list[ReadWord]:
+        """The words in cells that were passed over: layout analysis drops whole rows of dense tables."""
+        words: list[ReadWord] = []
+        with self._reader("cell") as api:
+            for number, box in enumerate(boxes[:_MOST_PIECES]):
+                words += self._piece(api, picture, box, -number - 1)
+        return [word for word in words if word.confidence >= _FAIR]
+
     def turns(self, picture: Picture) -> Sequence[int]:
         """What Tesseract's orientation detection says, and when it is not sure the other ways too."""
         if not Path(self._folder, "osd.traineddata").is_file():
@@ -117,7 +127,12 @@ class TesseractEngine:
             api = idle.pop() if idle else None
         if api is None:
             modes = self._tesserocr.PSM
-            mode = {"page": modes.AUTO, "piece": modes.SINGLE_LINE, "turn": modes.OSD_ONLY}[role]
+            mode = {
+                "page": modes.AUTO,
+                "piece": modes.SINGLE_LINE,
+                "cell": modes.SINGLE_BLOCK,
+                "turn": modes.OSD_ONLY,
+            }[role]
             language = "osd" if role == "turn" else self._languages
             api = self._tesserocr.PyTessBaseAPI(path=self._folder, lang=language, psm=mode)
         try:
@@ -169,13 +184,17 @@ class TesseractEngine:
         again: list[ReadWord] = []
         for span in spans:
             old = [word for word in line if span.x0 - 2 <= (word.box.x0 + word.box.x1) / 2 <= span.x1 + 2]
-            new = self._piece(api, picture, line, span)
+            new = [
+                replace(word, baseline=line[0].baseline, size=line[0].size, line=line[0].line)
+                for word in self._piece(api, picture, span, line[0].line)
+            ]
             again += (
                 new if confidence_of(new) > confidence_of(old) - (25 if _is_run_on(old, span) else 0) else old
             )
         return again
 
-    def _piece(self, api: Any, picture: Picture, line: Sequence[ReadWord], span: Box) -> list[ReadWord]:
+    def _piece(self, api: Any, picture: Picture, span: Box, line: int) -> list[ReadWord]:
+        """What stands in ``span``, read alone and larger; every word said to be of ``line``."""
         scale = max(1.0, _CLOSER_DPI / picture.dpi)
         pad = round(0.04 * picture.dpi)
         left, top = round(span.x0) - pad, round(span.y0) - pad // 2
@@ -195,9 +214,9 @@ class TesseractEngine:
                     left + word.box.x1 / scale,
                     top + word.box.y1 / scale,
                 ),
-                line[0].baseline,
-                line[0].size,
-                line[0].line,
+                top + word.baseline / scale,
+                word.size / scale,
+                line,
                 word.confidence,
             )
             for word in words

@@ -9,7 +9,6 @@ Pages that have no text, or garbage for text, are drawn and read from their pict
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,10 +18,13 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
-from causeway.knowledge.ingest.pdf_blocks import blocks_of, usual_size, with_shares
-from causeway.knowledge.ingest.pdf_layout import Item, Line, read_in_order
+from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
+from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
 from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
-from causeway.knowledge.ingest.pdf_page import LetterWidths, Page, Sheet, read_page
+from causeway.knowledge.ingest.pdf_page import read_page
+from causeway.knowledge.ingest.pdf_running import without_running_lines
+from causeway.knowledge.ingest.pdf_shapes import Page, Sheet
+from causeway.knowledge.ingest.pdf_words import LetterWidths
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
 
@@ -35,10 +37,6 @@ _PROTECTED = "the PDF is protected by a password; save a copy without one and ad
 _DAMAGED = "the PDF is damaged or was cut short: no reader can open it; get a whole copy and add it again"
 _NOTHING_FOUND = "the PDF's pages are pictures, and no text could be read from them; add a clearer scan, or a version with text"
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
-_PAGE_NUMBER = re.compile(
-    r"^(?:(?:page|seite|p\.|pg\.?)\s*)?[-\u2013|\s]*(?:\d{1,4}|[ivxlc]{1,7})[-\u2013|\s]*(?:(?:of|/|von|de)\s*\d{1,4})?$",
-    re.IGNORECASE,
-)
 _EMPTY_TITLE = re.compile(
     r"^(?:untitled.*|scan(?:ned)?\b[\W\d_]*|(?:powerpoint|microsoft \w+) (?:presentation|document)|microsoft word - .*|document\d*|slide ?\d*|.*\.(?:docx?|pptx?|xlsx?|pdf|indd|tex|dvi|html?))$",
     re.IGNORECASE,
@@ -69,7 +67,8 @@ def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
     pages = contents.pages
     items = [item for number in sorted(pages) for item in pages[number].items]
     sheets = {number: page.sheet for number, page in pages.items()}
-    items = _without_running_lines(items, {number: sheet.height for number, sheet in sheets.items()})
+    heights = {number: sheet.height for number, sheet in sheets.items()}
+    items = without_running_lines(items, heights, is_ocr=bool(contents.ocr))
     blocks = [with_shares(block, sheets) for block in with_outline(blocks_of(items), outline)]
     blocks = with_notes(blocks, contents.notes)
     if not blocks:
@@ -236,52 +235,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             spans.append([number, number])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
-
-
-# --- running headers, footers and page numbers -------------------------------------------------------
-
-_EDGE = 0.1
-"""Headers and footers stand in this share of the page's height, at its top and its bottom."""
-
-
-def _without_running_lines(items: list[Item], heights: Mapping[int, float]) -> list[Item]:
-    """Drop what is said at the edge of page after page, page numbers, and small print in the top margin."""
-    body = usual_size(items)
-    edges = [item for item in items if isinstance(item, Line) and _is_at_edge(item, heights[item.page])]
-    pages_of: dict[str, set[int]] = defaultdict(set)
-    for line in edges:
-        pages_of[_same(line, body)].add(line.page)
-    needed = max(2, 0.4 * len(heights))
-    tops = _tops(items, body)
-    dropped = {
-        id(line)
-        for line in edges
-        if len(pages_of[_same(line, body)]) >= needed
-        or _PAGE_NUMBER.match(line.text)
-        or (_is_small_print(line, body) and line.baseline < min(tops.get(line.page, 0) - 0.8 * body, 60))
-    }
-    kept = [item for item in items if id(item) not in dropped]
-    return kept or items
-
-
-def _is_at_edge(line: Line, height: float) -> bool:
-    return line.baseline < _EDGE * height or line.baseline > (1 - _EDGE) * height
-
-
-def _same(line: Line, body: float) -> str:
-    # "Page 3" and "Page 4" are one footer, while "Chapter 3" and "Chapter 4" in large type are two headings.
-    text = re.sub(r"[0-9]+", "#", line.text) if line.size <= 1.05 * body else line.text
-    return f"{text.casefold()} {round(line.baseline / 12)}"
-
-
-def _is_small_print(line: Line, body: float) -> bool:
-    return line.size <= 0.87 * body and len(line.text) <= 100
-
-
-def _tops(items: Sequence[Item], body: float) -> dict[int, float]:
-    """For each page, where text of the usual size begins."""
-    tops: dict[int, float] = {}
-    for item in items:
-        if isinstance(item, Line) and item.size > 0.9 * body:
-            tops[item.page] = min(item.box.y0, tops.get(item.page, item.box.y0))
-    return tops

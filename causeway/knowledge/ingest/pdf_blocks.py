@@ -15,7 +15,7 @@ from itertools import pairwise
 from causeway.knowledge.document import Block, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
 from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
-from causeway.knowledge.ingest.pdf_page import SOFT_HYPHEN, Box, Sheet
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet
 
 _BULLET = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"

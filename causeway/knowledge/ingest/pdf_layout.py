@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from causeway.knowledge.ingest.pdf_page import Box, Page, Word
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word
 from causeway.knowledge.ingest.pdf_tables import Row, Segment, Table, aligned_table, ruled_tables
 
 _STEP = 3.0

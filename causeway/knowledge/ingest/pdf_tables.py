@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from causeway.knowledge.ingest.pdf_page import Box, Page, Ruling, Word
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Word
 
 _SNAP = 3.0
 _MAX_TOUCHES = 400_000
@@ -65,6 +65,23 @@ def ruled_tables(page: Page) -> tuple[list[Table], frozenset[int]]:
             tables.append(Table(rows, grid.box))
             taken.update(inside)
     return tables, frozenset(taken)
+
+
+def bare_cells(page: Page) -> list[Box]:
+    """The cells of the page's grids in which no word stands; merged cells count as their parts."""
+    bare: list[Box] = []
+    middles = [((word.box.x0 + word.box.x1) / 2, (word.box.y0 + word.box.y1) / 2) for word in page.words]
+    for grid in _grids(page.rulings):
+        held = {
+            (_slot(grid.ys, y), _slot(grid.xs, x)) for x, y in middles if _contains(grid.box, Box(x, y, x, y))
+        }
+        bare += [
+            Box(grid.xs[column], grid.ys[line], grid.xs[column + 1], grid.ys[line + 1])
+            for line in range(len(grid.ys) - 1)
+            for column in range(len(grid.xs) - 1)
+            if (line, column) not in held
+        ]
+    return bare
 
 
 def aligned_table(rows: Sequence[Row]) -> tuple[Table, int] | None:

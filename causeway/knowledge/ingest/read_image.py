@@ -21,7 +21,8 @@ from causeway.knowledge.ingest.ocr import DPI, MAX_PIXELS, fitted
 from causeway.knowledge.ingest.ocr_pages import OcrPages
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import read_in_order
-from causeway.knowledge.ingest.pdf_page import Page
+from causeway.knowledge.ingest.pdf_running import without_running_lines
+from causeway.knowledge.ingest.pdf_shapes import Page
 from causeway.knowledge.ingest.reading import Reading
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
@@ -66,6 +67,8 @@ def read_image(content: bytes, media_type: str, reading: Reading) -> ParsedDocum
 
 def _blocks(pages: Mapping[int, Page]) -> tuple[Block, ...]:
     items = [item for number in sorted(pages) for item in read_in_order(pages[number])]
+    heights = {number: page.height for number, page in pages.items()}
+    items = without_running_lines(items, heights, is_ocr=True)
     sheets = {number: page.sheet for number, page in pages.items()}
     return tuple(with_shares(block, sheets) for block in blocks_of(items))
 
