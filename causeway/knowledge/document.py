@@ -120,6 +120,7 @@ class Chunk:
         heading: The document's title and the headings above the chunk, joined by ``HEADING_SEPARATOR``; it is
             indexed with the text.
         tokens: Of heading and text together, as the embedding model counts them.
+        places: Where the blocks stand that it was made of; no part of what it says.
     """
 
     ordinal: int
@@ -127,6 +128,7 @@ class Chunk:
     text: str
     page: int | None
     tokens: int
+    places: tuple[Place, ...] = field(default=(), compare=False)
 
     @property
     def searchable(self) -> str:

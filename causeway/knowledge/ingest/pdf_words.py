@@ -49,19 +49,23 @@ class Frame:
     quarters: int
 
     @classmethod
-    def of(cls, page: pdfium.PdfPage) -> _Frame:
+    def of(cls, page: pdfium.PdfPage) -> Frame:
+        """The frame of a page as its rotation has it shown."""
         left, bottom, right, top = page.get_cropbox()
         return cls(left, bottom, right, top, (page.get_rotation() // 90) % 4)
 
     @property
     def width(self) -> float:
+        """Of the page as shown."""
         return self.top - self.bottom if self.quarters % 2 else self.right - self.left
 
     @property
     def height(self) -> float:
+        """Of the page as shown."""
         return self.right - self.left if self.quarters % 2 else self.top - self.bottom
 
     def point(self, x: float, y: float) -> tuple[float, float]:
+        """One of pdfium's points on the page as shown."""
         if self.quarters == 0:
             return x - self.left, self.top - y
         if self.quarters == 1:
@@ -71,6 +75,7 @@ class Frame:
         return self.top - y, self.right - x
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> Box:
+        """One of pdfium's rectangles on the page as shown."""
         (ax, ay), (bx, by) = self.point(x0, y0), self.point(x1, y1)
         return Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
 
