@@ -34,6 +34,7 @@ MAX_PIXELS = 100_000_000
 
 _MOST_READ_PIXELS = 12_000_000
 _LIKELY = 70.0
+_SIDEWAYS = 30.0
 _DOUBTFUL = 20.0
 _DARK = 128
 _LEAST_INK, _MOST_INK = 0.004, 0.5
@@ -109,7 +110,15 @@ class _Reading:
     def of(cls, picture: Picture, turn: int, engine: OcrEngine, timeout_s: float) -> _Reading:
         straight = straightened(replace(picture, image=_turned(picture.image, turn)))
         words = engine.read(straight, timeout_s=timeout_s)
-        return cls(straight, words, turn, confidence_of(words))
+        confidence = confidence_of(words)
+        # Tesseract reads lines that run up or down the page, too, and is sure of them; nothing else can use them.
+        return cls(straight, words, turn, min(confidence, _SIDEWAYS) if _is_sideways(words) else confidence)
+
+
+def _is_sideways(words: Sequence[ReadWord]) -> bool:
+    """Whether most words stand higher than they are wide."""
+    long = [word.box for word in words if len(word.text) >= 4]
+    return 2 * sum(box.height > box.width for box in long) > len(long)
 
 
 def fitted(image: Image.Image, dpi: float) -> tuple[Image.Image, float]:

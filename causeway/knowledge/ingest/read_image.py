@@ -26,6 +26,9 @@ from causeway.knowledge.ingest.pdf_shapes import Page
 from causeway.knowledge.ingest.reading import Reading
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
+Image.MAX_IMAGE_PIXELS = (
+    None  # Pillow's own limit would call a large picture damaged; ours is checked page by page
+)
 _SHEET_INCHES = 11.3
 _LIKELY_DPI = (96, 1300)
 _LIKELY_INCHES = (3.0, 24.0)
