@@ -9,9 +9,13 @@ from __future__ import annotations
 import io
 import re
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.ingest.text_encoding import decode
+
+if TYPE_CHECKING:
+    import zipfile
 
 PDF = "application/pdf"
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -101,6 +105,7 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
 _EMPTY = "the file is empty"
 _BROKEN_ZIP = "the file is damaged or was cut short: it cannot be unpacked; get a whole copy and add it again"
 _ODD_OFFICE = "the file is an Office file of a kind that is not read here; save it as PDF"
+_LONGEST_TYPE = 100
 _BY_MIMETYPE = {
     "application/epub+zip": EPUB,
     OPEN_TEXT: OPEN_TEXT,
@@ -171,14 +176,15 @@ def _refused(content: bytes) -> str:
 
 def _in_zip(content: bytes) -> str:
     import zipfile  # noqa: PLC0415 - 8 ms that only Office files are worth
+    import zlib  # noqa: PLC0415
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as exc:
+            said = _said_type(archive, entries)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, zlib.error) as exc:
         raise UnreadableDocumentError(_BROKEN_ZIP) from exc
     names = {entry.filename for entry in entries}
-    said = _said_type(content)
     if "[Content_Types].xml" not in names and said not in _BY_MIMETYPE:
         return ZIP
     unpacked = sum(entry.file_size for entry in entries)
@@ -195,14 +201,13 @@ def _in_zip(content: bytes) -> str:
     raise UnreadableDocumentError(_ODD_OFFICE)
 
 
-def _said_type(content: bytes) -> str:
-    """What an OpenDocument or EPUB file says it is: its first member, unpacked, is its media type."""
-    name_length = int.from_bytes(content[26:28], "little")
-    skipped = 30 + name_length + int.from_bytes(content[28:30], "little")
-    if content[30 : 30 + name_length] != b"mimetype":
-        return ""
-    size = int.from_bytes(content[22:26], "little")
-    return content[skipped : skipped + min(size, 100)].decode("ascii", "replace").strip()
+def _said_type(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> str:
+    """What an OpenDocument or EPUB file says it is: its member ``mimetype``."""
+    for entry in entries:
+        if entry.filename == "mimetype" and entry.file_size <= _LONGEST_TYPE:
+            with archive.open(entry) as member:
+                return member.read(_LONGEST_TYPE).decode("ascii", "replace").strip()
+    return ""
 
 
 def _has_stream(content: bytes, name: str) -> bool:
