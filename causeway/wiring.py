@@ -35,7 +35,9 @@ from causeway.knowledge.ingest import worker
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.pipeline import Pipeline
 from causeway.knowledge.ingest.revisions import Revisions
+from causeway.knowledge.ingest.sandbox import ParseLimits
 from causeway.knowledge.ingest.source_runs import SourceRuns
+from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
@@ -226,8 +228,10 @@ async def open_platform(
                 chunker=Chunker(providers.tokenizer(), max_tokens=settings.knowledge.chunk_tokens),
                 gateway=gateway,
                 spans=spans,
-                settings=settings.knowledge,
                 model="embed",
+                sandbox=await opened.enter_async_context(
+                    WarmSandbox(ParseLimits.from_settings(settings.knowledge))
+                ),
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform

@@ -60,6 +60,22 @@ class Document:
 BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A rectangle on a page as it is shown, so that a passage can be marked on the page's picture at any size.
+
+    Attributes:
+        page: From 1.
+        x0, y0, x1, y1: Shares of the page's width and height from its top left corner, 0 to 1.
+    """
+
+    page: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """A piece of a parsed file in reading order, as Markdown.
@@ -67,12 +83,15 @@ class Block:
     Attributes:
         level: 1 to 6 for headings, 0 for all else.
         page: The page it begins on, from 1; None where there are no pages.
+        places: Where it stands, a rectangle for each page or column it runs over; empty where that is not known.
+            It is no part of what the block says: blocks that differ in it alone are equal.
     """
 
     kind: BlockKind
     text: str
     level: int = 0
     page: int | None = None
+    places: tuple[Place, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +121,7 @@ class Chunk:
         heading: The document's title and the headings above the chunk, joined by ``HEADING_SEPARATOR``; it is
             indexed with the text.
         tokens: Of heading and text together, as the embedding model counts them.
+        places: Where the blocks stand that it was made of; no part of what it says.
     """
 
     ordinal: int
@@ -109,6 +129,7 @@ class Chunk:
     text: str
     page: int | None
     tokens: int
+    places: tuple[Place, ...] = field(default=(), compare=False)
 
     @property
     def searchable(self) -> str:

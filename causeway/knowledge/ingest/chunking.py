@@ -24,7 +24,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from causeway import seams
-from causeway.knowledge.document import HEADING_SEPARATOR, Block, Chunk, ParsedDocument
+from causeway.knowledge.document import HEADING_SEPARATOR, Block, Chunk, ParsedDocument, Place
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -58,8 +58,8 @@ class Chunker:
         counts = self._count([block.text for block in parsed.blocks])
         chunks: list[Chunk] = []
         for group in _groups(_sections(parsed.blocks, counts), self._max_tokens):
-            for heading, text, page in self._pack(group, title):
-                chunks += self._fitting(heading, text, page)
+            for draft in self._pack(group, title):
+                chunks += self._fitting(draft)
         return tuple(replace(chunk, ordinal=ordinal) for ordinal, chunk in enumerate(chunks))
 
     def _count(self, texts: Sequence[str]) -> list[int]:
@@ -67,8 +67,8 @@ class Chunker:
             len(found) for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         ]
 
-    def _pack(self, group: Sequence[_Section], title: str) -> Iterator[tuple[str, str, int | None]]:
-        """Heading path, text and page of each chunk of sections that belong together."""
+    def _pack(self, group: Sequence[_Section], title: str) -> Iterator[Chunk]:
+        """The chunks of sections that belong together, their tokens not counted yet."""
         shared = _shared_path(group)
         whole = _heading_path(title, shared)
         heading = self._shortened(whole)
@@ -85,14 +85,13 @@ class Chunker:
                     lead = lead + added[0].tokens + self._joint if added[-1].is_heading else 0
                     pieces += added
             for block, tokens in section.blocks:
-                pieces += self._pieces(block, tokens, room - lead)
+                cut = self._pieces(block, tokens, room - lead)
+                pieces += [replace(piece, places=block.places) for piece in cut] if block.places else cut
                 lead = 0
         for packed in _packed(pieces, room, self._joint):
-            yield (
-                heading,
-                _text(packed),
-                next((piece.page for piece in packed if piece.page is not None), None),
-            )
+            page = next((piece.page for piece in packed if piece.page is not None), None)
+            places = tuple(dict.fromkeys(place for piece in packed for place in piece.places))
+            yield Chunk(ordinal=0, heading=heading, text=_text(packed), page=page, tokens=0, places=places)
 
     def _shortened(self, heading: str) -> str:
         """The heading path within its share of a chunk: its middle goes first, then the end of what is left."""
@@ -155,16 +154,16 @@ class Chunker:
             pending += [(offset + start, cut, max(1, capacity // 2)) for start, cut in reversed(cuts)]
         return pieces
 
-    def _fitting(self, heading: str, text: str, page: int | None) -> Iterator[Chunk]:
+    def _fitting(self, draft: Chunk) -> Iterator[Chunk]:
         """The chunk with its exact count, cut again should its parts have more tokens together than apart."""
-        tokens = self._count([f"{heading}\n{text}"])[0]
+        tokens = self._count([draft.searchable])[0]
         over = tokens - self._max_tokens
-        if over <= 0 or len(text) == 1:
-            yield Chunk(ordinal=0, heading=heading, text=text, page=page, tokens=tokens)
+        if over <= 0 or len(draft.text) == 1:
+            yield replace(draft, tokens=tokens)
             return
-        room = max(1, (self._count([text])[0] - over) * 3 // 4)
-        for piece in self._text_pieces(text, page, room, _Frame()):
-            yield from self._fitting(heading, piece.text, page)
+        room = max(1, (self._count([draft.text])[0] - over) * 3 // 4)
+        for piece in self._text_pieces(draft.text, draft.page, room, _Frame()):
+            yield from self._fitting(replace(draft, text=piece.text))
 
 
 # --- sections ----------------------------------------------------------------------------------------
@@ -281,6 +280,7 @@ class _Piece:
     page: int | None
     frame: _Frame | None = None
     is_heading: bool = False
+    places: tuple[Place, ...] = ()
 
 
 def _items(text: str) -> list[str]:

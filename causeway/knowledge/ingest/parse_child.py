@@ -16,8 +16,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import ParsedDocument
@@ -33,23 +34,47 @@ _MOST_WRITTEN_BYTES = 16_000_000  # compiled Python modules, nothing else
 
 def main(argument: str) -> None:
     """Read the file that ``argument`` names, write the answer and end the process."""
-    request = json.loads(argument)
-    _limit(memory_bytes=request["memory_bytes"], timeout_s=request["timeout_s"])
+    read(json.loads(argument))
+
+
+def read(request: Mapping[str, Any]) -> None:
+    """Limit this process, read the file that ``request`` names, write the answer and end the process."""
+    limits = _Limits(request)
+    limits.set()
     output = _own_output()
-    output.write(json.dumps(_answer(request)).encode("ascii"))
+    output.write(json.dumps(_answer(request, output, limits)).encode("ascii"))
     output.flush()
     # Not the normal exit: the readers' libraries have nothing to save, and some crash when they are taken down.
     os._exit(0)
 
 
-def _limit(*, memory_bytes: int, timeout_s: float) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    most_s = int(timeout_s) + _SPARE_S
-    resource.setrlimit(resource.RLIMIT_CPU, (most_s, most_s))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_WRITTEN_BYTES, _MOST_WRITTEN_BYTES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(most_s)
+class _Limits:
+    """What this process allows itself."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self._memory_bytes = int(request["memory_bytes"])
+        self._most_s = int(request["timeout_s"]) + _SPARE_S
+        self._page_s = int(request["page_timeout_s"]) + 1
+        self._threads = int(request["threads"])
+
+    def set(self) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (self._memory_bytes, self._memory_bytes))
+        self._set_time()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_WRITTEN_BYTES, _MOST_WRITTEN_BYTES))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError):  # when memory runs out, it is this process that the kernel ends
+            Path("/proc/self/oom_score_adj").write_text("900", encoding="ascii")
+
+    def allow_a_page(self) -> None:
+        """A page was read from its picture: the next may take as long again."""
+        self._most_s += self._page_s
+        self._set_time()
+
+    def _set_time(self) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (self._most_s * self._threads, most))
+        signal.alarm(self._most_s)
 
 
 def _own_output() -> BinaryIO:
@@ -61,14 +86,27 @@ def _own_output() -> BinaryIO:
     return output
 
 
-def _answer(request: Mapping[str, object]) -> dict[str, object]:
+def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> dict[str, object]:
     # Only now: with the limits in place.
     from causeway.knowledge.ingest.parser import parse_file  # noqa: PLC0415
+    from causeway.knowledge.ingest.reading import Reading  # noqa: PLC0415
+
+    def on_page() -> None:
+        """An empty line before the answer is a sign of life: the parent waits longer for a long scan."""
+        limits.allow_a_page()
+        output.write(b"\n")
+        output.flush()
+
+    reading = Reading(
+        max_pages=int(request["max_pages"]),
+        languages=str(request["languages"]),
+        page_timeout_s=float(request["page_timeout_s"]),
+        threads=int(request["threads"]),
+        on_page=on_page,
+    )
 
     try:
-        parsed = parse_file(
-            Path(str(request["path"])), name=str(request["name"]), max_pages=int(str(request["max_pages"]))
-        )
+        parsed = parse_file(Path(str(request["path"])), name=str(request["name"]), reading=reading)
         return {"document": _plain(parsed)}
     except UnreadableDocumentError as exc:
         return {"reason": exc.message}
@@ -88,7 +126,16 @@ def _plain(parsed: ParsedDocument) -> dict[str, object]:
         "pages": parsed.pages,
         "metadata": dict(parsed.metadata),
         "blocks": [
-            {"kind": block.kind, "text": block.text, "level": block.level, "page": block.page}
+            {
+                "kind": block.kind,
+                "text": block.text,
+                "level": block.level,
+                "page": block.page,
+                "places": [
+                    {"page": place.page, "x0": place.x0, "y0": place.y0, "x1": place.x1, "y1": place.y1}
+                    for place in block.places
+                ],
+            }
             for block in parsed.blocks
         ],
     }

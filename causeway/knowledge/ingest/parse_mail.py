@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from email.message import EmailMessage, MIMEPart
 
 from causeway.errors import UnreadableDocumentError
@@ -27,23 +27,48 @@ def parse_mail(content: bytes, parse_attachment: Callable[[bytes, str], ParsedDo
     message = email.message_from_bytes(content, policy=email.policy.default)
     if not isinstance(message, EmailMessage):
         raise UnreadableDocumentError(_NOT_A_MAIL)
-    subject = _header(message, "Subject")
-    blocks = [Block(kind="heading", text=subject, level=1)] if subject else []
-    said = [f"{name}: {value}" for name in _HEADERS if (value := _header(message, name))]
+    letter = Letter(
+        subject=_header(message, "Subject"),
+        headers={name: _header(message, name) for name in _HEADERS},
+        body=_body(message),
+        attachments=list(_attachments(message)),
+    )
+    metadata = {"author": _header(message, "From"), "created": _header(message, "Date")}
+    return ParsedDocument(
+        title=letter.subject,
+        media_type=MAIL,
+        blocks=tuple(letter_blocks(letter, parse_attachment)),
+        metadata={name: value for name, value in metadata.items() if value},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail, whatever kind of file it came in.
+
+    Attributes:
+        headers: Who wrote to whom and when, in the order to be said; empty ones are left out.
+        attachments: Names and bytes.
+    """
+
+    subject: str
+    headers: Mapping[str, str]
+    body: Sequence[Block]
+    attachments: Sequence[tuple[str, bytes]]
+
+
+def letter_blocks(letter: Letter, parse_attachment: Callable[[bytes, str], ParsedDocument]) -> list[Block]:
+    """The mail's blocks: subject, headers, body, and the text of what is attached."""
+    blocks = [Block(kind="heading", text=letter.subject, level=1)] if letter.subject else []
+    said = [f"{name}: {value}" for name, value in letter.headers.items() if value]
     if said:
         blocks.append(Block(kind="paragraph", text="\n".join(said)))
     # The body's own headings belong below the subject.
-    blocks += [_lowered(block) for block in _body(message)] if subject else _body(message)
-    for name, attached in _attachments(message):
+    blocks += [_lowered(block) for block in letter.body] if letter.subject else letter.body
+    for name, attached in letter.attachments[:_MAX_ATTACHMENTS]:
         blocks.append(Block(kind="heading", text=f"Attachment: {name}", level=2))
         blocks += _attached_blocks(attached, name, parse_attachment)
-    metadata = {"author": _header(message, "From"), "created": _header(message, "Date")}
-    return ParsedDocument(
-        title=subject,
-        media_type=MAIL,
-        blocks=tuple(blocks),
-        metadata={name: value for name, value in metadata.items() if value},
-    )
+    return blocks
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -79,7 +104,7 @@ def _attached_blocks(
     except UnreadableDocumentError:
         return [Block(kind="paragraph", text=name)]
     # The pages are the attachment's, not the mail's.
-    return [_lowered(replace(block, page=None)) for block in parsed.blocks] or [
+    return [_lowered(replace(block, page=None, places=())) for block in parsed.blocks] or [
         Block(kind="paragraph", text=name)
     ]
 

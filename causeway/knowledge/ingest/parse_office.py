@@ -1,4 +1,4 @@
-"""Word, PowerPoint and Excel files -> blocks, through xberg.
+"""Word, PowerPoint, Excel, OpenDocument and RTF files -> blocks, through xberg.
 
 xberg hands over a tree of typed nodes as JSON, which is kept in preference to its Markdown: nothing has to be
 unescaped. Headers, footers and comments stay out, speaker notes stay in. A spreadsheet is one table a sheet under the
@@ -19,9 +19,34 @@ from xberg._xberg import DocumentNode, Metadata
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.markdown_table import markdown_of
-from causeway.knowledge.ingest.sniff import SHEETS, SLIDES, WORD
+from causeway.knowledge.ingest.sniff import (
+    OLD_SHEETS,
+    OLD_SLIDES,
+    OLD_WORD,
+    OPEN_SHEETS,
+    OPEN_SLIDES,
+    OPEN_TEXT,
+    OUTLOOK,
+    RTF,
+    SHEETS,
+    SLIDES,
+    WORD,
+)
 
-_NAMES = {WORD: "Word document", SLIDES: "presentation", SHEETS: "workbook"}
+_NAMES = {
+    WORD: "Word document",
+    SLIDES: "presentation",
+    SHEETS: "workbook",
+    OPEN_TEXT: "OpenDocument text",
+    OPEN_SLIDES: "OpenDocument presentation",
+    OPEN_SHEETS: "OpenDocument workbook",
+    OLD_WORD: "old Word document",
+    OLD_SLIDES: "old presentation",
+    OLD_SHEETS: "old workbook",
+    RTF: "RTF document",
+    OUTLOOK: "Outlook message",
+}
+_WRITTEN = (OPEN_TEXT, OLD_WORD)
 _GENERATED_TITLE = re.compile(
     r"^(?:powerpoint presentation|presentation|untitled.*|document\d*|book\d*|workbook)$", re.IGNORECASE
 )
@@ -30,7 +55,7 @@ _MAX_CELLS = 5_000_000
 
 
 def parse_office(content: bytes, media_type: str) -> ParsedDocument:
-    """The document in a Word, PowerPoint or Excel file.
+    """The document in a Word, PowerPoint, Excel, OpenDocument or RTF file.
 
     Raises:
         UnreadableDocumentError: It is damaged or unpacks to too much.
@@ -44,7 +69,7 @@ def parse_office(content: bytes, media_type: str) -> ParsedDocument:
         raise UnreadableDocumentError(_reason(problem, _NAMES[media_type]))
     extracted = result.results[0]
     nodes = [_Node.of(node) for node in (extracted.document.nodes if extracted.document else ())]
-    blocks = list(_blocks(nodes, has_pages=media_type == SLIDES))
+    blocks = list(_blocks(nodes, has_pages=media_type in (SLIDES, OLD_SLIDES)))
     if media_type == WORD:
         blocks = _below_title(blocks, nodes)
     pages = None
@@ -53,7 +78,11 @@ def parse_office(content: bytes, media_type: str) -> ParsedDocument:
         pages = len(slides)
         blocks = _with_notes(blocks, {slide.page_number: slide.speaker_notes or "" for slide in slides})
     metadata = _metadata(extracted.metadata)
+    if media_type == OLD_SLIDES:
+        pages = max((block.page or 0 for block in blocks), default=0) or None
     title = metadata.pop("title", "") or _first_title(blocks, media_type)
+    if media_type in _WRITTEN:
+        blocks = titled(blocks, title)
     return ParsedDocument(
         title=title, media_type=media_type, blocks=tuple(blocks), pages=pages, metadata=metadata
     )
@@ -120,7 +149,10 @@ def _blocks(nodes: Sequence[_Node], *, has_pages: bool) -> Iterator[Block]:
     items: list[str] = []
     begun: int | None = None
     numbers: dict[int, int] = {}
+    slide: int | None = None
     for node in nodes:
+        if node.kind == "slide" and isinstance(node.fields.get("number"), int):
+            slide = int(str(node.fields["number"]))
         if not node.is_body or node.kind == "list":
             continue
         if node.kind == "list_item":
@@ -130,7 +162,7 @@ def _blocks(nodes: Sequence[_Node], *, has_pages: bool) -> Iterator[Block]:
         if items:
             yield Block(kind="list", text="\n".join(items), page=begun if has_pages else None)
             items, begun = [], None
-        block = _block(node, node.page if has_pages else None)
+        block = _block(node, (node.page or slide) if has_pages else None)
         if block is not None:
             yield block
     if items:
@@ -142,6 +174,9 @@ def _block(node: _Node, page: int | None) -> Block | None:
         rows = _rows(node.fields.get("grid"))
         return Block(kind="table", text=markdown_of(rows), page=page) if rows else None
     text = node.text
+    if node.kind == "slide":
+        title = " ".join(str(node.fields.get("title") or "").split())
+        return Block(kind="heading", text=title, level=2, page=page) if title else None
     if not text:
         return None
     if node.kind in ("heading", "title"):
@@ -154,6 +189,10 @@ def _block(node: _Node, page: int | None) -> Block | None:
         )
     if node.kind == "code":
         return Block(kind="code", text=f"```\n{node.fields['text']}\n```", page=page)
+    if node.kind == "paragraph" and "\t\t" in str(node.fields["text"]):
+        rows = _tabbed(str(node.fields["text"]))
+        if rows:
+            return Block(kind="table", text=markdown_of(rows), page=page)
     return None if node.kind == "comment" else Block(kind="paragraph", text=text, page=page)
 
 
@@ -179,6 +218,25 @@ def _rows(grid: object) -> list[list[str]]:
         for row in range(cell["row"], min(cell["row"] + cell.get("row_span", 1), len(rows))):
             rows[row][cell["col"]] = str(cell["content"])
     return _without_empty(rows)
+
+
+def _tabbed(text: str) -> list[list[str]]:
+    """A table of an old Word file: a tab ends each cell and another each row; empty when it is no table."""
+    rows = [row.split("\t") for row in text.rstrip("\t").split("\t\t")]
+    width = len(rows[0])
+    is_table = len(rows) > 1 and width > 1 and all(len(row) == width for row in rows)
+    return rows if is_table else []
+
+
+def titled(blocks: Sequence[Block], title: str) -> list[Block]:
+    """Where the title stands above the text as a mere paragraph, it is the heading that the others belong below."""
+    if not title or not blocks or blocks[0].kind != "paragraph" or blocks[0].text != title:
+        return list(blocks)
+    lowered = [
+        replace(block, level=min(6, block.level + 1)) if block.kind == "heading" else block
+        for block in blocks[1:]
+    ]
+    return [replace(blocks[0], kind="heading", level=1), *lowered]
 
 
 def _without_empty(rows: list[list[str]]) -> list[list[str]]:
@@ -231,6 +289,6 @@ def _metadata(said: Metadata) -> dict[str, str]:
 
 def _first_title(blocks: Sequence[Block], media_type: str) -> str:
     """The first heading; a workbook's are only the names of its sheets."""
-    if media_type == SHEETS or not blocks or blocks[0].kind != "heading":
+    if media_type in (SHEETS, OPEN_SHEETS, OLD_SHEETS) or not blocks or blocks[0].kind != "heading":
         return ""
     return blocks[0].text

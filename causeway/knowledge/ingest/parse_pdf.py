@@ -3,73 +3,82 @@
 Pages are read one by one (`pdf_page`, `pdf_layout`); what is said here needs the whole document: which size is the
 text's own, which lines return on every page, how a word is spelt that a line end splits.
 
-Reading text from pictures (OCR) is not done here: a document whose pages have none to give is refused.
+Pages that have no text, or garbage for text, are drawn and read from their picture (`ocr`).
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
-from causeway.knowledge.ingest.pdf_blocks import blocks_of, usual_size
-from causeway.knowledge.ingest.pdf_layout import Item, Line, read_in_order
-from causeway.knowledge.ingest.pdf_page import Page, read_page
+from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
+from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
+from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
+from causeway.knowledge.ingest.pdf_page import read_page
+from causeway.knowledge.ingest.pdf_running import without_running_lines
+from causeway.knowledge.ingest.pdf_shapes import Page, Sheet
+from causeway.knowledge.ingest.pdf_words import LetterWidths
+from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _NO_TEXT = "the PDF has no text"
 _NO_PAGES = "the PDF has no pages; it is damaged or was cut short, so add it again"
 _PROTECTED = "the PDF is protected by a password; save a copy without one and add it again"
 _DAMAGED = "the PDF is damaged or was cut short: no reader can open it; get a whole copy and add it again"
-_GARBLED = (
-    "the PDF's hidden text does not say what its pages show, and reading pictures (OCR) is not installed; "
-    "add a version with real text"
-)
-_SCAN = (
-    "the PDF's pages are pictures without text, as in a scan, and reading pictures (OCR) is not installed; "
-    "add a version with text"
-)
+_NOTHING_FOUND = "the PDF's pages are pictures, and no text could be read from them; add a clearer scan, or a version with text"
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
-_PAGE_NUMBER = re.compile(
-    r"^(?:(?:page|seite|p\.|pg\.?)\s*)?[-\u2013|\s]*(?:\d{1,4}|[ivxlc]{1,7})[-\u2013|\s]*(?:(?:of|/|von|de)\s*\d{1,4})?$",
-    re.IGNORECASE,
-)
 _EMPTY_TITLE = re.compile(
     r"^(?:untitled.*|scan(?:ned)?\b[\W\d_]*|(?:powerpoint|microsoft \w+) (?:presentation|document)|microsoft word - .*|document\d*|slide ?\d*|.*\.(?:docx?|pptx?|xlsx?|pdf|indd|tex|dvi|html?))$",
     re.IGNORECASE,
 )
 _LIGHT_WORD = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüý]", re.IGNORECASE)
+_LOST = re.compile("[\ufffd\ue000-\uf8ff]")
 _LATIN = re.compile(r"^[A-Za-z\u00c0-\u024f'\u2019-]+$")
 
 
-def parse_pdf(content: bytes, *, max_pages: int) -> ParsedDocument:
+def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
     """The document in a PDF file.
 
     Raises:
-        UnreadableDocumentError: It is protected, damaged, too long, or has no text of its own.
+        UnreadableDocumentError: It is protected, damaged, too long, or has no text and none can be read from its pictures.
     """
     document = _open(content)
     try:
         count = len(document)
-        if count > max_pages:
+        if count > reading.max_pages:
             raise UnreadableDocumentError(
-                f"the PDF has {count} pages and the limit is {max_pages}; split it, or raise knowledge.max_pages"
+                f"the PDF has {count} pages and the limit is {reading.max_pages}; split it, or raise knowledge.max_pages"
             )
-        items, unread, heights = _read(document, count)
+        contents = _read(document, count, reading)
         metadata = _metadata(document)
+        outline, labels = outline_of(document), labels_of(document, count)
     finally:
         document.close()
-    items = _without_running_lines(items, heights)
-    blocks = blocks_of(items)
+    pages = contents.pages
+    items = [item for number in sorted(pages) for item in pages[number].items]
+    sheets = {number: page.sheet for number, page in pages.items()}
+    heights = {number: sheet.height for number, sheet in sheets.items()}
+    items = without_running_lines(items, heights, is_ocr=bool(contents.ocr))
+    blocks = [with_shares(block, sheets) for block in with_outline(blocks_of(items), outline)]
+    blocks = with_notes(blocks, contents.notes)
     if not blocks:
-        raise UnreadableDocumentError(_NO_TEXT)
+        raise UnreadableDocumentError(_NOTHING_FOUND if contents.unread else _NO_TEXT)
     title = metadata.pop("title", "") or _first_title(blocks)
-    if unread:
-        metadata["pages_without_text"] = _ranges(unread)
+    metadata |= contents.ocr
+    if contents.unread:
+        metadata["pages_without_text"] = _ranges(contents.unread)
+    if labels:
+        metadata["page_labels"] = labels
     return ParsedDocument(title=title, media_type=PDF, blocks=tuple(blocks), pages=count, metadata=metadata)
 
 
@@ -85,27 +94,97 @@ def _open(content: bytes) -> pdfium.PdfDocument:
     return document
 
 
-def _read(document: pdfium.PdfDocument, count: int) -> tuple[list[Item], list[int], dict[int, float]]:
-    """Everything on the pages in reading order, the pages that are pictures without text, and the others' heights."""
-    items: list[Item] = []
-    heights: dict[int, float] = {}
-    unread: list[int] = []
-    is_garbled = False
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What stands on a page, in reading order; the page's words themselves are not kept: long documents have millions."""
+
+    items: list[Item]
+    sheet: Sheet
+
+    @classmethod
+    def of(cls, page: Page) -> _Layout:
+        return cls(read_in_order(page), page.sheet)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """The pages that could be read, by number, those that could not, and how pictures were read.
+
+    Attributes:
+        notes: Comments and form values, by page, whether or not the page itself could be read.
+    """
+
+    pages: dict[int, _Layout]
+    notes: dict[int, tuple[Block, ...]]
+    unread: list[int] = field(default_factory=list)
+    ocr: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Poor:
+    """Pages whose text is missing or garbage: those to read from their picture, and those that should have had text."""
+
+    pictures: list[int]
+    silent: list[int]
+
+
+def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Contents:
+    """Every page: as its text says, or as its picture looks where the text is missing or garbage."""
+    contents = _Contents({}, {})
+    poor = _Poor([], [])
+    widths: LetterWidths = {}
     for index in range(count):
         try:
-            page = read_page(document, index)
+            page = read_page(document, index, widths)
         except pdfium.PdfiumError:
-            unread.append(index + 1)
+            poor.silent.append(index + 1)
             continue
+        if page.notes:
+            contents.notes[page.number] = page.notes
         if _is_legible(page):
-            items += read_in_order(page)
-            heights[page.number] = page.height
-        elif page.is_picture or page.words:
-            unread.append(index + 1)
-            is_garbled = is_garbled or len(page.words) > 20
-    if unread and not items:
-        raise UnreadableDocumentError(_GARBLED if is_garbled else _SCAN)
-    return items, unread, heights
+            contents.pages[page.number] = _Layout.of(page)
+            continue
+        if page.is_picture or page.words or page.has_drawings:
+            poor.pictures.append(page.number)
+        if page.is_picture or page.words:
+            poor.silent.append(page.number)
+    if not poor.pictures:
+        return replace(contents, unread=poor.silent)
+    return _with_pictures_read(document, contents, poor, reading)
+
+
+def _with_pictures_read(
+    document: pdfium.PdfDocument, contents: _Contents, poor: _Poor, reading: Reading
+) -> _Contents:
+    from causeway.knowledge.ingest.ocr_pages import OcrPages  # noqa: PLC0415 - numpy and Pillow, for scans alone
+
+    described: dict[str, str] = {}
+    read: dict[int, _Layout] = {}
+    try:
+        with OcrPages(reading) as ocr:
+            for number in poor.pictures:
+                ocr.add(number, partial(_drawn, document, number - 1))
+            read = {number: _Layout.of(page) for number, page in ocr.pages().items() if page.words}
+            described = ocr.described()
+    except UnreadableDocumentError:  # no engine: what has text is still worth having
+        if not contents.pages and not contents.notes:
+            raise
+    if read:
+        described["ocr_pages"] = _ranges(sorted(read))
+    unread = [number for number in poor.silent if number not in read]
+    return replace(contents, pages={**contents.pages, **read}, unread=unread, ocr=described)
+
+
+def _drawn(document: pdfium.PdfDocument, index: int) -> tuple[Image.Image, float]:
+    """A page's picture and its dots an inch."""
+    from causeway.knowledge.ingest.ocr import page_dpi  # noqa: PLC0415 - as above
+
+    page = document[index]
+    try:
+        dpi = page_dpi(*page.get_size())
+        return page.render(scale=dpi / 72, grayscale=True).to_pil(), dpi
+    finally:
+        page.close()
 
 
 def _is_legible(page: Page) -> bool:
@@ -113,7 +192,7 @@ def _is_legible(page: Page) -> bool:
     text = "".join(word.text for word in page.words)
     if not text:
         return False
-    lost = sum(letter == "\ufffd" or "\ue000" <= letter <= "\uf8ff" for letter in text)
+    lost = 0 if text.isascii() else len(_LOST.findall(text))
     if lost > 0.3 * len(text):
         return False
     if not page.is_picture:
@@ -156,52 +235,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             spans.append([number, number])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
-
-
-# --- running headers, footers and page numbers -------------------------------------------------------
-
-_EDGE = 0.1
-"""Headers and footers stand in this share of the page's height, at its top and its bottom."""
-
-
-def _without_running_lines(items: list[Item], heights: Mapping[int, float]) -> list[Item]:
-    """Drop what is said at the edge of page after page, page numbers, and small print in the top margin."""
-    body = usual_size(items)
-    edges = [item for item in items if isinstance(item, Line) and _is_at_edge(item, heights[item.page])]
-    pages_of: dict[str, set[int]] = defaultdict(set)
-    for line in edges:
-        pages_of[_same(line, body)].add(line.page)
-    needed = max(2, 0.4 * len(heights))
-    tops = _tops(items, body)
-    dropped = {
-        id(line)
-        for line in edges
-        if len(pages_of[_same(line, body)]) >= needed
-        or _PAGE_NUMBER.match(line.text)
-        or (_is_small_print(line, body) and line.baseline < min(tops.get(line.page, 0) - 0.8 * body, 60))
-    }
-    kept = [item for item in items if id(item) not in dropped]
-    return kept or items
-
-
-def _is_at_edge(line: Line, height: float) -> bool:
-    return line.baseline < _EDGE * height or line.baseline > (1 - _EDGE) * height
-
-
-def _same(line: Line, body: float) -> str:
-    # "Page 3" and "Page 4" are one footer, while "Chapter 3" and "Chapter 4" in large type are two headings.
-    text = re.sub(r"[0-9]+", "#", line.text) if line.size <= 1.05 * body else line.text
-    return f"{text.casefold()} {round(line.baseline / 12)}"
-
-
-def _is_small_print(line: Line, body: float) -> bool:
-    return line.size <= 0.87 * body and len(line.text) <= 100
-
-
-def _tops(items: Sequence[Item], body: float) -> dict[int, float]:
-    """For each page, where text of the usual size begins."""
-    tops: dict[int, float] = {}
-    for item in items:
-        if isinstance(item, Line) and item.size > 0.9 * body:
-            tops[item.page] = min(item.box.y0, tops.get(item.page, item.box.y0))
-    return tops

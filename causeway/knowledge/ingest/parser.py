@@ -7,37 +7,57 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import sniff
+from causeway.knowledge.ingest.reading import Reading
 
 # ruff: noqa: PLC0415 - a process reads one file: it pays for one reader
 
+MAX_DEPTH = 1
+"""Files in files: an archive may hold an archive or a mail with attachments, and these are taken as they are."""
+
+_OFFICE = frozenset(
+    (
+        sniff.WORD,
+        sniff.SLIDES,
+        sniff.SHEETS,
+        sniff.OPEN_TEXT,
+        sniff.OPEN_SLIDES,
+        sniff.OPEN_SHEETS,
+        sniff.OLD_WORD,
+        sniff.OLD_SLIDES,
+        sniff.OLD_SHEETS,
+    )
+)
+_HOLDERS = frozenset((sniff.MAIL, sniff.OUTLOOK, sniff.ZIP))
+_TOO_NESTED = "the archive lies too deep in other files; unpack it and add the files inside"
 _NO_TEXT = "the file has no text"
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
-def parse_file(path: Path, *, name: str, max_pages: int) -> ParsedDocument:
+def parse_file(path: Path, *, name: str, reading: Reading) -> ParsedDocument:
     """The document in ``path``; ``name`` is what its owner calls it.
 
     Raises:
         UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
     """
-    return parse_bytes(path.read_bytes(), name=name, max_pages=max_pages)
+    return parse_bytes(path.read_bytes(), name=name, reading=reading)
 
 
-def parse_bytes(content: bytes, *, name: str, max_pages: int, is_attachment: bool = False) -> ParsedDocument:
+def parse_bytes(content: bytes, *, name: str, reading: Reading) -> ParsedDocument:
     """The document in ``content``.
 
     Raises:
         UnreadableDocumentError: It cannot be made searchable.
     """
     media_type = sniff.media_type_of(content, name)
-    if media_type == sniff.MAIL and is_attachment:
+    if media_type == sniff.MAIL and reading.depth > MAX_DEPTH:
         media_type = sniff.PLAIN  # mails in mails are not unpacked
-    parsed = _parse(content, media_type, max_pages)
+    parsed = _parse(content, media_type, reading)
     blocks = tuple(_storable(block) for block in parsed.blocks)
     if not any(block.text.strip() for block in blocks):
         raise UnreadableDocumentError(_NO_TEXT)
@@ -49,37 +69,96 @@ def parse_bytes(content: bytes, *, name: str, max_pages: int, is_attachment: boo
     )
 
 
-def _parse(content: bytes, media_type: str, max_pages: int) -> ParsedDocument:
-    if media_type == sniff.PDF:
-        from causeway.knowledge.ingest.parse_pdf import parse_pdf
+def load_readers() -> None:
+    """Import every reader, for a process that many are forked from; none of them starts a thread."""
+    from causeway.knowledge.ingest import (  # noqa: F401
+        parse_archive,
+        parse_csv,
+        parse_epub,
+        parse_mail,
+        parse_markdown,
+        parse_office,
+        parse_outlook,
+        parse_pdf,
+        parse_rtf,
+        parse_text,
+        parse_web,
+        read_image,
+    )
 
-        return parse_pdf(content, max_pages=max_pages)
-    if media_type == sniff.HTML:
-        from causeway.knowledge.ingest.parse_web import parse_html
 
-        return parse_html(content)
-    if media_type == sniff.CSV:
-        from causeway.knowledge.ingest.parse_csv import parse_csv
+def load_ocr(languages: str) -> None:
+    """Load the language data that pictures are read with, for the same process.
 
-        return parse_csv(content)
-    if media_type == sniff.MAIL:
-        from causeway.knowledge.ingest.parse_mail import parse_mail
+    Raises:
+        UnreadableDocumentError: No engine is installed.
+    """
+    from causeway.knowledge.ingest.ocr import choose_engine
 
-        return parse_mail(
-            content,
-            lambda attached, name: parse_bytes(attached, name=name, max_pages=max_pages, is_attachment=True),
-        )
-    if media_type in (sniff.WORD, sniff.SLIDES, sniff.SHEETS):
+    choose_engine(languages).prepare()
+
+
+def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
+    if media_type in sniff.PICTURES:
+        from causeway.knowledge.ingest.read_image import read_image
+
+        return read_image(content, media_type, reading)
+    if media_type in _OFFICE:
         from causeway.knowledge.ingest.parse_office import parse_office
 
         return parse_office(content, media_type)
-    if media_type == sniff.MARKDOWN:
-        from causeway.knowledge.ingest.parse_markdown import parse_markdown
+    if media_type in _HOLDERS:
+        return _parse_holder(content, media_type, reading)
+    match media_type:
+        case sniff.PDF:
+            from causeway.knowledge.ingest.parse_pdf import parse_pdf
 
-        return parse_markdown(content)
-    from causeway.knowledge.ingest.parse_text import parse_plain
+            return parse_pdf(content, reading)
+        case sniff.HTML:
+            from causeway.knowledge.ingest.parse_web import parse_html
 
-    return parse_plain(content)
+            return parse_html(content)
+        case sniff.CSV:
+            from causeway.knowledge.ingest.parse_csv import parse_csv
+
+            return parse_csv(content)
+        case sniff.RTF:
+            from causeway.knowledge.ingest.parse_rtf import parse_rtf
+
+            return parse_rtf(content)
+        case sniff.EPUB:
+            from causeway.knowledge.ingest.parse_epub import parse_epub
+
+            return parse_epub(content)
+        case sniff.MARKDOWN:
+            from causeway.knowledge.ingest.parse_markdown import parse_markdown
+
+            return parse_markdown(content)
+        case _:
+            from causeway.knowledge.ingest.parse_text import parse_plain
+
+            return parse_plain(content)
+
+
+def _parse_holder(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:
+    """A file that holds other files."""
+    if media_type == sniff.MAIL:
+        from causeway.knowledge.ingest.parse_mail import parse_mail
+
+        return parse_mail(content, partial(_attached, reading))
+    if media_type == sniff.OUTLOOK:
+        from causeway.knowledge.ingest.parse_outlook import parse_outlook
+
+        return parse_outlook(content, partial(_attached, reading))
+    if reading.depth > MAX_DEPTH:
+        raise UnreadableDocumentError(_TOO_NESTED)
+    from causeway.knowledge.ingest.parse_archive import parse_archive
+
+    return parse_archive(content, partial(_attached, reading))
+
+
+def _attached(reading: Reading, content: bytes, name: str) -> ParsedDocument:
+    return parse_bytes(content, name=name, reading=replace(reading, depth=reading.depth + 1))
 
 
 def _storable(block: Block) -> Block:

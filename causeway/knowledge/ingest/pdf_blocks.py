@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from causeway.knowledge.document import Block
+from causeway.knowledge.document import Block, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
 from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
-from causeway.knowledge.ingest.pdf_page import SOFT_HYPHEN
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet
 
 _BULLET = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"
@@ -29,7 +29,7 @@ _SENTENCE_END = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
 
 
 def blocks_of(items: Sequence[Item]) -> list[Block]:
-    """The document's blocks, from its lines and tables in reading order."""
+    """The document's blocks, from its lines and tables in reading order; their places in points of the page as read."""
     style, speller = _Style.of(items), _Speller.of(items)
     pitch = _usual_pitch(items)
     blocks: list[Block] = []
@@ -51,6 +51,15 @@ def blocks_of(items: Sequence[Item]) -> list[Block]:
         draft = _Draft(kind, [item])
     _finish(draft, blocks, style, speller)
     return _number_levels(blocks)
+
+
+def with_shares(block: Block, sheets: Mapping[int, Sheet]) -> Block:
+    """The block with its places as shares of the pages as shown, not points of the pages as read."""
+    places = []
+    for place in block.places:
+        sides = sheets[place.page].shown(Box(place.x0, place.y0, place.x1, place.y1))
+        places.append(Place(place.page, *(round(side, 4) for side in sides)))
+    return replace(block, places=tuple(places))
 
 
 def usual_size(items: Iterable[Item]) -> float:
@@ -196,34 +205,68 @@ def _finish(draft: _Draft | None, blocks: list[Block], style: _Style, speller: _
     text = speller.joined([line.text for line in draft.lines])
     if not text:
         return
+    places = _places(draft.lines)
     if draft.kind == "heading":
-        blocks.append(Block(kind="heading", text=text, level=style.level(first), page=first.page))
+        level = style.level(first)
+        blocks.append(Block(kind="heading", text=text, level=level, page=first.page, places=places))
     elif draft.kind == "list":
-        _add_list_item(text, first, blocks)
+        _add_list_item(text, first, blocks, places)
     else:
-        blocks.append(Block(kind="paragraph", text=text, page=first.page))
+        blocks.append(Block(kind="paragraph", text=text, page=first.page, places=places))
 
 
-def _add_list_item(text: str, first: Line, blocks: list[Block]) -> None:
+def _places(lines: Iterable[Line]) -> tuple[Place, ...]:
+    """A rectangle around the lines of each region."""
+    boxes: dict[tuple[int, int], Box] = {}
+    for line in lines:
+        key = line.page, line.region
+        boxes[key] = boxes[key].around(line.box) if key in boxes else line.box
+    return tuple(_place(page, box) for (page, _), box in boxes.items())
+
+
+def _place(page: int, box: Box) -> Place:
+    return Place(page, box.x0, box.y0, box.x1, box.y1)
+
+
+def _joined_places(first: tuple[Place, ...], second: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Both, as one rectangle where the second follows below the first."""
+    last, after = first[-1], second[0]
+    if last.page != after.page or after.y0 < last.y0:
+        return (*first, *second)
+    around = Place(
+        last.page,
+        min(last.x0, after.x0),
+        min(last.y0, after.y0),
+        max(last.x1, after.x1),
+        max(last.y1, after.y1),
+    )
+    return (*first[:-1], around, *second[1:])
+
+
+def _add_list_item(text: str, first: Line, blocks: list[Block], places: tuple[Place, ...]) -> None:
     item = _BULLET.sub("- ", text, count=1)
     indent = "  " if first.box.x0 > first.left + 3.5 * first.size else ""
     last = blocks[-1] if blocks else None
     if last is not None and last.kind == "list":
-        blocks[-1] = replace(last, text=f"{last.text}\n{indent}{item}")
+        blocks[-1] = replace(
+            last, text=f"{last.text}\n{indent}{item}", places=_joined_places(last.places, places)
+        )
     else:
-        blocks.append(Block(kind="list", text=item, page=first.page))
+        blocks.append(Block(kind="list", text=item, page=first.page, places=places))
 
 
 def _add_table(item: PlacedTable, above: PlacedTable | None, blocks: list[Block]) -> None:
     """Add a table, or the rest of the one ``above`` it that a page end cut."""
     rows = item.table.rows
+    place = _place(item.page, item.table.box)
     if above is None or not _goes_on_below(above, item):
-        blocks.append(Block(kind="table", text=markdown_of(rows), page=item.page))
+        blocks.append(Block(kind="table", text=markdown_of(rows), page=item.page, places=(place,)))
         return
     head = blocks[-1].text.split("\n", 1)[0]
     lines = markdown_of(rows).split("\n")
     added = [*([] if lines[0] == head else lines[:1]), *lines[2:]]
-    blocks[-1] = replace(blocks[-1], text="\n".join([blocks[-1].text, *added]))
+    text = "\n".join([blocks[-1].text, *added])
+    blocks[-1] = replace(blocks[-1], text=text, places=(*blocks[-1].places, place))
 
 
 def _goes_on_below(above: PlacedTable, below: PlacedTable) -> bool:

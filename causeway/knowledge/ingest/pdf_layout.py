@@ -7,13 +7,14 @@ wide tables) divide the page into bands.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from causeway.knowledge.ingest.pdf_page import Box, Page, Word
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word
 from causeway.knowledge.ingest.pdf_tables import Row, Segment, Table, aligned_table, ruled_tables
 
 _STEP = 3.0
@@ -61,11 +62,11 @@ def read_in_order(page: Page) -> list[Item]:
     space = _word_space(words)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):
         items += _items(region, page.number, page.number * 1000 + number, space)
-    return _evened(items) if page.is_picture else items
+    return _evened(items) if page.is_picture and not page.is_ocr else items
 
 
 def _evened(items: list[Item]) -> list[Item]:
-    """OCR guesses each line's size anew: those that are about the usual one are made the same."""
+    """Other programs' OCR guesses each line's size anew: those that are about the usual one are made the same."""
     sizes = [item.size for item in items if isinstance(item, Line)]
     usual = median(sizes) if sizes else 0.0
     return [
@@ -125,18 +126,23 @@ def _continues(last: Word, word: Word, widest: float) -> bool:
 
 
 def _segment(words: list[Word]) -> Segment:
-    box = Box(
-        min(word.box.x0 for word in words),
-        min(word.box.y0 for word in words),
-        max(word.box.x1 for word in words),
-        max(word.box.y1 for word in words),
-    )
+    first = words[0]
+    x0, y0, x1, y1 = first.box
+    is_even = True
+    for word in words:
+        box = word.box
+        x0, x1 = min(x0, box.x0), max(x1, box.x1)
+        if word.size != first.size or word.baseline != first.baseline:
+            is_even = False
+            y0, y1 = min(y0, box.y0), max(y1, box.y1)
+    if is_even:
+        return Segment(tuple(words), Box(x0, y0, x1, y1), first.baseline, round(first.size, 1))
     sizes: Counter[float] = Counter()
     for word in words:
         sizes[round(word.size, 1)] += len(word.text)
     size = sizes.most_common(1)[0][0]
-    baseline = next((word.baseline for word in words if round(word.size, 1) == size), words[0].baseline)
-    return Segment(tuple(words), box, baseline, size)
+    baseline = next((word.baseline for word in words if round(word.size, 1) == size), first.baseline)
+    return Segment(tuple(words), Box(x0, y0, x1, y1), baseline, size)
 
 
 # --- columns -----------------------------------------------------------------------------------------
@@ -178,9 +184,14 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
         return None
     low, high = min(s.box.x0 for s in segments), max(s.box.x1 for s in segments)
     best: tuple[int, list[float]] = (0, [])
+    starts, ends = sorted(s.box.x0 for s in segments), sorted(s.box.x1 for s in segments)
+    known: dict[tuple[int, int], int] = {}  # the same number on each side is the same lines on each side
     x = low + 0.12 * (high - low)
     while x < high - 0.12 * (high - low):
-        score = _score(segments, x)
+        before, after = bisect_right(ends, x), len(starts) - bisect_left(starts, x)
+        if (before, after) not in known:
+            known[before, after] = _score(segments, x) if _may_cut(before, after, len(starts)) else 0
+        score = known[before, after]
         if score > best[0]:
             best = (score, [x])
         elif score and score == best[0] and x - best[1][-1] < 1.5 * _STEP:
@@ -189,13 +200,16 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     return best[1][len(best[1]) // 2] if best[1] else None
 
 
+def _may_cut(left: int, right: int, count: int) -> bool:
+    """Whether enough lines stand on both sides of a cut, and few enough cross it."""
+    return min(left, right) >= _FEWEST_LINES and count - left - right <= 0.5 * (left + right)
+
+
 def _score(segments: Sequence[Segment], x: float) -> int:
     """How many lines a cut at ``x`` sorts into columns, lines that cross it counting against; 0 when it may not be made."""
     left = [segment for segment in segments if segment.box.x1 <= x]
     right = [segment for segment in segments if segment.box.x0 >= x]
     crossing = len(segments) - len(left) - len(right)
-    if min(len(left), len(right)) < _FEWEST_LINES or crossing > 0.5 * (len(left) + len(right)):
-        return 0
     if not (_is_prose(left) and _is_prose(right)):
         return 0
     top = max(min(s.box.y0 for s in left), min(s.box.y0 for s in right))

@@ -1,266 +1,61 @@
 """Reads one PDF page with pdfium: its words with their places and fonts, and the straight lines drawn on it.
 
-Owns every call into pdfium's C interface below the page. Layout, tables and headings are decided elsewhere, on the
-plain values made here. Coordinates are points from the top left corner of the page as it is shown, so rotated
-pages read like any other.
-
-A word costs four C calls and a character one; asking pdfium for every property of every character costs several
-times more.
+Owns pdfium's page and its drawings; `pdf_words` its text. Layout, tables and headings are decided elsewhere, on the
+plain values made here.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
-import re
-from collections import Counter
-from dataclasses import dataclass, replace
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
+
+from causeway.knowledge.ingest.pdf_notes import notes_on
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn
+from causeway.knowledge.ingest.pdf_words import Frame, LetterWidths, words_of
 
 MAX_PATHS = 5000
 """A page with more drawn paths is a map or a plot: no table is looked for in it."""
 
 _MIN_RULING = 8.0
-# pdfium writes U+FFFE (in some calls 2) for a hyphen at a line's end, and no line break after it.
-_WORD_OR_BREAK = re.compile(r"[\r\n\ufffe\x02]|[^\s\x00\ufffe\x02]+")
-SOFT_HYPHEN = "\u00ad"
-_REPLACED: dict[int, str] = dict.fromkeys((*range(32), *range(127, 160)), "")
-_REPLACED |= dict.fromkeys(
-    (0x02, 0xAD, 0xFFFE), SOFT_HYPHEN
-)  # what pdfium makes of a hyphen that splits a word
-_REPLACED |= dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
-_BOLD_NAME = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
-_BOLD_WEIGHT = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle; ``y`` grows downwards."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    @property
-    def width(self) -> float:
-        """From left to right."""
-        return self.x1 - self.x0
-
-    @property
-    def height(self) -> float:
-        """From top to bottom."""
-        return self.y1 - self.y0
-
-    def around(self, other: Box) -> Box:
-        """The smallest box around both."""
-        return Box(
-            min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word as it stands on the page.
-
-    Attributes:
-        baseline: The line it stands on, points from the top of the page.
-        size: Height of its font in points, scaling included.
-        run: Words of one run were written one after another on one line.
-    """
-
-    text: str
-    box: Box
-    baseline: float
-    size: float
-    is_bold: bool
-    run: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """A straight horizontal or vertical line."""
-
-    box: Box
-    is_horizontal: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What stands on one page.
-
-    Attributes:
-        number: From 1.
-        is_picture: One picture covers most of it, as in a scan.
-    """
-
-    number: int
-    width: float
-    height: float
-    words: tuple[Word, ...]
-    rulings: tuple[Ruling, ...]
-    is_picture: bool
-
-
-def read_page(document: pdfium.PdfDocument, index: int) -> Page:
-    """Page ``index``, from 0, of an open document."""
+def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | None = None) -> Page:
+    """Page ``index``, from 0, of an open document; with ``widths`` of the pages before, it is read faster."""
     page = document[index]
     try:
-        frame = _Frame.of(page)
+        shown = frame = Frame.of(page)
+        rulings, is_picture, has_drawings = _drawings(page, frame)
+        # In a scan the words are some other program's guesses, and whether they are language is judged one by one.
+        walls = None if is_picture else [ruling.box for ruling in rulings if not ruling.is_horizontal]
         text_page = page.get_textpage()
         try:
-            words, frame = _words(text_page.raw, frame)
+            words, frame = words_of(text_page.raw, shown, walls, {} if widths is None else widths)
         finally:
             text_page.close()
-        rulings, is_picture = _drawings(page, frame)
-        return Page(index + 1, frame.width, frame.height, words, rulings, is_picture)
+        if frame.quarters != shown.quarters:
+            rulings, is_picture, has_drawings = _drawings(page, frame)
+        turn = Turn((frame.quarters - shown.quarters) % 4)
+        return Page(
+            index + 1,
+            frame.width,
+            frame.height,
+            words,
+            rulings,
+            is_picture,
+            has_drawings=has_drawings,
+            notes=tuple(notes_on(page, index + 1)),
+            turn=turn,
+        )
     finally:
         page.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """Turns pdfium's coordinates (from the bottom left, before rotation) into those of the page as shown."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-    quarters: int
-
-    @classmethod
-    def of(cls, page: pdfium.PdfPage) -> _Frame:
-        left, bottom, right, top = page.get_cropbox()
-        return cls(left, bottom, right, top, (page.get_rotation() // 90) % 4)
-
-    @property
-    def width(self) -> float:
-        return self.top - self.bottom if self.quarters % 2 else self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.right - self.left if self.quarters % 2 else self.top - self.bottom
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        if self.quarters == 0:
-            return x - self.left, self.top - y
-        if self.quarters == 1:
-            return y - self.bottom, x - self.left
-        if self.quarters == 2:
-            return self.right - x, y - self.bottom
-        return self.top - y, self.right - x
-
-    def box(self, x0: float, y0: float, x1: float, y1: float) -> Box:
-        (ax, ay), (bx, by) = self.point(x0, y0), self.point(x1, y1)
-        return Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
-
-
-def _words(text_page: raw.FPDF_TEXTPAGE, frame: _Frame) -> tuple[tuple[Word, ...], _Frame]:
-    """The words that stand as most of the page's do, watermarks at an angle left out; and the frame they stand in."""
-    words = _words_in(text_page, frame)
-    upright = Counter(turn for _, turn in words).most_common(1)[0][0] if words else 0
-    # Where the text runs up, down or backwards, the page is turned until it runs to the right.
-    quarters = round(upright / 4) % 4
-    if words and quarters != frame.quarters:
-        frame = replace(frame, quarters=quarters)
-        words = _words_in(text_page, frame)
-    return tuple(word for word, turn in words if turn == upright and word.text), frame
-
-
-def _words_in(text_page: raw.FPDF_TEXTPAGE, frame: _Frame) -> list[tuple[Word, int]]:
-    words: list[tuple[Word, int]] = []
-    reader = _WordReader(text_page, frame)
-    run = 0
-    for found in _WORD_OR_BREAK.finditer(_characters(text_page)):
-        first, end = found.span()
-        text = found[0]
-        if text[0] in "\r\n\ufffe\x02":
-            if words and text[0] in "\ufffe\x02":
-                word, turn = words[-1]
-                words[-1] = (replace(word, text=f"{word.text}-"), turn)
-            run += 1
-            continue
-        words.append(reader.read(_clean(text), first, end - 1, run))
-    return words
-
-
-def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
-    """The page's characters, one for each that pdfium counts, so that places in the text are its indices."""
-    count = raw.FPDFText_CountChars(text_page)
-    buffer = (ctypes.c_ushort * (count + 1))()
-    if raw.FPDFText_GetText(text_page, 0, count, buffer) == count + 1:
-        text = bytes(buffer)[:-2].decode("utf-16-le", "replace")
-        if len(text) == count:  # else some character takes two places
-            return text
-    return "".join(chr(raw.FPDFText_GetUnicode(text_page, index)) for index in range(count))
-
-
-def _clean(text: str) -> str:
-    if text.isascii() and text.isprintable():
-        return text
-    # Characters beyond U+FFFF may come as two halves.
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_REPLACED)
-
-
-class _WordReader:
-    """Asks pdfium where a word stands and in which font; remembers the answers that hold for a whole run."""
-
-    def __init__(self, text_page: raw.FPDF_TEXTPAGE, frame: _Frame) -> None:
-        self._text_page = text_page
-        self._frame = frame
-        self._styles: dict[int, tuple[float, int, bool]] = {}
-        self._bold: dict[int, bool] = {}
-        self._x, self._y = ctypes.c_double(), ctypes.c_double()
-        self._rectangle = raw.FS_RECTF()
-
-    def read(self, text: str, first: int, last: int, run: int) -> tuple[Word, int]:
-        """The word made of characters ``first`` to ``last``, and its angle in sixteenths of a turn."""
-        raw.FPDFText_GetCharOrigin(self._text_page, first, self._x, self._y)
-        size, turn, is_bold = self._style(first)
-        frame, r = self._frame, self._rectangle
-        _, baseline = frame.point(self._x.value, self._y.value)
-        raw.FPDFText_GetLooseCharBox(self._text_page, first, r)
-        start, end = frame.point(r.left, r.bottom)[0], frame.point(r.right, r.top)[0]
-        x0, x1 = min(start, end), max(start, end)
-        if last > first:
-            raw.FPDFText_GetLooseCharBox(self._text_page, last, r)
-            start, end = frame.point(r.left, r.bottom)[0], frame.point(r.right, r.top)[0]
-            x0, x1 = min(x0, start, end), max(x1, start, end)
-        return Word(
-            text, Box(x0, baseline - 0.8 * size, x1, baseline + 0.2 * size), baseline, size, is_bold, run
-        ), turn
-
-    def _style(self, index: int) -> tuple[float, int, bool]:
-        item = raw.FPDFText_GetTextObject(self._text_page, index)
-        key = ctypes.addressof(item.contents) if item else 0
-        if key not in self._styles:
-            matrix = raw.FS_MATRIX()
-            raw.FPDFText_GetMatrix(self._text_page, index, matrix)
-            scale = math.sqrt(abs(matrix.a * matrix.d - matrix.b * matrix.c)) or 1.0
-            turn = round(math.atan2(matrix.b, matrix.a) * 8 / math.pi)
-            size = raw.FPDFText_GetFontSize(self._text_page, index) * scale
-            self._styles[key] = (size, turn, self._is_bold(raw.FPDFTextObj_GetFont(item) if item else None))
-        return self._styles[key]
-
-    def _is_bold(self, font: raw.FPDF_FONT | None) -> bool:
-        if not font:
-            return False
-        key = ctypes.addressof(font.contents)
-        if key not in self._bold:
-            name = ctypes.create_string_buffer(256)
-            raw.FPDFFont_GetBaseFontName(font, name, 256)
-            # Most subset fonts claim weight 400 whatever they are, so the name decides first.
-            named = name.value.decode("latin-1").rpartition("+")[2]
-            self._bold[key] = bool(_BOLD_NAME.search(named)) or raw.FPDFFont_GetWeight(font) >= _BOLD_WEIGHT
-        return self._bold[key]
-
-
-def _drawings(page: pdfium.PdfPage, frame: _Frame) -> tuple[tuple[Ruling, ...], bool]:
-    """The rulings, and whether a picture covers most of the page."""
+def _drawings(page: pdfium.PdfPage, frame: Frame) -> tuple[tuple[Ruling, ...], bool, bool]:
+    """The rulings, whether pictures cover most of the page (scanners may cut one into strips), and whether there are any."""
     rulings: list[Ruling] = []
-    is_picture = False
+    pictured = 0.0
     count = raw.FPDFPage_CountObjects(page.raw)
     area = frame.width * frame.height
     for index in range(min(count, MAX_PATHS * 4)):
@@ -268,20 +63,20 @@ def _drawings(page: pdfium.PdfPage, frame: _Frame) -> tuple[tuple[Ruling, ...], 
         kind = raw.FPDFPageObj_GetType(item)
         if kind == raw.FPDF_PAGEOBJ_IMAGE:
             bounds = _bounds(item, frame)
-            is_picture = is_picture or bounds.width * bounds.height > 0.6 * area
+            pictured += max(0.0, bounds.width) * max(0.0, bounds.height)
         elif kind == raw.FPDF_PAGEOBJ_PATH and len(rulings) <= MAX_PATHS:
             rulings += _edges(item, frame)
-    return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), is_picture
+    return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), pictured > 0.6 * area, count > 0
 
 
-def _bounds(item: raw.FPDF_PAGEOBJECT, frame: _Frame) -> Box:
+def _bounds(item: raw.FPDF_PAGEOBJECT, frame: Frame) -> Box:
     sides = [ctypes.c_float() for _ in range(4)]
     raw.FPDFPageObj_GetBounds(item, *sides)
     left, bottom, right, top = (side.value for side in sides)
     return frame.box(left, bottom, right, top)
 
 
-def _edges(path: raw.FPDF_PAGEOBJECT, frame: _Frame) -> list[Ruling]:
+def _edges(path: raw.FPDF_PAGEOBJECT, frame: Frame) -> list[Ruling]:
     """The axis-parallel sides of a path that is stroked or filled; a thin filled rectangle is a line too."""
     bounds = _bounds(path, frame)
     if bounds.width < _MIN_RULING and bounds.height < _MIN_RULING:

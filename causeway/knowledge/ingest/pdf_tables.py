@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from causeway.knowledge.ingest.pdf_page import Box, Page, Ruling, Word
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Word
 
 _SNAP = 3.0
 _MAX_TOUCHES = 400_000
@@ -60,11 +60,28 @@ def ruled_tables(page: Page) -> tuple[list[Table], frozenset[int]]:
             for index, word in enumerate(page.words)
             if index not in taken and _contains(grid.box, word.box)
         ]
-        rows = grid.rows([page.words[index] for index in inside])
+        rows = grid.rows([page.words[index] for index in inside], has_all_lines=not page.is_ocr)
         if rows is not None:
             tables.append(Table(rows, grid.box))
             taken.update(inside)
     return tables, frozenset(taken)
+
+
+def bare_cells(page: Page) -> list[Box]:
+    """The cells of the page's grids in which no word stands; merged cells count as their parts."""
+    bare: list[Box] = []
+    middles = [((word.box.x0 + word.box.x1) / 2, (word.box.y0 + word.box.y1) / 2) for word in page.words]
+    for grid in _grids(page.rulings):
+        held = {
+            (_slot(grid.ys, y), _slot(grid.xs, x)) for x, y in middles if _contains(grid.box, Box(x, y, x, y))
+        }
+        bare += [
+            Box(grid.xs[column], grid.ys[line], grid.xs[column + 1], grid.ys[line + 1])
+            for line in range(len(grid.ys) - 1)
+            for column in range(len(grid.xs) - 1)
+            if (line, column) not in held
+        ]
+    return bare
 
 
 def aligned_table(rows: Sequence[Row]) -> tuple[Table, int] | None:
@@ -113,12 +130,16 @@ class _Grid:
     def box(self) -> Box:
         return Box(self.xs[0], self.ys[0], self.xs[-1], self.ys[-1])
 
-    def rows(self, words: Sequence[Word]) -> tuple[tuple[str, ...], ...] | None:
-        """The cells' texts; None when this is a frame, a chart or a form rather than a table."""
+    def rows(self, words: Sequence[Word], *, has_all_lines: bool) -> tuple[tuple[str, ...], ...] | None:
+        """The cells' texts; None when this is a frame, a chart or a form rather than a table.
+
+        A scan may have lost pieces of lines: without ``has_all_lines`` a column's edge holds in every row unless a
+        word stands on it.
+        """
         columns, lines = len(self.xs) - 1, len(self.ys) - 1
         if columns < 2 or not words:
             return None
-        roots = self._roots(columns, lines)
+        roots = self._roots(columns, lines, None if has_all_lines else words)
         held: dict[tuple[int, int], list[Word]] = defaultdict(list)
         for word in words:
             column = _slot(self.xs, (word.box.x0 + word.box.x1) / 2)
@@ -144,7 +165,9 @@ class _Grid:
         counts = [len({round(word.baseline) for word in words}) for words in held.values()]
         return len(counts) > 2 and max(counts) >= 4
 
-    def _roots(self, columns: int, lines: int) -> dict[tuple[int, int], tuple[int, int]]:
+    def _roots(
+        self, columns: int, lines: int, words: Sequence[Word] | None
+    ) -> dict[tuple[int, int], tuple[int, int]]:
         """For each cell, the top left cell it is merged with: itself when lines stand all around it."""
         roots: dict[tuple[int, int], tuple[int, int]] = {}
         for line in range(lines):
@@ -152,12 +175,25 @@ class _Grid:
             for column in range(columns):
                 x = (self.xs[column] + self.xs[column + 1]) / 2
                 root = (line, column)
-                if column and not _is_drawn(self.down, self.xs[column], y):
+                edge = self.xs[column]
+                if (
+                    column
+                    and not _is_drawn(self.down, edge, y)
+                    and (words is None or self._is_crossed(edge, line, words))
+                ):
                     root = roots[line, column - 1]
                 elif line and not _is_drawn(self.across, x, self.ys[line]):
                     root = roots[line - 1, column]
                 roots[line, column] = root
         return roots
+
+    def _is_crossed(self, edge: float, line: int, words: Sequence[Word]) -> bool:
+        """Whether a word of this row stands on a column's edge."""
+        top, bottom = self.ys[line], self.ys[line + 1]
+        return any(
+            word.box.x0 + 2 < edge < word.box.x1 - 2 and top < (word.box.y0 + word.box.y1) / 2 < bottom
+            for word in words
+        )
 
 
 def _is_drawn(rulings: Iterable[Ruling], x: float, y: float) -> bool:

@@ -32,10 +32,9 @@ from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.revisions import Revision, Revisions
-from causeway.knowledge.ingest.sandbox import ParseLimits, parse
+from causeway.knowledge.ingest.sandbox import Sandbox
 from causeway.knowledge.library import title_of
 from causeway.observability.spans import Span, Spans
-from causeway.settings import KnowledgeSettings
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Pipeline:
         chunker: Chunker,
         gateway: ModelGateway,
         spans: Spans,
-        settings: KnowledgeSettings,
+        sandbox: Sandbox,
         model: str,
     ) -> None:
         """``model`` is the embedding model, as the gateway knows it."""
@@ -71,7 +70,7 @@ class Pipeline:
         self._chunker = chunker
         self._gateway = gateway
         self._spans = spans
-        self._limits = ParseLimits.from_settings(settings)
+        self._sandbox = sandbox
         self._model = model
 
     async def ingest(self, argument: str) -> None:
@@ -131,7 +130,7 @@ class Pipeline:
     async def _parse(self, revision: Revision, span: Span) -> ParsedDocument:
         with self._spans.start("parse", parent=span.traceparent) as step:
             file = self._revisions.file(revision)
-            parsed = await parse(file, name=revision.path, limits=self._limits)
+            parsed = await self._sandbox.parse(file, name=revision.path)
             step.set({"causeway.media_type": parsed.media_type, "causeway.pages": parsed.pages})
             return parsed
 

@@ -16,9 +16,9 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 _CHILD = "causeway.knowledge.ingest.parse_child"
 _SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
+    "OMP_THREAD_LIMIT": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",
     "TOKIO_WORKER_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",  # glibc's arenas of one thread each count against the memory limit
@@ -46,6 +48,11 @@ class ParseLimits:
     """What reading one file may take.
 
     Attributes:
+        timeout_s: Longest time for a file; each page that is read from its picture adds ``page_timeout_s``, so that
+            a long scan is read to its end and a stuck one is not waited for.
+        page_timeout_s: Longest time that reading the picture of one page may take.
+        languages: What pictures of text are read in: Tesseract's names joined by ``+``.
+        threads: Pictures of one file that are read at the same time.
         max_answer_bytes: Most that the child may hand back, as JSON.
     """
 
@@ -53,6 +60,9 @@ class ParseLimits:
     memory_bytes: int = 2_000_000_000
     max_pages: int = 3000
     max_file_bytes: int = 200_000_000
+    page_timeout_s: float = 30.0
+    languages: str = "eng"
+    threads: int = field(default_factory=lambda: min(4, len(os.sched_getaffinity(0))))
     max_answer_bytes: int = 200_000_000
 
     @classmethod
@@ -63,7 +73,32 @@ class ParseLimits:
             memory_bytes=settings.parse_memory_bytes,
             max_pages=settings.max_pages,
             max_file_bytes=settings.max_file_bytes,
+            page_timeout_s=settings.ocr_page_timeout_s,
+            languages=settings.ocr_languages,
         )
+
+
+class Sandbox(Protocol):
+    """Reads files where they can do no harm."""
+
+    async def parse(self, path: Path, *, name: str) -> ParsedDocument:
+        """The document in ``path``; ``name`` is what its owner calls it, extension included.
+
+        Raises:
+            UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FreshSandbox:
+    """Starts a process for each file; `warm_sandbox` is for those who read many."""
+
+    limits: ParseLimits
+
+    async def parse(self, path: Path, *, name: str) -> ParsedDocument:
+        """As `Sandbox.parse`."""
+        return await parse(path, name=name, limits=self.limits)
 
 
 async def parse(path: Path, *, name: str, limits: ParseLimits) -> ParsedDocument:
@@ -72,26 +107,36 @@ async def parse(path: Path, *, name: str, limits: ParseLimits) -> ParsedDocument
     Raises:
         UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
     """
-    _check_size(path, limits)
-    # -P: a file that happens to lie in the working directory must not pass for a module.
+    check_size(path, limits)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-P", "-m", _CHILD, _request(path, name, limits)),
+        *python_command(_CHILD),
+        json.dumps(request_of(path, name, limits)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
-        env=child_environment(**_SINGLE_THREADED),
+        env=quiet_environment(),
     )
     try:
-        async with asyncio.timeout(limits.timeout_s):
-            answer, complaints = await _listen(process, limits)
-            code = await process.wait()
+        if process.stdout is None or process.stderr is None:
+            raise AssertionError
+        answer, complaints = await listen(process.stdout, process.stderr, limits)
+        code = await process.wait()
     except TimeoutError as exc:
-        raise UnreadableDocumentError(_too_slow(limits)) from exc
+        raise UnreadableDocumentError(too_slow(limits)) from exc
     finally:
         await _end(process)
-    return _document(answer, complaints, code, limits)
+    return document_of(answer, complaints, code, limits)
+
+
+def python_command(module: str) -> tuple[str, ...]:
+    """A Python that runs ``module``; -P: a file that lies in the working directory must not pass for a module."""
+    return (sys.executable, "-P", "-m", module)
+
+
+def quiet_environment() -> dict[str, str]:
+    """The environment of a process that reads: no secrets, and libraries that start no threads of their own."""
+    return child_environment(**_SINGLE_THREADED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +147,8 @@ class _Answer:
     reason: str = ""
 
 
-def _check_size(path: Path, limits: ParseLimits) -> None:
+def check_size(path: Path, limits: ParseLimits) -> None:
+    """Refuse what need not be opened: a file that is gone, empty or too large."""
     try:
         size = path.stat().st_size
     except OSError as exc:
@@ -116,31 +162,53 @@ def _check_size(path: Path, limits: ParseLimits) -> None:
         )
 
 
-def _request(path: Path, name: str, limits: ParseLimits) -> str:
-    return json.dumps(
-        {
-            "path": str(path.absolute()),
-            "name": name,
-            "max_pages": limits.max_pages,
-            "memory_bytes": limits.memory_bytes,
-            "timeout_s": limits.timeout_s,
-        }
-    )
+def request_of(path: Path, name: str, limits: ParseLimits) -> dict[str, object]:
+    """What the child is told."""
+    return {
+        "path": str(path.absolute()),
+        "name": name,
+        "max_pages": limits.max_pages,
+        "memory_bytes": limits.memory_bytes,
+        "timeout_s": limits.timeout_s,
+        "page_timeout_s": limits.page_timeout_s,
+        "languages": limits.languages,
+        "threads": limits.threads,
+    }
 
 
-async def _listen(process: asyncio.subprocess.Process, limits: ParseLimits) -> tuple[bytes, bytes]:
-    """All the child says, up to the limits; one that says more is cut off."""
-    async with asyncio.TaskGroup() as group:
-        answer = group.create_task(_read(process.stdout, limits.max_answer_bytes))
-        complaints = group.create_task(_read(process.stderr, _MOST_COMPLAINTS_BYTES))
-    return answer.result(), complaints.result()
+async def listen(
+    answers: asyncio.StreamReader, complaints: asyncio.StreamReader, limits: ParseLimits
+) -> tuple[bytes, bytes]:
+    """All the child says, up to the limits; one that says more is cut off.
+
+    Raises:
+        TimeoutError: It took longer than it may.
+    """
+    async with asyncio.timeout(limits.timeout_s) as deadline, asyncio.TaskGroup() as group:
+        said = group.create_task(_read_answer(answers, limits, deadline))
+        complained = group.create_task(_read(complaints, _MOST_COMPLAINTS_BYTES))
+    return said.result(), complained.result()
 
 
-async def _read(stream: asyncio.StreamReader | None, most: int) -> bytes:
+async def _read_answer(stream: asyncio.StreamReader, limits: ParseLimits, deadline: asyncio.Timeout) -> bytes:
+    """The answer; each empty line before it is a page that was read from its picture, and moves the deadline."""
+    for _ in range(limits.max_pages + 1):
+        piece = await stream.read(1 << 18)
+        pages = len(piece) - len(piece.lstrip(b"\n"))
+        due = deadline.when()
+        if pages and due is not None:
+            deadline.reschedule(due + pages * limits.page_timeout_s)
+        if not piece or piece.strip(b"\n"):
+            rest = await _read(stream, limits.max_answer_bytes) if piece else b""
+            return piece.lstrip(b"\n") + rest
+    return b""
+
+
+async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
     """What comes, to its end; what exceeds ``most`` by a byte or more is dropped."""
     pieces: list[bytes] = []
     left = most + 1
-    while stream is not None and (piece := await stream.read(1 << 18)):
+    while piece := await stream.read(1 << 18):
         pieces.append(piece[:left])
         left -= len(pieces[-1])
     return b"".join(pieces)
@@ -154,7 +222,12 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _document(answer: bytes, complaints: bytes, code: int, limits: ParseLimits) -> ParsedDocument:
+def document_of(answer: bytes, complaints: bytes, code: int, limits: ParseLimits) -> ParsedDocument:
+    """The document that a child's answer holds.
+
+    Raises:
+        UnreadableDocumentError: There is none; the message tells its owner why.
+    """
     if len(answer) > limits.max_answer_bytes:
         raise UnreadableDocumentError(
             f"the file holds more than {limits.max_answer_bytes / 1e6:,.0f} MB of text; split it"
@@ -172,7 +245,7 @@ def _document(answer: bytes, complaints: bytes, code: int, limits: ParseLimits) 
 
 def _death(code: int, complaints: bytes, limits: ParseLimits) -> str:
     if code in (-signal.SIGXCPU, -signal.SIGALRM):
-        return _too_slow(limits)
+        return too_slow(limits)
     if code == -signal.SIGKILL or any(sign in complaints for sign in _OUT_OF_MEMORY):
         return (
             f"reading the file takes more than {limits.memory_bytes / 1e6:,.0f} MB of memory; "
@@ -183,7 +256,8 @@ def _death(code: int, complaints: bytes, limits: ParseLimits) -> str:
     )
 
 
-def _too_slow(limits: ParseLimits) -> str:
+def too_slow(limits: ParseLimits) -> str:
+    """What the owner of a file is told that took too long."""
     return (
         f"reading the file took longer than {limits.timeout_s:g} seconds; "
         "split it, or raise knowledge.parse_timeout_s"

@@ -9,9 +9,13 @@ from __future__ import annotations
 import io
 import re
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.ingest.text_encoding import decode
+
+if TYPE_CHECKING:
+    import zipfile
 
 PDF = "application/pdf"
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -22,6 +26,23 @@ PLAIN = "text/plain"
 HTML = "text/html"
 CSV = "text/csv"
 MAIL = "message/rfc822"
+OUTLOOK = "application/vnd.ms-outlook"
+OPEN_TEXT = "application/vnd.oasis.opendocument.text"
+OPEN_SLIDES = "application/vnd.oasis.opendocument.presentation"
+OPEN_SHEETS = "application/vnd.oasis.opendocument.spreadsheet"
+OLD_WORD = "application/msword"
+OLD_SLIDES = "application/vnd.ms-powerpoint"
+OLD_SHEETS = "application/vnd.ms-excel"
+RTF = "application/rtf"
+EPUB = "application/epub+zip"
+ZIP = "application/zip"
+PNG = "image/png"
+JPEG = "image/jpeg"
+GIF = "image/gif"
+TIFF = "image/tiff"
+BMP = "image/bmp"
+WEBP = "image/webp"
+PICTURES = frozenset((PNG, JPEG, GIF, TIFF, BMP, WEBP))
 
 MAX_UNPACKED_BYTES = 1_000_000_000
 """An Office file that says it unpacks to more is refused unopened."""
@@ -43,20 +64,27 @@ _TEXT_EXTENSIONS = {
 }
 _MAGIKA_LABELS = {"markdown": MARKDOWN, "html": HTML, "csv": CSV, "tsv": CSV, "eml": MAIL}
 
-_OCR = "a picture, and reading pictures (OCR) is not installed; add a version with text"
-_ARCHIVE = "an archive; unpack it and add the files inside"
+_PHONE_PICTURE = (
+    "a picture in a format (HEIC or AVIF) that is not read here; save it as JPEG or PNG and add that"
+)
+_DRAWING = "a drawing or an icon; save it as PNG or PDF and add that"
+_ARCHIVE = "an archive of a kind that is not read here; unpack it, or make it a .zip, and add that"
 _PROGRAM = "a program, not a document"
 _MEDIA = "sound or video, which cannot be searched; add a transcript"
 _DATABASE = "a database file; export what should be searchable"
+_PICTURE_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", PNG),
+    (b"\xff\xd8\xff", JPEG),
+    (b"GIF87a", GIF),
+    (b"GIF89a", GIF),
+    (b"II*\x00", TIFF),
+    (b"MM\x00*", TIFF),
+    (b"II+\x00", TIFF),
+    (b"MM\x00+", TIFF),
+)
 _REFUSED: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", _OCR),
-    (b"\xff\xd8\xff", _OCR),
-    (b"GIF87a", _OCR),
-    (b"GIF89a", _OCR),
-    (b"II*\x00", _OCR),
-    (b"MM\x00*", _OCR),
-    (b"\x00\x00\x01\x00", _OCR),
-    (b"8BPS", _OCR),
+    (b"\x00\x00\x01\x00", _DRAWING),
+    (b"8BPS", _DRAWING),
     (b"\x7fELF", _PROGRAM),
     (b"\xca\xfe\xba\xbe", _PROGRAM),
     (b"\xcf\xfa\xed\xfe", _PROGRAM),
@@ -73,14 +101,18 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", _MEDIA),
     (b"\x1aE\xdf\xa3", _MEDIA),
     (b"SQLite format 3\x00", _DATABASE),
-    (b"{\\rtf", "an RTF file; save it as .docx or PDF and add that"),
 )
 _EMPTY = "the file is empty"
 _BROKEN_ZIP = "the file is damaged or was cut short: it cannot be unpacked; get a whole copy and add it again"
-_OTHER_OFFICE = (
-    "the file is an OpenDocument or EPUB file, which is not read yet; save it as .docx, .pptx, .xlsx or PDF"
-)
 _ODD_OFFICE = "the file is an Office file of a kind that is not read here; save it as PDF"
+_LONGEST_TYPE = 100
+_BY_MIMETYPE = {
+    "application/epub+zip": EPUB,
+    OPEN_TEXT: OPEN_TEXT,
+    f"{OPEN_TEXT}-template": OPEN_TEXT,
+    OPEN_SLIDES: OPEN_SLIDES,
+    OPEN_SHEETS: OPEN_SHEETS,
+}
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HTML_START = re.compile(
     r"\A\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
@@ -104,8 +136,13 @@ def media_type_of(content: bytes, name: str) -> str:
         return PDF
     if content.startswith(b"PK\x03\x04"):
         return _in_zip(content)
+    if content.startswith(b"{\\rtf"):
+        return RTF
     if content.startswith(_OLE):
-        raise UnreadableDocumentError(_old_office(content))
+        return _in_compound_file(content)
+    picture = _picture(content)
+    if picture:
+        return picture
     refused = _refused(content)
     if refused:
         raise UnreadableDocumentError(f"the file is {refused}")
@@ -114,58 +151,84 @@ def media_type_of(content: bytes, name: str) -> str:
     return _text_type(content, name)
 
 
+def _picture(content: bytes) -> str:
+    for magic, media_type in _PICTURE_MAGIC:
+        if content.startswith(magic):
+            return media_type
+    if content.startswith(b"BM") and content[6:10] == b"\0\0\0\0":
+        return BMP
+    return WEBP if content.startswith(b"RIFF") and content[8:12] == b"WEBP" else ""
+
+
 def _refused(content: bytes) -> str:
     for magic, what in _REFUSED:
         if content.startswith(magic):
             return what
-    if content.startswith(b"BM") and content[6:10] == b"\0\0\0\0":
-        return _OCR
     if content.startswith(b"MZ") and b"\0" in content[:64]:
         return _PROGRAM
     if content.startswith(b"RIFF"):
-        return _OCR if content[8:12] == b"WEBP" else _MEDIA
+        return _MEDIA
     if content[4:8] == b"ftyp":
-        return _OCR if content[8:12] in (b"heic", b"heix", b"mif1", b"avif") else _MEDIA
+        is_picture = content[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
+        return _PHONE_PICTURE if is_picture else _MEDIA
     return _ARCHIVE if content[257:262] == b"ustar" else ""
 
 
 def _in_zip(content: bytes) -> str:
     import zipfile  # noqa: PLC0415 - 8 ms that only Office files are worth
+    import zlib  # noqa: PLC0415
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as exc:
+            said = _said_type(archive, entries)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, zlib.error) as exc:
         raise UnreadableDocumentError(_BROKEN_ZIP) from exc
     names = {entry.filename for entry in entries}
+    if "[Content_Types].xml" not in names and said not in _BY_MIMETYPE:
+        return ZIP
     unpacked = sum(entry.file_size for entry in entries)
-    if "[Content_Types].xml" not in names:
-        if "META-INF/manifest.xml" in names or "mimetype" in names:
-            raise UnreadableDocumentError(_OTHER_OFFICE)
-        raise UnreadableDocumentError(f"the file is {_ARCHIVE}")
     if unpacked > MAX_UNPACKED_BYTES:
         raise UnreadableDocumentError(
             f"the file unpacks to {unpacked / 1e6:,.0f} MB and the limit is {MAX_UNPACKED_BYTES / 1e6:,.0f} MB; "
             "it is damaged or made to do harm"
         )
+    if said in _BY_MIMETYPE:
+        return _BY_MIMETYPE[said]
     for folder, media_type in (("word/", WORD), ("ppt/", SLIDES), ("xl/", SHEETS)):
         if any(name.startswith(folder) for name in names):
             return media_type
     raise UnreadableDocumentError(_ODD_OFFICE)
 
 
-def _old_office(content: bytes) -> str:
-    if "EncryptedPackage".encode("utf-16-le") in content:
-        return "the file is protected by a password; save a copy without one and add it again"
-    for stream, what in (
-        ("WordDocument", "an old Word document (.doc); save it as .docx"),
-        ("PowerPoint Document", "an old presentation (.ppt); save it as .pptx"),
-        ("Workbook", "an old workbook (.xls); save it as .xlsx"),
-        ("__substg1.0_", "an Outlook message (.msg); save it as .eml"),
+def _said_type(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> str:
+    """What an OpenDocument or EPUB file says it is: its member ``mimetype``."""
+    for entry in entries:
+        if entry.filename == "mimetype" and entry.file_size <= _LONGEST_TYPE:
+            with archive.open(entry) as member:
+                return member.read(_LONGEST_TYPE).decode("ascii", "replace").strip()
+    return ""
+
+
+def _has_stream(content: bytes, name: str) -> bool:
+    return name.encode("utf-16-le") in content
+
+
+def _in_compound_file(content: bytes) -> str:
+    if _has_stream(content, "EncryptedPackage"):
+        msg = "the file is protected by a password; save a copy without one and add it again"
+        raise UnreadableDocumentError(msg)
+    for stream, media_type in (
+        ("__substg1.0_", OUTLOOK),
+        ("WordDocument", OLD_WORD),
+        ("PowerPoint Document", OLD_SLIDES),
+        ("Workbook", OLD_SHEETS),
+        ("Book", OLD_SHEETS),
     ):
-        if stream.encode("utf-16-le") in content:
-            return f"the file is {what} and add that"
-    return "the file is in an old Office format; save it in the current one and add that"
+        if _has_stream(content, stream):
+            return media_type
+    msg = "the file is in an old Office format that is not read here; save it in the current one and add that"
+    raise UnreadableDocumentError(msg)
 
 
 def _is_text(content: bytes) -> bool:

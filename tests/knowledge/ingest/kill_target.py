@@ -20,6 +20,7 @@ from causeway.knowledge.ingest import worker
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.pipeline import Pipeline
 from causeway.knowledge.ingest.revisions import Revisions
+from causeway.knowledge.ingest.sandbox import FreshSandbox, ParseLimits
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
@@ -67,7 +68,7 @@ async def ingest(database: Database, durable: Durable, spans: Spans, blobs: Blob
         chunker=small_chunker(),
         gateway=FakeGateway(dimensions=DIMENSIONS),
         spans=spans,
-        settings=settings,
+        sandbox=FreshSandbox(ParseLimits.from_settings(settings)),
         model="small",
     )
     worker.register(durable, pipeline, settings)

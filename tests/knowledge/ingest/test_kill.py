@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from causeway.knowledge.ingest.parser import parse_bytes
+from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.library import title_of
 from causeway.settings import DatabaseSettings, child_environment
 from causeway.storage import embedded_postgres
@@ -119,7 +120,7 @@ def expected_chunks(root: Path) -> dict[str, int]:
     chunker = load_target().small_chunker()
     counts = {}
     for file in root.rglob("*.md"):
-        parsed = parse_bytes(file.read_bytes(), name=file.name, max_pages=10)
+        parsed = parse_bytes(file.read_bytes(), name=file.name, reading=Reading(max_pages=10))
         counts[file.relative_to(root).as_posix()] = len(
             chunker.chunk(parsed, title=parsed.title or title_of(file.name))
         )

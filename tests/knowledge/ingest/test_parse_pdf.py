@@ -7,12 +7,13 @@ import pytest
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.parse_pdf import parse_pdf
+from causeway.knowledge.ingest.reading import Reading
 
 PROSE = "the survey of the inner harbour took us nine days instead of five because of fog"
 
 
 def _parse(content: bytes) -> ParsedDocument:
-    return parse_pdf(content, max_pages=100)
+    return parse_pdf(content, Reading(max_pages=100))
 
 
 def _texts(parsed: ParsedDocument, kind: str) -> list[str]:
@@ -197,15 +198,17 @@ def test_a_generated_title_is_no_title(make_pdf: Any, draw: Any) -> None:
     assert _parse(make_pdf([page], title="Travel rules")).title == "Travel rules"
 
 
-def test_a_scan_without_text_names_the_remedy(make_pdf: Any, draw: Any) -> None:
-    with pytest.raises(UnreadableDocumentError, match=r"pictures without text.*OCR.*add a version with text"):
+def test_a_picture_without_text_says_that_none_was_found(make_pdf: Any, draw: Any) -> None:
+    with pytest.raises(UnreadableDocumentError, match="no text could be read from them; add a clearer scan"):
         _parse(make_pdf([[draw.Picture()]]))
 
 
 def test_a_text_layer_that_is_garbage_is_not_indexed(make_pdf: Any, draw: Any) -> None:
     garbage = draw.lines(["~|l .,:; 0O lI1 ^^ rn m vv w .. -- %% ## ~~"] * 40, y=60, size=9, step=18)
-    with pytest.raises(UnreadableDocumentError, match="hidden text does not say"):
-        _parse(make_pdf([[draw.Picture(), *garbage]]))
+    legible = draw.lines([f"{PROSE} and so on", PROSE])
+    parsed = _parse(make_pdf([legible, [*garbage, draw.Picture()]]))
+    assert "%%" not in " ".join(block.text for block in parsed.blocks)
+    assert parsed.metadata["pages_without_text"] == "2"
 
 
 def test_a_scan_with_a_good_text_layer_is_read_and_its_bare_pages_named(make_pdf: Any, draw: Any) -> None:
@@ -213,11 +216,46 @@ def test_a_scan_with_a_good_text_layer_is_read_and_its_bare_pages_named(make_pdf
     parsed = _parse(make_pdf([legible, [draw.Picture()], [draw.Picture()], legible, [draw.Picture()]]))
     assert "harbour" in parsed.blocks[0].text
     assert parsed.metadata["pages_without_text"] == "2-3, 5"
+    assert "ocr_engine" not in parsed.metadata
+
+
+def test_each_block_says_where_on_its_page_it_stands(make_pdf: Any, draw: Any) -> None:
+    page = [draw.Text(72, 84.2, "Annual report", 20, True), *draw.lines([PROSE, PROSE], y=421, step=14)]
+    heading, paragraph = _parse(make_pdf([page])).blocks
+    (place,) = paragraph.places
+    assert place.page == 1
+    assert place.x0 == pytest.approx(72 / 595, abs=0.002)
+    assert place.y0 == pytest.approx((421 - 9) / 842, abs=0.01)
+    assert place.y1 == pytest.approx((435 + 3) / 842, abs=0.01)
+    assert heading.places[0].y1 < place.y0
+
+
+def test_places_are_those_of_the_page_as_it_is_shown(make_pdf: Any, draw: Any) -> None:
+    # The text stands on its head on a page that is shown as it is stored: it is read, and marked where it is seen.
+    (block,) = _parse(make_pdf([draw.lines([PROSE, PROSE], y=100)], rotate=180)).blocks
+    (place,) = block.places
+    assert place.y0 > 0.8
+    assert place.x1 == pytest.approx(1 - 72 / 595, abs=0.01)
+
+
+def test_cells_that_stand_close_are_parted_in_evenly_spaced_lines(make_pdf: Any, draw: Any) -> None:
+    rows = [
+        ("Tent for two", "Kestrel", "415"),
+        ("Bag for cold nights", "Nightjar", "229"),
+        ("Stove", "Glim", "49"),
+    ]
+    page = [
+        draw.Text(x, 100 + 20 * line, cell)
+        for line, row in enumerate(rows)
+        for x, cell in zip((72, 190, 250), row, strict=True)
+    ]
+    (table,) = _texts(_parse(make_pdf([page])), "table")
+    assert table.split("\n")[2] == "| Bag for cold nights | Nightjar | 229 |"
 
 
 def test_too_many_pages_are_refused(make_pdf: Any, draw: Any) -> None:
     with pytest.raises(UnreadableDocumentError, match="3 pages and the limit is 2"):
-        parse_pdf(make_pdf([draw.lines([PROSE])] * 3), max_pages=2)
+        parse_pdf(make_pdf([draw.lines([PROSE])] * 3), Reading(max_pages=2))
 
 
 @pytest.mark.parametrize(

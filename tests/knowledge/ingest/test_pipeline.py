@@ -22,6 +22,7 @@ from causeway.knowledge.ingest import worker
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.pipeline import EMBEDDED_AT_ONCE, Pipeline
 from causeway.knowledge.ingest.revisions import Revisions
+from causeway.knowledge.ingest.sandbox import FreshSandbox, ParseLimits
 from causeway.knowledge.library import Library, work_key
 from causeway.knowledge.originals import Originals
 from causeway.observability.spans import Spans
@@ -97,7 +98,7 @@ def pipeline_over(
             chunker=Chunker(tokenizer, max_tokens=64),
             gateway=gateway,
             spans=spans,
-            settings=knowledge_settings,
+            sandbox=FreshSandbox(ParseLimits.from_settings(knowledge_settings)),
             model="small",
         )
 

@@ -1,0 +1,207 @@
+"""Makes a picture of a page fit to be read: even light, upright, straight, and with the lines drawn on it known.
+
+Works on grey pictures with Pillow and numpy alone. Straightening finds the angle at which the lines of text give the
+sharpest profile (Postl, 1986); light is evened by dividing by the paper's own brightness, so that a photo's shadow
+or a yellowed page does not hide letters from a threshold that is one for the whole page.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from causeway.knowledge.ingest.pdf_shapes import Box, Ruling
+
+DARK = 150
+"""Below this a pixel of an evened picture is ink."""
+
+_SHEET_PX = 48
+_MOST_SKEW_DEGREES = 12.0
+_LEAST_SKEW_DEGREES = 0.15
+_PROFILE_PX = 900
+_MOST_INK = 60_000
+_DRIFT_PX = 2
+_REACH_PX = 4
+_SPECK_PX = 3
+_FAINTEST = 24.0
+_NOISES = 6.0
+_LONGEST_GAP_PT = 9.0
+_THICKEST_PT = 4.5
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A grey picture of a page.
+
+    Attributes:
+        dpi: Pixels an inch, as the page is printed.
+        skew_degrees: How far it was turned counter-clockwise to make it straight.
+    """
+
+    image: Image.Image
+    dpi: float
+    skew_degrees: float = 0.0
+
+    @property
+    def points(self) -> float:
+        """Points a pixel."""
+        return 72.0 / self.dpi
+
+
+def evened(image: Image.Image) -> Image.Image:
+    """The picture as ink on white paper, whatever the light was."""
+    width, height = image.size
+    scale = max(width, height) / _SHEET_PX / 4
+    small = image.resize(
+        (max(1, round(width / scale)), max(1, round(height / scale))), Image.Resampling.BOX, reducing_gap=2
+    )
+    paper = small.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.GaussianBlur(3))
+    background = np.asarray(paper.resize(image.size, Image.Resampling.BILINEAR), dtype=np.float32)
+    light = np.asarray(image, dtype=np.float32) * (255.0 / np.maximum(background, 24.0))
+    np.minimum(light, 255.0, out=light)
+    return Image.fromarray(light.astype(np.uint8))
+
+
+def straightened(picture: Picture) -> Picture:
+    """The picture turned by the few degrees that make its lines level."""
+    angle = skew_of(picture.image)
+    if abs(angle) < _LEAST_SKEW_DEGREES:
+        return picture
+    turned = picture.image.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255)
+    return Picture(turned, picture.dpi, angle)
+
+
+def skew_of(image: Image.Image) -> float:
+    """Degrees by which the picture has to be turned counter-clockwise for its lines to be level."""
+    scale = _PROFILE_PX / max(image.size)
+    small = image.resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX
+    )
+    around = small.filter(ImageFilter.BoxBlur(8))
+    ink = np.asarray(small, dtype=np.int16) < np.asarray(around, dtype=np.int16) - 18
+    ys, xs = np.nonzero(ink)
+    if len(ys) < 200:
+        return 0.0
+    if len(ys) > _MOST_INK:
+        step = len(ys) // _MOST_INK + 1
+        ys, xs = ys[::step], xs[::step]
+    best = _sharpest(ys, xs, np.arange(-_MOST_SKEW_DEGREES, _MOST_SKEW_DEGREES + 0.1, 0.5))
+    best = _sharpest(ys, xs, best + np.arange(-0.5, 0.51, 0.1))
+    return float(_sharpest(ys, xs, best + np.arange(-0.1, 0.11, 0.02)))
+
+
+def _sharpest(ys: NDArray[np.intp], xs: NDArray[np.intp], angles: NDArray[np.float64]) -> float:
+    scores = []
+    for angle in angles:
+        # A line that falls to the right by `angle` is levelled by turning the picture counter-clockwise.
+        levels = ys - xs * math.tan(math.radians(angle))
+        counts = np.bincount((levels - levels.min()).astype(np.intp))
+        scores.append(float(np.square(np.diff(counts.astype(np.float64))).sum()))
+    return float(angles[int(np.argmax(scores))])
+
+
+# --- lines drawn on the page -------------------------------------------------------------------------
+
+
+def rulings_of(picture: Picture) -> tuple[Ruling, ...]:
+    """The long straight lines on a straightened picture, in points."""
+    light = np.asarray(picture.image, dtype=np.int16)
+    points = picture.points
+    faintest = max(_FAINTEST, _NOISES * _noise(light))
+    across = _strokes(_ridges(light, faintest), round(40 / points), points)
+    down = _strokes(_ridges(light.T, faintest), round(22 / points), points)
+    return (
+        *(Ruling(Box(x0 * points, y0 * points, x1 * points, y1 * points), True) for y0, y1, x0, x1 in across),
+        *(Ruling(Box(x0 * points, y0 * points, x1 * points, y1 * points), False) for x0, x1, y0, y1 in down),
+    )
+
+
+def _noise(light: NDArray[np.int16]) -> float:
+    """The usual difference between a pixel and the next; most of a page is paper."""
+    sample = light[::7]
+    return float(np.abs(np.diff(sample, axis=1)).mean())
+
+
+def _ridges(light: NDArray[np.int16], faintest: float) -> NDArray[np.bool_]:
+    """Ink, and whatever is darker than the paper a little above and below it: the grey of a thin line."""
+    ridges = light < DARK
+    near = np.minimum(np.minimum(light[:-2], light[2:]), light[1:-1])[_REACH_PX - 1 : 1 - _REACH_PX]
+    paper = np.minimum(light[: -2 * _REACH_PX], light[2 * _REACH_PX :])
+    ridges[_REACH_PX:-_REACH_PX] |= paper - near > faintest
+    return ridges
+
+
+def _strokes(dark: NDArray[np.bool_], shortest: int, points: float) -> list[tuple[float, float, int, int]]:
+    """Thin level strokes as (top, bottom, left, right); a stroke may drift by a few pixels along its way."""
+    thick = dark.copy()
+    for shift in range(1, _DRIFT_PX):
+        thick[shift:] |= dark[:-shift]
+        thick[:-shift] |= dark[shift:]
+    padded = np.zeros((thick.shape[0], thick.shape[1] + 2), dtype=np.int8)
+    padded[:, 1:-1] = thick
+    edges = np.diff(padded, axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    _, ends = np.nonzero(edges == -1)
+    if not len(rows):
+        return []
+    # Specks of paper in a line are part of it.
+    is_cut = (rows[1:] != rows[:-1]) | (starts[1:] - ends[:-1] > _SPECK_PX)
+    rows, starts = rows[np.append(True, is_cut)], starts[np.append(True, is_cut)]
+    ends = ends[np.append(is_cut, True)]
+    is_long = ends - starts >= shortest
+    strokes: list[_Stroke] = []
+    open_strokes: list[_Stroke] = []
+    for y, x0, x1 in zip(
+        rows[is_long].tolist(), starts[is_long].tolist(), ends[is_long].tolist(), strict=True
+    ):
+        open_strokes = [stroke for stroke in open_strokes if y - stroke.bottom <= _DRIFT_PX]
+        for stroke in open_strokes:
+            if x0 <= stroke.right + 3 and stroke.left <= x1 + 3:
+                stroke.add(y, x0, x1)
+                break
+        else:
+            stroke = _Stroke(y, y, x0, x1, x1 - x0)
+            strokes.append(stroke)
+            open_strokes.append(stroke)
+        if len(strokes) > 4000:
+            return []  # a drawing or a photo, no form
+    thickest = _THICKEST_PT / points + 2 * (_DRIFT_PX - 1)
+    thin = [stroke for stroke in strokes if stroke.area / (stroke.right - stroke.left) <= thickest]
+    return _mended(thin, round(_LONGEST_GAP_PT / points))
+
+
+@dataclass(slots=True)
+class _Stroke:
+    top: int
+    bottom: int
+    left: int
+    right: int
+    area: int
+
+    def add(self, y: int, x0: int, x1: int) -> None:
+        self.bottom = max(self.bottom, y)
+        self.left, self.right = min(self.left, x0), max(self.right, x1)
+        self.area += x1 - x0
+
+    @property
+    def middle(self) -> float:
+        return (self.top + self.bottom) / 2
+
+
+def _mended(strokes: list[_Stroke], gap: int) -> list[tuple[float, float, int, int]]:
+    """Strokes as lines, with those joined that a fax broke into pieces."""
+    lines: list[_Stroke] = []
+    for stroke in sorted(strokes, key=lambda stroke: stroke.left):
+        for line in lines:
+            is_level = line.top - 4 <= stroke.middle <= line.bottom + 4
+            if is_level and -gap <= stroke.left - line.right <= gap:
+                line.top, line.bottom = min(line.top, stroke.top), max(line.bottom, stroke.bottom)
+                line.right = max(line.right, stroke.right)
+                break
+        else:
+            lines.append(stroke)
+    return [(line.top, line.bottom + 1, line.left, line.right) for line in lines]

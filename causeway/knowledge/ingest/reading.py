@@ -1,0 +1,31 @@
+"""How one file is read: the limits and languages that reach the readers, whatever the file's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _ignore() -> None:
+    """Nobody waits for progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How one file is read.
+
+    Attributes:
+        max_pages: Documents of more pages are refused.
+        languages: What pictures of text are read in: Tesseract's names joined by ``+``.
+        page_timeout_s: Longest time that reading the picture of one page may take.
+        threads: Pictures that are read at the same time.
+        on_page: Called after each page that was read from its picture.
+        depth: How many files it lies in: 0 on its own, 1 as an attachment or in an archive.
+    """
+
+    max_pages: int = 3000
+    languages: str = "eng"
+    page_timeout_s: float = 30.0
+    threads: int = 1
+    on_page: Callable[[], None] = _ignore
+    depth: int = 0

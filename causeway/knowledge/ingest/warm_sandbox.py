@@ -1,0 +1,247 @@
+"""Reads files as `sandbox.parse` does, each in a process of its own, forked from a warm one instead of started anew.
+
+The limits, the deadline and the answers are the sandbox's; what differs is that the imports are paid once
+(`bench/results/parsing.md`: 11 ms a file instead of 160). The warm process never opens a file. Should it be killed,
+the files it was asked for are given to a new one, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from causeway.errors import UnreadableDocumentError
+from causeway.knowledge.document import ParsedDocument
+from causeway.knowledge.ingest.sandbox import (
+    ParseLimits,
+    check_size,
+    document_of,
+    listen,
+    python_command,
+    quiet_environment,
+    request_of,
+    too_slow,
+)
+
+_NURSERY = "causeway.knowledge.ingest.parse_nursery"
+_START_S = 60.0
+_END_S = 5.0
+_LONGEST_MESSAGE_BYTES = 4096
+_NO_READER = (
+    "Causeway's reader processes cannot be started; its log says more, and the file can be tried again"
+)
+
+
+class WarmSandbox:
+    """Reads files; one for each process of Causeway."""
+
+    def __init__(self, limits: ParseLimits) -> None:
+        """Nothing is started before the first file."""
+        self._limits = limits
+        self._nursery: _Nursery | None = None
+        self._starting = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._nursery is not None:
+            await self._nursery.close()
+            self._nursery = None
+
+    async def parse(self, path: Path, *, name: str) -> ParsedDocument:
+        """The document in ``path``; ``name`` is what its owner calls it, extension included.
+
+        Raises:
+            UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
+        """
+        check_size(path, self._limits)
+        for _ in range(2):
+            nursery = await self._warm()
+            try:
+                return await nursery.parse(path, name, self._limits)
+            except ConnectionError:
+                await nursery.close()
+        raise UnreadableDocumentError(_NO_READER)
+
+    async def _warm(self) -> _Nursery:
+        async with self._starting:
+            if self._nursery is None or self._nursery.is_gone:
+                self._nursery = await _Nursery.start(self._limits)
+            return self._nursery
+
+
+@dataclass(slots=True)
+class _Child:
+    """What the nursery says of one child: its process, and when it ended with which code.
+
+    Attributes:
+        is_forked: Set when the process is known, or when nothing more will be heard of it.
+    """
+
+    process: int | None = None
+    is_forked: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class _Nursery:
+    """The warm process, seen from here."""
+
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
+        self.is_gone = False
+        self._process = process
+        self._control = control
+        self._children: dict[int, _Child] = {}
+        self._numbers = count()
+        self._is_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(control, self._hear)
+
+    @classmethod
+    async def start(cls, limits: ParseLimits) -> Self:
+        """Start the process and wait until it is warm.
+
+        Raises:
+            UnreadableDocumentError: It does not start.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *python_command(_NURSERY),
+                *(str(theirs.fileno()), limits.languages),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=(theirs.fileno(),),
+                env=quiet_environment(),
+            )
+        nursery = cls(process, ours)
+        try:
+            async with asyncio.timeout(_START_S):
+                await nursery._is_ready
+        except (TimeoutError, ConnectionError) as exc:
+            await nursery.close()
+            raise UnreadableDocumentError(_NO_READER) from exc
+        except BaseException:
+            await nursery.close()
+            raise
+        return nursery
+
+    async def parse(self, path: Path, name: str, limits: ParseLimits) -> ParsedDocument:
+        """The document in ``path``.
+
+        Raises:
+            ConnectionError: The warm process is gone.
+            UnreadableDocumentError: The file cannot be read.
+        """
+        number = next(self._numbers)
+        child = self._children[number] = _Child()
+        try:
+            async with _pipe() as (answers, answer_end), _pipe() as (complaints, complaint_end):
+                request = json.dumps({**request_of(path, name, limits), "number": number}).encode()
+                ends = [answer_end.fileno(), complaint_end.fileno()]
+                try:
+                    socket.send_fds(self._control, [request], ends)
+                except OSError as exc:
+                    raise ConnectionError from exc
+                answer_end.close()
+                complaint_end.close()
+                answer, complained = await listen(answers, complaints, limits)
+                async with asyncio.timeout(limits.timeout_s):
+                    code = await asyncio.shield(child.ended)
+        except TimeoutError as exc:
+            raise UnreadableDocumentError(too_slow(limits)) from exc
+        finally:
+            await self._end(child)
+            del self._children[number]
+        return document_of(answer, complained, code, limits)
+
+    async def close(self) -> None:
+        """End the warm process, which ends its children first."""
+        self._lose()
+        self._control.close()
+        try:
+            async with asyncio.timeout(_END_S):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    def _hear(self) -> None:
+        """Take in what the warm process says; called when there is something."""
+        try:
+            message = self._control.recv(_LONGEST_MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self._lose()
+            return
+        said = json.loads(message)
+        child = self._children.get(said.get("number"))
+        if "ready" in said and not self._is_ready.done():
+            self._is_ready.set_result(None)
+        elif child is not None and "process" in said:
+            child.process = said["process"]
+            child.is_forked.set()
+        elif child is not None and "code" in said and not child.ended.done():
+            child.ended.set_result(said["code"])
+
+    def _lose(self) -> None:
+        """The warm process is gone, or is about to be: nothing more will be heard of its children."""
+        if self.is_gone:
+            return
+        self.is_gone = True
+        asyncio.get_running_loop().remove_reader(self._control)
+        _break(self._is_ready)
+        for child in self._children.values():
+            child.is_forked.set()
+            _break(child.ended)
+
+    async def _end(self, child: _Child) -> None:
+        """Kill the child and all it started, unless it is gone."""
+        if child.ended.done() and not child.ended.exception():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_S):
+                await child.is_forked.wait()
+        if child.process is not None:
+            for end in (os.killpg, os.kill):  # a moment after the fork it has no group of its own yet
+                with suppress(ProcessLookupError, PermissionError):
+                    end(child.process, signal.SIGKILL)
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_END_S):
+                await asyncio.shield(child.ended)
+
+
+def _break(waiting: asyncio.Future[Any]) -> None:
+    """Tell whoever waits that the warm process is gone."""
+    if not waiting.done():
+        waiting.set_exception(ConnectionResetError())
+        waiting.exception()  # retrieved here, so that it is no complaint when nobody waits
+
+
+@asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
+    """A pipe: a stream to read from, and the end that is given away."""
+    read_end, write_end = os.pipe()
+    stream = asyncio.StreamReader()
+    with os.fdopen(read_end, "rb", buffering=0) as source, os.fdopen(write_end, "wb", buffering=0) as sink:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), source
+        )
+        try:
+            yield stream, sink
+        finally:
+            transport.close()

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from causeway.errors import UnreadableDocumentError
+from causeway.knowledge.ingest.sandbox import ParseLimits, parse
+from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
+
+LIMITS = ParseLimits(timeout_s=60)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[WarmSandbox]:
+    async with WarmSandbox(LIMITS) as opened:
+        yield opened
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    def put(name: str, content: bytes) -> Path:
+        file = tmp_path / name
+        file.write_bytes(content)
+        return file
+
+    return put
+
+
+async def test_files_read_as_in_a_fresh_process(sandbox: WarmSandbox, write: Any) -> None:
+    for name, content in (
+        ("a.md", b"# Leave\n\n25 days.\n"),
+        ("a.csv", b"a;b\n1;2\n"),
+        ("a.txt", b"Just words.\n"),
+    ):
+        file = write(name, content)
+        assert await sandbox.parse(file, name=name) == await parse(file, name=name, limits=LIMITS)
+
+
+async def test_many_files_are_read_at_the_same_time(sandbox: WarmSandbox, write: Any) -> None:
+    files = [write(f"{number}.txt", f"The text of file {number}.".encode()) for number in range(12)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(sandbox.parse(file, name=file.name)) for file in files]
+    assert [task.result().blocks[0].text for task in tasks] == [
+        f"The text of file {number}." for number in range(12)
+    ]
+
+
+async def test_what_the_reader_says_reaches_the_owner(sandbox: WarmSandbox, write: Any) -> None:
+    with pytest.raises(UnreadableDocumentError, match="sound or video"):
+        await sandbox.parse(write("a.mp3", b"ID3" + b"\0" * 50), name="a.mp3")
+
+
+async def test_a_file_that_takes_too_long_is_given_up_and_its_process_killed(write: Any) -> None:
+    nested, plain = write("a.html", b"<div>" * 120_000), write("a.txt", b"Words.")
+    async with WarmSandbox(ParseLimits(timeout_s=60)) as sandbox:
+        await sandbox.parse(plain, name="a.txt")
+        (nursery,) = _children(os.getpid())
+        slow = WarmSandbox(ParseLimits(timeout_s=0.3))
+        slow._nursery = sandbox._nursery
+        with pytest.raises(UnreadableDocumentError, match=r"longer than 0\.3 seconds"):
+            await slow.parse(nested, name="a.html")
+        assert _children(nursery) == []
+        assert (await sandbox.parse(plain, name="a.txt")).blocks[0].text == "Words."
+
+
+async def test_giving_up_the_wait_kills_the_process(sandbox: WarmSandbox, write: Any) -> None:
+    await sandbox.parse(write("a.txt", b"Words."), name="a.txt")
+    (nursery,) = _children(os.getpid())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await sandbox.parse(write("a.html", b"<div>" * 120_000), name="a.html")
+    assert _children(nursery) == []
+
+
+async def test_a_file_that_takes_too_much_memory_harms_no_other(write: Any) -> None:
+    text = write("a.md", b"word [link](x) *and* more text\n\n" * 150_000)
+    async with WarmSandbox(ParseLimits(timeout_s=60, memory_bytes=600_000_000)) as sandbox:
+        with pytest.raises(UnreadableDocumentError, match="memory"):
+            await sandbox.parse(text, name="a.md")
+        assert (await sandbox.parse(write("a.txt", b"Words."), name="a.txt")).blocks[0].text == "Words."
+
+
+async def test_a_killed_nursery_is_replaced(sandbox: WarmSandbox, write: Any) -> None:
+    file = write("a.txt", b"Words.")
+    await sandbox.parse(file, name="a.txt")
+    (nursery,) = _children(os.getpid())
+    os.kill(nursery, signal.SIGKILL)
+    assert (await sandbox.parse(file, name="a.txt")).blocks[0].text == "Words."
+    assert nursery not in _children(os.getpid())
+
+
+async def test_the_nursery_has_one_thread_and_no_secret(
+    sandbox: WarmSandbox, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Forking with a second thread about may copy a lock that nobody will ever release.
+    monkeypatch.setenv("CAUSEWAY_SERVER__SESSION_SECRET", "hidden")
+    await sandbox.parse(write("a.txt", b"Words."), name="a.txt")
+    (nursery,) = _children(os.getpid())
+    assert _threads(nursery) == 1
+    assert b"CAUSEWAY_" not in _environment(nursery)
+
+
+async def test_nothing_is_left_when_it_closes(write: Any) -> None:
+    async with WarmSandbox(LIMITS) as sandbox:
+        await sandbox.parse(write("a.txt", b"Words."), name="a.txt")
+        assert len(_children(os.getpid())) == 1
+    assert _children(os.getpid()) == []
+
+
+async def test_a_file_that_needs_no_process_starts_none(write: Any) -> None:
+    async with WarmSandbox(LIMITS) as sandbox:
+        with pytest.raises(UnreadableDocumentError, match="is empty"):
+            await sandbox.parse(write("zero.pdf", b""), name="zero.pdf")
+        assert _children(os.getpid()) == []
+
+
+def _threads(process: int) -> int:
+    return len(list(Path(f"/proc/{process}/task").iterdir()))
+
+
+def _environment(process: int) -> bytes:
+    return Path(f"/proc/{process}/environ").read_bytes()
+
+
+def _children(process: int) -> list[int]:
+    """The readers that ``process`` has started and that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(fields[1]) == process and fields[0] != "Z" and b"parse_nursery" in command:
+                found.append(int(entry.name))
+    return found
