@@ -41,8 +41,8 @@ _LEAST_INK, _MOST_INK = 0.004, 0.5
 _BOLD = 1.24
 _SAME_SIZE = (0.84, 1.12)
 _NOT_INSTALLED = (
-    "and reading pictures (OCR) is not installed; install tesseract-ocr with its language data, or the package"
-    " rapidocr, or add a version with text"
+    "and reading pictures (OCR) is not installed; pip install 'causeway[ocr]', for Tesseract also its language data"
+    " (apt install tesseract-ocr), or add a version with text"
 )
 
 

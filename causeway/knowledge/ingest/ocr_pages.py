@@ -32,7 +32,7 @@ class OcrPages:
         self._engine: OcrEngine | None = None
         self._waiting: dict[int, Future[tuple[Page, float]]] = {}
         self._read: dict[int, tuple[Page, float]] = {}
-        self._turn = 0
+        self._turn = self._last_turn = 0
 
     def __enter__(self) -> Self:
         return self
@@ -82,5 +82,7 @@ class OcrPages:
             page = replace(page, words=(), rulings=())
         self._read[number] = page, confidence
         if page.words:
-            self._turn = page.turn.quarters
+            # Two in a row lie alike: the next ones probably do. One alone was put in the wrong way round.
+            self._turn = page.turn.quarters if page.turn.quarters == self._last_turn else self._turn
+            self._last_turn = page.turn.quarters
         self._reading.on_page()

@@ -96,6 +96,8 @@ class TesseractEngine:
             if not api.Recognize(round(timeout_s * 1000)):
                 return []
             words = list(self._words(api))
+        if confidence_of(words) < _FAIR:
+            return words  # it lies the wrong way round, or is no text: nothing gets better from nearby
         with self._reader("piece") as api:
             return self._closer(api, picture, words)
 
