@@ -252,7 +252,8 @@ def _death(code: int, complaints: bytes, limits: ParseLimits) -> str:
             "split it, or raise knowledge.parse_memory_bytes"
         )
     return (
-        "the file is damaged in a way that crashed its reader; save it anew in its program and add it again"
+        f"the file crashed its reader: it is damaged, or takes more than {limits.memory_bytes / 1e6:,.0f} MB of memory;"
+        " save it anew in its program, or split it, and add it again"
     )
 
 
