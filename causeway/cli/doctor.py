@@ -43,9 +43,12 @@ def doctor(as_json: bool) -> None:
     from causeway.settings import load_with_origins
 
     settings, origins = load_with_origins()
-    logging.disable(logging.ERROR)  # what goes wrong is in the findings
     pages: dict[str, dict[str, object]] = {}
-    findings = run(_examine(settings, pages))
+    logging.disable(logging.ERROR)  # what goes wrong is in the findings
+    try:
+        findings = run(_examine(settings, pages))
+    finally:
+        logging.disable(logging.NOTSET)
     try:
         settings, origins = load_with_origins(overrides=pages)
     except SettingsError as exc:
