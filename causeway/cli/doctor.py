@@ -176,7 +176,12 @@ def _provider(name: str, settings: Settings) -> Finding:
 
 
 def _ocr() -> Finding:
-    return Finding("OCR", "off", "not built yet", "a scan without a text layer is refused with that reason")
+    from importlib.util import find_spec
+
+    found = [name for name in ("tesserocr", "rapidocr") if find_spec(name)]
+    if found:
+        return Finding("OCR", "ok", " and ".join(found), "tesserocr needs Tesseract's language data too")
+    return Finding("OCR", "off", "scans and pictures are refused", "pip install 'causeway[ocr]'")
 
 
 def _settings_rows(settings: Settings, origins: Origins) -> list[dict[str, str]]:
