@@ -14,7 +14,16 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from causeway.errors import NotFoundError
-from causeway.knowledge import PDF, SHOWN, KeptRevision, Pages, PageWords, find_quote, picture_type
+from causeway.knowledge import (
+    PDF,
+    SHOWN,
+    KeptRevision,
+    Pages,
+    PageWords,
+    Place,
+    find_quote,
+    picture_type,
+)
 from causeway.web.answers import PlaceShape, place_shapes
 from causeway.web.documents_api import DocumentId
 from causeway.web.parts import WebParts
@@ -191,17 +200,35 @@ async def page_words(
     Scans know it from when they were read, PDFs with text are asked.
     """
     found = await parts.library.revision(document_id, revision)
+    if quote.strip():
+        places = await quoted(request, parts, found, number, quote, ordinal)
+        return WordList(page=number, revision=found.revision, bbox=place_shapes(places), words=[])
     words = await _words(request.app.state.pages, parts, found, number)
-    if not quote.strip():
-        return WordList(page=number, revision=found.revision, bbox=[], words=_shapes(words))
+    return WordList(page=number, revision=found.revision, bbox=[], words=_shapes(words))
+
+
+async def quoted(
+    request: Request,
+    parts: WebParts,
+    found: KeptRevision,
+    number: int,
+    quote: str,
+    ordinal: int | None,
+) -> tuple[Place, ...]:
+    """Where a quote stands on a page of a revision, looked for in passage ``ordinal`` first.
+
+    Raises:
+        NotFoundError: There is no such page.
+        UnreadableDocumentError: Its words cannot be read.
+    """
+    words = await _words(request.app.state.pages, parts, found, number)
     within = [
         place
         for chunk in (await parts.library.read(found) if ordinal is not None else ())
         if chunk.ordinal == ordinal
         for place in chunk.places
     ]
-    places = await asyncio.to_thread(find_quote, words, number, quote, within=within)
-    return WordList(page=number, revision=found.revision, bbox=place_shapes(places), words=[])
+    return await asyncio.to_thread(find_quote, words, number, quote, within=within)
 
 
 async def _words(pages: Pages, parts: WebParts, found: KeptRevision, number: int) -> PageWords:

@@ -293,6 +293,15 @@ class ScriptedLibrary:
     async def purge(self, document_id: str) -> int:
         return len(self.past.pop(document_id, ()))
 
+    def all(self) -> Sequence[Document]:
+        return self._all()
+
+    def chunks(self, document_id: str) -> Sequence[Chunk]:
+        return self._slots[document_id].chunks
+
+    def forget(self, document_id: str) -> None:
+        del self._slots[document_id]
+
     def supersede(self, document_id: str, chunks: Sequence[Chunk]) -> None:
         """Put a newer revision in a document's place, with the same file and other chunks."""
         slot = self._slots[document_id]
