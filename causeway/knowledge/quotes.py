@@ -25,6 +25,8 @@ _LONG_RUN = 5
 _MOST_COMPARED = 6000
 """Words of a page that are compared with a quote run by run; a full newspaper page has as many."""
 _LINE = 0.5
+_GAP = 4
+_LONG_WORD = 4
 _SLACK = 120
 """How far a word may stand out of the place it is looked for in: about its own height."""
 
@@ -90,10 +92,13 @@ def _in_runs(words: Sequence[PageWord], wanted: Sequence[str]) -> list[int]:
 
 
 def _lines(words: Sequence[PageWord], number: int) -> Iterator[Place]:
-    """A rectangle around the words of each line."""
+    """A rectangle around the words of each line; on a page that lies on its side lines run up or down."""
+    long = [word for word in words if len(word.text) >= _LONG_WORD]
+    is_aside = 2 * sum(word.y1 - word.y0 > word.x1 - word.x0 for word in long) > len(long)
     line: list[PageWord] = []
     for word in words:
-        if line and not _goes_on(line[-1], word):
+        pair = [_aside(each) if is_aside else each for each in (*line[-1:], word)]
+        if line and not _goes_on(*pair):
             yield _around(line, number)
             line = []
         line.append(word)
@@ -102,9 +107,15 @@ def _lines(words: Sequence[PageWord], number: int) -> Iterator[Place]:
 
 
 def _goes_on(last: PageWord, word: PageWord) -> bool:
+    """Whether a word stands beside the last one on its line."""
     height = max(last.y1 - last.y0, word.y1 - word.y0, 1)
     is_level = abs((last.y0 + last.y1) - (word.y0 + word.y1)) / 2 < _LINE * height
-    return is_level and -height < word.x0 - last.x1 < 4 * height
+    gap = max(word.x0 - last.x1, last.x0 - word.x1)  # upside down the next word stands to the left
+    return is_level and -height < gap < _GAP * height
+
+
+def _aside(word: PageWord) -> PageWord:
+    return PageWord(word.text, word.y0, word.x0, word.y1, word.x1)
 
 
 def _around(words: Sequence[PageWord], number: int) -> Place:

@@ -17,7 +17,8 @@ from tests.web.test_sign_in import sign_in
 
 
 def in_a_browser(test: Callable[..., None]) -> Callable[..., None]:
-    return pytest.mark.browser(pytest.mark.timeout(120)(test))
+    marked: Callable[..., None] = pytest.mark.browser(pytest.mark.timeout(120)(test))
+    return marked
 
 
 QUOTE = "| Hotel, per night, with breakfast | £115 |"
