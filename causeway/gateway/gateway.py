@@ -12,10 +12,10 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import Any, Generic
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ImagePart, Message, Usage
-from causeway.contracts.identity import SYSTEM, Operation
+from causeway.contracts.identity import SYSTEM, Operation, Principal
 from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest, Vectors
@@ -42,6 +42,7 @@ _MOST_SAID_CHARACTERS = 64_000_000
 """A reply that goes on beyond this is a fault of its provider."""
 _MOST_KEPT_CHARACTERS = 2_000_000
 """Longer replies are neither cached nor shown in full in their traces."""
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,19 @@ class _Asked(Generic[Provider]):
         return all(route.is_local for route in self.plan.routes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a caller was allowed before; it holds as long as the settings, the plan and the caller are the same."""
+
+    asked: _Asked[Any]
+    plan: Plan[Any]
+    principal: Principal
+
+    def holds(self, plan: Plan[Any], call: Call) -> bool:
+        """Whether it answers for ``call``."""
+        return self.plan is plan and self.principal is call.principal and call.deadline_s is None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chat:
     """A chat that has been admitted: what the provider gets, and how the reply comes back to the caller."""
@@ -99,6 +113,8 @@ class Gateway:
         self.steps = steps
         self._books = books
         self._capture_content = capture_content
+        self._known_of = steps
+        self._known: dict[tuple[Operation, str, str], _Known] = {}
 
     @property
     def model_names(self) -> list[str]:
@@ -263,6 +279,11 @@ class Gateway:
         Raises:
             ModelNotAllowedError: That is none of it.
         """
+        if steps is not self._known_of:
+            self._known_of, self._known = steps, {}
+        known = self._known.get((operation, plan.asked, call.principal.id))
+        if known is not None and known.holds(plan, call):
+            return known.asked
         tiers, principal, first = steps.tiers, call.principal, plan.first
         allowed: Plan[Provider] | None = plan
         if len(plan.routes) > 1:
@@ -275,7 +296,12 @@ class Gateway:
             )
         tiers.may_use(principal, operation, (plan.asked, (allowed or plan).first.name))
         deadline_s = min(call.deadline_s or steps.settings.deadline_s, steps.settings.deadline_s)
-        return _Asked(steps=steps, tier=tiers.of(principal), plan=allowed or plan, deadline_s=deadline_s)
+        asked = _Asked(steps=steps, tier=tiers.of(principal), plan=allowed or plan, deadline_s=deadline_s)
+        if call.deadline_s is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[operation, plan.asked, principal.id] = _Known(asked, plan, principal)
+        return asked
 
     async def _from_cache(self, chat: _Chat, record: CallRecord) -> ChatReply | None:
         steps, tier, call = chat.asked.steps, chat.asked.tier, record.call
