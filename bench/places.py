@@ -1,6 +1,6 @@
 """What places and past revisions take: bytes a page, and what an edit costs.
 
-    python -m bench.places [--scans ../shared/data/documents/scan] > bench/results/places.md
+    python -m bench.places [--scans ../shared/data/documents/scan] [--part bytes] > bench/results/places.md
 
 Ingests scans and the sample company's PDFs end to end and asks the database what the words of each scanned page and the
 places of each page's passages take; beside it, what the same words take as JSON, plain and deflated. Then a document of
@@ -82,24 +82,30 @@ class Edit:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scans", type=Path, default=ROOT.parent / "shared" / "data" / "documents" / "scan")
+    parser.add_argument("--part", choices=("bytes", "edits"), help="only this half")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="causeway-bench-") as folder:
-        asyncio.run(measure(options.scans, Path(folder)))
+        asyncio.run(measure(options.scans, Path(folder), part=options.part))
 
 
-async def measure(scans: Path, folder: Path) -> None:
+async def measure(scans: Path, folder: Path, *, part: str | None) -> None:
     settings = Settings(storage=StorageSettings(dir=folder / "data", models_dir=load().storage.models_dir))
     async with open_platform(settings, work=Work.MUST) as platform:
         print(f"# Places and past revisions\n\n{describe()}\n")
-        for name, root in (
-            ("scans", copied(scans, folder / "scans")),
-            ("born-digital PDFs", copied(sample_documents(), folder / "pdf", "*.pdf")),
-        ):
-            summary = await platform.folders.wait(await platform.folders.sync(root, name))
-            if summary.failed:
-                raise SystemExit(f"these could not be read: {summary.failed}")
-        await print_bytes(platform)
-        await print_edits(platform)
+        if part != "edits":
+            await ingest_folder(platform, "scans", copied(scans, folder / "scans"))
+            await ingest_folder(
+                platform, "born-digital PDFs", copied(sample_documents(), folder / "pdf", "*.pdf")
+            )
+            await print_bytes(platform)
+        if part != "bytes":
+            await print_edits(platform)
+
+
+async def ingest_folder(platform: Platform, name: str, root: Path) -> None:
+    summary = await platform.folders.wait(await platform.folders.sync(root, name))
+    if summary.failed:
+        raise SystemExit(f"these could not be read: {summary.failed}")
 
 
 def copied(source: Path, target: Path, pattern: str = "*") -> Path:
