@@ -13,8 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call, ModelGateway
@@ -35,6 +34,12 @@ from causeway.knowledge.ingest.revisions import Revision, Revisions
 from causeway.knowledge.ingest.sandbox import Sandbox
 from causeway.knowledge.library import title_of
 from causeway.observability.spans import Span, Spans
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 log = logging.getLogger(__name__)
 
