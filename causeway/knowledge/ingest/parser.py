@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import sniff
 from causeway.knowledge.ingest.reading import Reading
@@ -60,7 +60,7 @@ def parse_bytes(content: bytes, *, name: str, reading: Reading) -> ParsedDocumen
     parsed = _parse(content, media_type, reading)
     blocks = tuple(_storable(block) for block in parsed.blocks)
     if not any(block.text.strip() for block in blocks):
-        raise UnreadableDocumentError(_NO_TEXT)
+        raise EmptyDocumentError(_NO_TEXT)
     return replace(
         parsed,
         title=_clean(parsed.title),
