@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from causeway.contracts.clock import Clock
@@ -113,12 +114,19 @@ class Folders:
                 found = await self._sweep(path, collection)
                 is_news = found.new or found.changed or found.deleted or found.documents
                 if is_news or found.failed != told.get(path, ()):
-                    on_sync(await self.wait(found))
+                    on_sync(await self._finished(path, found))
                 told[path] = found.failed
             try:
                 await asyncio.wait_for(stop.wait(), every_s)
             except TimeoutError:
                 continue
+
+    async def _finished(self, path: Path, found: SyncSummary) -> SyncSummary:
+        """As `wait`; when there is no waiting any longer, the summary says why, and watching goes on."""
+        try:
+            return await self.wait(found)
+        except CausewayError as exc:
+            return replace(found, failed=(*found.failed, (str(path), exc.message)))
 
     async def _sweep(self, path: Path, collection: str | None) -> SyncSummary:
         try:
