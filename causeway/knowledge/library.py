@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, 
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
 
 from causeway.errors import BusyError, NotFoundError
 from causeway.knowledge.collections import Collection, Collections
@@ -176,21 +176,20 @@ class Library:
             await connection.execute(noted)
 
     async def delete(self, document_id: str) -> None:
-        """Forget a document: its row and its chunks vanish in one transaction.
+        """Forget a document and what was found in it: rows and chunks vanish in one transaction.
 
         Raises:
             NotFoundError: There is none of that id.
         """
-        gone = (
-            delete(documents)
-            .where(documents.c.id == document_id)
-            .returning(documents.c.blob, documents.c.ready_blob)
-        )
+        gone = delete(documents).where(documents.c.id == document_id).returning(documents)
         async with self._database.begin() as connection:
             row = (await connection.execute(gone)).one_or_none()
-        if row is None:
-            raise _no_document(document_id)
-        await self._originals.forget([row.blob, row.ready_blob])
+            if row is None:
+                raise _no_document(document_id)
+            found_in_it = (await connection.execute(_found_in(row))).all() if row.source_id else ()
+        await self._originals.forget(
+            blob for each in (row, *found_in_it) for blob in (each.blob, each.ready_blob)
+        )
 
     async def retry(self, document_id: str) -> None:
         """Ingest a document's newest bytes once more, whatever became of them.
@@ -412,6 +411,19 @@ async def _update(
         revision=before.revision + 1,
         change="changed",
         state=DocumentState.QUEUED,
+    )
+
+
+def _found_in(owner: Row[Any]) -> ReturningDelete[Any]:
+    """Forget what was found in a document: what its source calls after it, see `connector.attachment_of`."""
+    return (
+        delete(documents)
+        .where(
+            documents.c.collection_id == owner.collection_id,
+            documents.c.source == owner.source,
+            documents.c.source_id.startswith(f"{owner.source_id}#", autoescape=True),
+        )
+        .returning(documents.c.blob, documents.c.ready_blob)
     )
 
 
