@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from causeway.contracts.clock import Clock
@@ -14,6 +15,7 @@ from causeway.knowledge.ingest.notion_export import open_notion_export
 from causeway.knowledge.ingest.patterns import Patterns
 from causeway.knowledge.ingest.slack import open_slack
 from causeway.knowledge.ingest.slack_export import open_slack_export
+from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.knowledge.ingest.web_pages import open_web
 from causeway.settings import SourceSettings
 
@@ -45,7 +47,7 @@ def open_source(
         case "folder":
             root = folder_root(name, settings)
             patterns = Patterns(settings.include, settings.exclude)
-            return nullcontext(FolderSource(root, clock=clock, settle_s=_SETTLE_S, patterns=patterns))
+            return _opened(FolderSource(root, clock=clock, settle_s=_SETTLE_S, patterns=patterns))
         case "notion":
             if settings.path is not None:
                 return open_notion_export(name, settings)
@@ -56,3 +58,10 @@ def open_source(
             return open_slack(name, settings, clock=clock)
         case "web":
             return open_web(name, settings, clock=clock)
+
+
+@asynccontextmanager
+async def _opened(connector: Connector) -> AsyncIterator[Connector]:
+    """The connector, with its ZIP files taken as folders."""
+    with Unpacking(connector) as unpacking:
+        yield unpacking

@@ -39,6 +39,8 @@ from causeway.knowledge.library import UNFINISHED, Library
 from causeway.storage.blobs import Draft
 
 _AT_ONCE = 4
+_LONGEST_PATH_BYTES = 2000
+"""An entry of a database's index holds 2,700, and the source is in it, too."""
 _MOST_IN_A_ROW = 20
 """When this many items fail one after the other for want of an answer, the source is down and the sync ends."""
 
@@ -339,11 +341,14 @@ class Synchroniser:
         if item.size_bytes is not None and item.size_bytes > sync.limit.size_bytes:
             sync.fail(item.path, sync.limit.refusal(item.size_bytes))
             return
+        if len(item.path.encode("utf-8", "replace")) > _LONGEST_PATH_BYTES:
+            sync.fail(item.path, f"its path is longer than {_LONGEST_PATH_BYTES:,} bytes; shorten it")
+            return
         try:
             fetched = await sync.connector.fetch(item)
             async with self._file(fetched, sync.limit) as file:
                 await self._add(sync, item, fetched, file)
-            if item.identity:
+            if item.identity and fetched.is_whole:
                 sync.opened.add(item.identity)
                 sync.attached.update({each.path: each for each in fetched.attached})
         except UnreadableDocumentError as exc:
@@ -412,7 +417,8 @@ class Synchroniser:
         try:
             await self._library.delete(before.document_id)
         except NotFoundError:
-            return
+            if not owner_of(before.identity):
+                return  # else it went with its owner a moment ago
         sync.deleted.append(before.path)
 
 

@@ -16,6 +16,7 @@ from causeway.errors import CausewayError, DeadlineError
 from causeway.knowledge.ingest.folder_source import PREFIX, FolderSource
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.knowledge.library import Library
 from causeway.settings import KnowledgeSettings
 
@@ -55,13 +56,14 @@ class Folders:
             root, clock=self._clock, settle_s=self._settle_s, under=under, is_folder=is_folder
         )
         known = await self._library.known(collection, source.source)
-        return await self._synchroniser.sync(
-            source,
-            collection,
-            known={each: known[each] for each in known if _is_under(each, under)},
-            retry_failed=retry_failed,
-            limit=SizeLimit(self._settings.max_file_bytes, "knowledge.max_file_bytes"),
-        )
+        with Unpacking(source) as unpacking:
+            return await self._synchroniser.sync(
+                unpacking,
+                collection,
+                known={each: known[each] for each in known if _is_under(each, under)},
+                retry_failed=retry_failed,
+                limit=SizeLimit(self._settings.max_file_bytes, "knowledge.max_file_bytes"),
+            )
 
     async def _place(self, path: Path, collection: str | None, *, is_folder: bool) -> tuple[Path, str]:
         """The root that ``path`` belongs to, and its path under that root."""
