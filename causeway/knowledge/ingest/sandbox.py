@@ -51,7 +51,7 @@ class ParseLimits:
         timeout_s: Longest time for a file; each page that is read from its picture adds ``page_timeout_s``, so that
             a long scan is read to its end and a stuck one is not waited for.
         page_timeout_s: Longest time that reading the picture of one page may take.
-        languages: What pictures of text are read in: Tesseract's names joined by ``+``.
+        languages: What pictures of text are read in: Tesseract's names joined by ``+``, or ``auto``.
         threads: Pictures of one file that are read at the same time.
         max_answer_bytes: Most that the child may hand back, as JSON.
     """
@@ -61,7 +61,7 @@ class ParseLimits:
     max_pages: int = 3000
     max_file_bytes: int = 200_000_000
     page_timeout_s: float = 30.0
-    languages: str = "eng"
+    languages: str = "auto"
     threads: int = field(default_factory=lambda: min(4, len(os.sched_getaffinity(0))))
     max_answer_bytes: int = 200_000_000
 
