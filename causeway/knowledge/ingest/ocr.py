@@ -36,6 +36,7 @@ MAX_PIXELS = 100_000_000
 _MOST_READ_PIXELS = 12_000_000
 _LIKELY = 70.0
 _SIDEWAYS = 30.0
+_MANY_WORDS = 20
 _DOUBTFUL = 20.0
 _DARK = 128
 _LEAST_INK, _MOST_INK = 0.004, 0.5
@@ -89,8 +90,10 @@ def read_picture(
     picture = Picture(evened(image.convert("L")), dpi)
     best = _Reading.of(picture, turn, engine, timeout_s)
     if best.confidence < _LIKELY:
-        for other in engine.turns(picture):
-            if other != turn:
+        tried = {turn}
+        for other in _other_turns(best, picture, engine):
+            if other not in tried:
+                tried.add(other)
                 reading = _Reading.of(picture, other, engine, timeout_s)
                 best = reading if reading.confidence > best.confidence + 5 else best
                 if best.confidence >= _LIKELY:
@@ -101,6 +104,13 @@ def read_picture(
         found = engine.look_again(best.picture, missed)
         page = _page(best.picture, [*best.words, *found], number, page.turn) if found else page
     return page, best.confidence
+
+
+def _other_turns(first: _Reading, picture: Picture, engine: OcrEngine) -> Iterator[int]:
+    """The other ways a page may lie, likeliest first: one whose words lie level is upside down, which needs no asking."""
+    if len(first.words) >= _MANY_WORDS and not first.is_sideways:
+        yield (first.turn + 2) % 4
+    yield from engine.turns(picture)
 
 
 def _with_ink(picture: Picture, cells: Sequence[Box]) -> list[Box]:
@@ -125,6 +135,7 @@ class _Reading:
     words: Sequence[ReadWord]
     turn: int
     confidence: float
+    is_sideways: bool
 
     @classmethod
     def of(cls, picture: Picture, turn: int, engine: OcrEngine, timeout_s: float) -> _Reading:
@@ -132,7 +143,10 @@ class _Reading:
         words = engine.read(straight, timeout_s=timeout_s)
         confidence = confidence_of(words)
         # Tesseract reads lines that run up or down the page, too, and is sure of them; nothing else can use them.
-        return cls(straight, words, turn, min(confidence, _SIDEWAYS) if _is_sideways(words) else confidence)
+        is_sideways = _is_sideways(words)
+        return cls(
+            straight, words, turn, min(confidence, _SIDEWAYS) if is_sideways else confidence, is_sideways
+        )
 
 
 def _is_sideways(words: Sequence[ReadWord]) -> bool:
