@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from causeway.errors import SettingsError
 from causeway.knowledge.ingest.connector import Connector
 from causeway.knowledge.ingest.folder_source import FolderSource
 from causeway.knowledge.ingest.patterns import Patterns
+from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.seams import deferred
 from causeway.settings import SourceSettings
 
@@ -50,7 +52,7 @@ def open_source(
         case "folder":
             root = folder_root(name, settings)
             patterns = Patterns(settings.include, settings.exclude)
-            return nullcontext(FolderSource(root, clock=clock, settle_s=_SETTLE_S, patterns=patterns))
+            return _opened(FolderSource(root, clock=clock, settle_s=_SETTLE_S, patterns=patterns))
         case "notion":
             if settings.path is not None:
                 return notion_export.open_notion_export(name, settings)
@@ -61,3 +63,10 @@ def open_source(
             return slack.open_slack(name, settings, clock=clock)
         case "web":
             return web_pages.open_web(name, settings, clock=clock)
+
+
+@asynccontextmanager
+async def _opened(connector: Connector) -> AsyncIterator[Connector]:
+    """The connector, with its ZIP files taken as folders."""
+    with Unpacking(connector) as unpacking:
+        yield unpacking
