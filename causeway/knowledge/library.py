@@ -8,22 +8,26 @@ committed in one transaction, the work under a key made of the document and its 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
+from causeway.contracts.identity import Principal
 from causeway.errors import BusyError, NotFoundError
+from causeway.knowledge.access import no_document
 from causeway.knowledge.collections import Collection, Collections
 from causeway.knowledge.document import Chunk, Document, DocumentState
 from causeway.knowledge.incoming import Added, Incoming, Known
+from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
@@ -32,6 +36,9 @@ from causeway.storage.schema import chunks, collections, documents
 
 INGEST = "ingest"
 """The name of the durable work that makes one revision of a document searchable."""
+
+UPLOAD = "upload"
+"""The source of what people send."""
 
 UNFINISHED = (DocumentState.QUEUED, DocumentState.PROCESSING)
 
@@ -83,7 +90,14 @@ class Library:
         self._collections = collections
         self._originals = originals
         self._durable = durable
+        self._sight = Sight(database, None)
         self._is_queue_reached = False
+
+    def seen_by(self, principal: Principal) -> Library:
+        """The library as a caller sees it: of what they may not see, nothing can be read, deleted or tried again."""
+        seen = copy(self)
+        seen._sight = Sight.of(principal, self._database)
+        return seen
 
     @property
     def originals(self) -> Originals:
@@ -183,13 +197,13 @@ class Library:
         """
         gone = (
             delete(documents)
-            .where(documents.c.id == document_id)
+            .where(documents.c.id == document_id, self._sight.documents)
             .returning(documents.c.blob, documents.c.ready_blob)
         )
         async with self._database.begin() as connection:
             row = (await connection.execute(gone)).one_or_none()
         if row is None:
-            raise _no_document(document_id)
+            raise no_document(document_id)
         await self._originals.forget([row.blob, row.ready_blob])
 
     async def retry(self, document_id: str) -> None:
@@ -198,8 +212,8 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        if not await self._queue_again(documents.c.id == document_id):
-            raise _no_document(document_id)
+        if not await self._queue_again(documents.c.id == document_id, self._sight.documents):
+            raise no_document(document_id)
 
     async def resume(self) -> int:
         """Queue what is unfinished and not queued, because its work gave up or the queue was lost.
@@ -243,7 +257,7 @@ class Library:
 
     async def collections(self) -> tuple[Collection, ...]:
         """Every collection, by name."""
-        return await self._collections.all()
+        return await self._collections.all(self._sight)
 
     async def document(self, document_id: str) -> Document:
         """One document.
@@ -251,11 +265,12 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        async with self._database.connect() as connection:
-            found = await connection.execute(_rows().where(documents.c.id == document_id))
+        wanted = _rows().where(documents.c.id == document_id, self._sight.documents)
+        async with self._sight.connect() as connection:
+            found = await connection.execute(wanted)
             row = found.one_or_none()
         if row is None:
-            raise _no_document(document_id)
+            raise no_document(document_id)
         return _document(row)
 
     async def documents(
@@ -268,12 +283,12 @@ class Library:
         offset: int = 0,
     ) -> DocumentPage:
         """Documents, those that changed last first; ``text`` is looked for in titles and paths."""
-        matching = _matching(collection, text.strip())
+        matching = [*_matching(collection, text.strip()), self._sight.documents]
         counted = select(documents.c.state, func.count().label("number")).join(collections).where(*matching)
         listed = _rows().where(*matching).order_by(documents.c.updated_at.desc(), documents.c.id)
         if state is not None:
             listed = listed.where(documents.c.state == state)
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             numbers = await connection.execute(counted.group_by(documents.c.state))
             counts = dict.fromkeys(DocumentState, 0) | {
                 DocumentState(row.state): row.number for row in numbers
@@ -286,9 +301,35 @@ class Library:
     async def text_of(self, document_id: str) -> tuple[Chunk, ...]:
         """The searchable revision's chunks in order; none when no revision is searchable."""
         columns = (chunks.c.ordinal, chunks.c.heading, chunks.c.text, chunks.c.page, chunks.c.tokens)
+        is_seen = chunks.c.document_id.in_(select(documents.c.id).where(self._sight.documents))
         ordered = select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
-        async with self._database.connect() as connection:
+        ordered = ordered.where(is_seen) if self._sight.is_bounded else ordered
+        async with self._sight.connect() as connection:
             return tuple(Chunk(**row._mapping) for row in await connection.execute(ordered))
+
+    async def source_of_upload(self, collection: str | None, path: str, by: Principal) -> str:
+        """Under which source a caller may add a file of this name.
+
+        A document of the same name that they may not see is left alone, and does not show by it: theirs is kept beside.
+
+        Raises:
+            NotFoundError: They may not add to a collection of this name, whether or not there is one.
+        """
+        if by.sees_as is None:
+            return UPLOAD
+        name = self._collections.name(collection)
+        place = await self._collections.open_to(name, by.sees_as)
+        if place is None:
+            raise NotFoundError(f"there is no collection '{name}' that you may add to; ask an administrator")
+        hidden = select(documents.c.id).where(
+            documents.c.collection_id == place,
+            documents.c.source == UPLOAD,
+            documents.c.path == path,
+            not_(Sight.of(by, self._database).documents),
+        )
+        async with self._database.connect() as connection:
+            is_taken = (await connection.execute(hidden)).first() is not None
+        return f"{UPLOAD}:{by.user}" if is_taken else UPLOAD
 
     async def known(self, collection: str | None, source: str) -> dict[str, Known]:
         """Every document of a source, by its path."""
@@ -433,10 +474,6 @@ def _rows() -> Select[Any]:
 
 def _document(row: Any) -> Document:
     fields = dict(row._mapping)
-    for name in ("collection_id", "source_id", "source_revision"):
+    for name in ("collection_id", "source_id", "source_revision", "own_readers", "readers"):
         del fields[name]
     return Document(**{**fields, "state": DocumentState(fields["state"])})
-
-
-def _no_document(document_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no document '{document_id}'; it may have been deleted")

@@ -110,6 +110,7 @@ class Answerer:
                 {
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
+                    names.OWNER: call.principal.owner,
                     names.PURPOSE: call.purpose,
                 }
             )

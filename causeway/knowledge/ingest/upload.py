@@ -13,13 +13,12 @@ from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 
 from causeway.contracts.clock import Clock
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, TooLargeError
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
-
-SOURCE = "upload"
 
 _LONGEST_NAME_BYTES = 200
 _MOST_METADATA_BYTES = 16_384
@@ -73,18 +72,23 @@ class Arrival:
         await self._draft.write(piece)
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> Added:
         """Keep the file and queue its ingestion; one that failed before is tried again though its bytes are the same.
 
         Raises:
             InvalidInputError: The collection's name or the metadata cannot be used.
+            NotFoundError: ``by`` may not add to such a collection.
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
         """
         incoming = Incoming(
             collection=collection,
-            source=SOURCE,
+            source=await self._library.source_of_upload(collection, self._path, by),
             path=self._path,
             file=self._draft,
             modified_at=self._clock.now(),

@@ -82,12 +82,13 @@ class Search:
             self._describe(span, request, call)
             inner = replace(call, traceparent=span.traceparent)
             notes: list[str] = []
-            collections = await self._collections(request.collection)
+            index = self._index.seen_by(call.principal)
+            collections = await _collections(index, request.collection)
             hits: tuple[Hit, ...] = ()
             if collections:
                 if request.collection is not None:
                     where = all_of(Eq("collection", request.collection), where)
-                hits = await self._hits(request, collections, where, inner, notes)
+                hits = await self._hits(index, request, collections, where, inner, notes)
             result = SearchResult(
                 hits=hits,
                 understood={"collection": request.collection, "filters": dict(request.filters)},
@@ -98,21 +99,9 @@ class Search:
             self._record(span, result)
             return result
 
-    async def _collections(self, name: str | None) -> Sequence[IndexedCollection]:
-        known = await self._index.collections()
-        if name is None:
-            return known
-        wanted = [collection for collection in known if collection.name == name]
-        if not wanted:
-            there_are = ", ".join(f"'{collection.name}'" for collection in known)
-            raise NotFoundError(
-                f"there is no collection '{name}'; "
-                + (f"there are {there_are}" if known else "ingest documents to make one")
-            )
-        return wanted
-
     async def _hits(
         self,
+        index: PostgresIndex,
         request: SearchRequest,
         collections: Sequence[IndexedCollection],
         where: Filter,
@@ -122,7 +111,7 @@ class Search:
         vectors = await self._vectors(request.query, collections, call, notes)
         with self._spans.start("retrieve", parent=call.traceparent) as span:
             k = max(self._settings.candidates, request.top_k)
-            candidates = await retrieve(self._index, request.query, vectors, k=k, where=where)
+            candidates = await retrieve(index, request.query, vectors, k=k, where=where)
             span.set({"causeway.candidates.vector": len(candidates.cosines)})
             span.set({"causeway.candidates.keyword": len(candidates.bm25)})
         found = self._fused(request.query, candidates)
@@ -211,6 +200,7 @@ class Search:
                 names.RETRIEVAL_TOP_K: request.top_k,
                 names.RETRIEVAL_QUERY: request.query if self._capture_content else None,
                 names.PRINCIPAL: call.principal.id,
+                names.OWNER: call.principal.owner,
                 names.PURPOSE: call.purpose,
                 "causeway.filters": dict(request.filters) or None,
             }
@@ -221,6 +211,20 @@ class Search:
         span.set({names.RETRIEVAL_DOCUMENTS: documents, "causeway.took_ms": result.took_ms})
         for note in result.notes:
             span.event("degraded", {"reason": note})
+
+
+async def _collections(index: PostgresIndex, name: str | None) -> Sequence[IndexedCollection]:
+    known = await index.collections()
+    if name is None:
+        return known
+    wanted = [collection for collection in known if collection.name == name]
+    if not wanted:
+        there_are = ", ".join(f"'{collection.name}'" for collection in known)
+        raise NotFoundError(
+            f"there is no collection '{name}'; "
+            + (f"there are {there_are}" if known else "ingest documents to make one")
+        )
+    return wanted
 
 
 def _favour_identifiers(query: str, found: list[_Candidate]) -> list[_Candidate]:
