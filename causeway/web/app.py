@@ -23,6 +23,7 @@ from causeway.web import (
     problems,
     reference_pages,
     sign_in,
+    sign_in_pages,
     sources_api,
     sources_pages,
     static_files,
@@ -44,7 +45,7 @@ _ROUTERS = (
     admin_usage_api.router,
     health_api.router,
     reference_pages.router,
-    sign_in.router,
+    sign_in_pages.router,
     ask_pages.router,
     documents_pages.router,
     sources_pages.router,
@@ -86,6 +87,7 @@ def _pages(parts: WebParts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.attempts = sign_in.Attempts(parts.clock)
+    app.state.account_attempts = sign_in.Attempts(parts.clock, window_s=900.0)
     app.state.page_images = PageImages()
     for router in _ROUTERS:
         app.include_router(router)

@@ -115,5 +115,10 @@ async def ask(body: AskBody, request: Request, parts: Parts, asker: Asker) -> An
 async def feedback(body: FeedbackBody, parts: Parts, asker: Asker) -> None:
     """A thumb up or down on an answer; a second one replaces the first."""
     await parts.feedback.vote(
-        body.trace_id, asker.id, is_up=body.vote == "up", reason=body.reason, correction=body.correction
+        body.trace_id,
+        asker.owner,
+        is_up=body.vote == "up",
+        reason=body.reason,
+        correction=body.correction,
+        owner=asker.owner if asker.sees_as is not None else None,
     )

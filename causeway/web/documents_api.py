@@ -89,19 +89,19 @@ _UPLOAD_BODY = {
 
 
 @router.post("", name="api_upload", status_code=202, openapi_extra=_UPLOAD_BODY)
-async def upload(request: Request, parts: Parts, _ingester: Ingester) -> UploadShape:
+async def upload(request: Request, parts: Parts, ingester: Ingester) -> UploadShape:
     """Add a file, or a new revision of the file of that name; it becomes searchable in the background."""
     async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         if len(form.files) != 1:
             raise InvalidInputError(f"send one file in the field 'file'; this form has {len(form.files)}")
-        added = await store(form.files[0], form.fields)
+        added = await store(form.files[0], form.fields, by=ingester)
     return UploadShape(document_id=added.document_id, state=added.state, change=added.change)
 
 
 @router.get("", name="api_documents")
 async def documents(
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     collection: str | None = None,
     state: DocumentState | None = None,
     q: Annotated[str, Query(max_length=200, description="Words of the title or path")] = "",
@@ -109,7 +109,7 @@ async def documents(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> DocumentList:
     """Documents, those that changed last first."""
-    found = await parts.library.documents(
+    found = await parts.library.seen_by(asker).documents(
         collection=collection, state=state, text=q, limit=limit, offset=offset
     )
     return DocumentList(
@@ -120,15 +120,15 @@ async def documents(
 
 
 @router.get("/{document_id}", name="api_document")
-async def document(document_id: DocumentId, parts: Parts, _asker: Asker) -> DocumentShape:
+async def document(document_id: DocumentId, parts: Parts, asker: Asker) -> DocumentShape:
     """One document."""
-    return _shape(await parts.library.document(document_id))
+    return _shape(await parts.library.seen_by(asker).document(document_id))
 
 
 @router.delete("/{document_id}", name="api_delete_document", status_code=204)
-async def delete(document_id: DocumentId, parts: Parts, _ingester: Ingester) -> None:
+async def delete(document_id: DocumentId, parts: Parts, ingester: Ingester) -> None:
     """Forget a document: its file, its passages, at once."""
-    await parts.library.delete(document_id)
+    await parts.library.seen_by(ingester).delete(document_id)
 
 
 @router.get(
@@ -142,10 +142,10 @@ async def page_image(
     number: Annotated[int, Path(ge=1, le=100_000)],
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
 ) -> Response:
     """A page of a PDF as a picture."""
-    found = await parts.library.document(document_id)
+    found = await parts.library.seen_by(asker).document(document_id)
     blob = found.ready_blob or found.blob
     if found.media_type != "application/pdf":
         raise NotFoundError(f"'{found.title}' has no page pictures: it is not a PDF")
@@ -164,9 +164,9 @@ async def page_image(
     response_class=FileResponse,
     responses={200: {"content": {"application/octet-stream": {}}, "description": "The file's bytes"}},
 )
-async def file(document_id: DocumentId, parts: Parts, _asker: Asker, download: bool = False) -> Response:
+async def file(document_id: DocumentId, parts: Parts, asker: Asker, download: bool = False) -> Response:
     """The file itself; shown by the browser only where that is safe, else a download."""
-    found = await parts.library.document(document_id)
+    found = await parts.library.seen_by(asker).document(document_id)
     is_shown = found.media_type in _SHOWN_IN_PLACE and not download
     headers = {
         "content-disposition": _disposition(PurePosixPath(found.path).name, is_shown=is_shown),

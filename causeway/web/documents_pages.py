@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from causeway.contracts.identity import Scope
+from causeway.contracts.identity import Principal, Scope
 from causeway.knowledge import Chunk, DocumentState
 from causeway.web.documents_api import DocumentId
 from causeway.web.parts import WebParts
@@ -44,7 +44,7 @@ class Section:
 async def show(
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     q: Annotated[str, Query(max_length=200)] = "",
     state: str = "",
     collection: str = "",
@@ -53,7 +53,7 @@ async def show(
     """The page; its table alone when htmx asks."""
     view = View(q=q, state=_state(state), collection=collection, number=number)
     template = "documents_table.html" if is_fragment(request) else "documents.html"
-    return page(request, template, await _listing(parts, view))
+    return page(request, template, await _listing(parts, asker, view))
 
 
 @router.post("/documents", name="documents_post")
@@ -63,22 +63,23 @@ async def add(request: Request, parts: Parts, known: Known) -> Response:
     async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         check_csrf(request, form.fields.get(CSRF_FIELD))
         for file in form.files:
-            await store(file, form.fields)
+            await store(file, form.fields, by=known)
     return RedirectResponse(link(request, "documents"), status_code=303)
 
 
 @router.get("/documents/{document_id}", name="document")
-async def document(document_id: DocumentId, request: Request, parts: Parts, _asker: Asker) -> Response:
+async def document(document_id: DocumentId, request: Request, parts: Parts, asker: Asker) -> Response:
     """A document's passages in order, under its headings."""
-    found = await parts.library.document(document_id)
-    chunks = await parts.library.text_of(document_id)
+    library = parts.library.seen_by(asker)
+    found = await library.document(document_id)
+    chunks = await library.text_of(document_id)
     return page(request, "document.html", {"document": found, "sections": _sections(chunks, found.title)})
 
 
 @router.post("/documents/{document_id}/delete", name="document_delete")
-async def delete(document_id: DocumentId, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def delete(document_id: DocumentId, request: Request, parts: Parts, ingester: Ingester) -> Response:
     """Delete from a plain form."""
-    await parts.library.delete(document_id)
+    await parts.library.seen_by(ingester).delete(document_id)
     return RedirectResponse(link(request, "documents"), status_code=303)
 
 
@@ -87,11 +88,11 @@ async def retry(
     document_id: DocumentId,
     request: Request,
     parts: Parts,
-    _ingester: Ingester,
+    ingester: Ingester,
     back: Annotated[str, Form()] = "",
 ) -> Response:
     """Ingest the newest bytes once more."""
-    await parts.library.retry(document_id)
+    await parts.library.seen_by(ingester).retry(document_id)
     target = (
         link(request, "document", document_id=document_id)
         if back == "document"
@@ -104,15 +105,16 @@ def _state(name: str) -> DocumentState | None:
     return DocumentState(name) if name in set(DocumentState) else None
 
 
-async def _listing(parts: WebParts, view: View) -> dict[str, object]:
-    found = await parts.library.documents(
+async def _listing(parts: WebParts, asker: Principal, view: View) -> dict[str, object]:
+    library = parts.library.seen_by(asker)
+    found = await library.documents(
         collection=view.collection or None,
         state=view.state,
         text=view.q,
         limit=PAGE_SIZE,
         offset=(view.number - 1) * PAGE_SIZE,
     )
-    collections = await parts.library.collections()
+    collections = await library.collections()
     return {
         "documents": found.documents,
         "total": found.total,
