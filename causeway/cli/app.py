@@ -21,6 +21,7 @@ from causeway.cli.settings import settings
 from causeway.cli.sources import sources
 from causeway.cli.teams import teams
 from causeway.cli.up import serve, up, worker
+from causeway.cli.users import access, groups, users
 from causeway.errors import CausewayError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -35,7 +36,23 @@ def cli() -> None:
     """
 
 
-for command in (up, serve, worker, ingest, sources, search, ask, keys, teams, models, settings, doctor):
+for command in (
+    up,
+    serve,
+    worker,
+    ingest,
+    sources,
+    search,
+    ask,
+    keys,
+    teams,
+    users,
+    groups,
+    access,
+    models,
+    settings,
+    doctor,
+):
     cli.add_command(command)
 
 

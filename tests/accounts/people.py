@@ -6,7 +6,9 @@ import argon2
 
 from causeway.accounts.passwords import Passwords
 
-CHEAP_PASSWORDS = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-"""The same algorithm as in use, without its cost."""
-
 PASSWORD = "four words make one"
+
+
+def cheap_passwords() -> Passwords:
+    """The same algorithm as in use, without its cost."""
+    return Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

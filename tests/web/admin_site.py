@@ -46,7 +46,7 @@ from causeway.storage.process_state import ProcessState
 from causeway.web.app import build_app
 from causeway.web.parts import AccountParts, AdminParts, WebParts
 from causeway.web.sessions import Sessions
-from tests.accounts.people import CHEAP_PASSWORDS
+from tests.accounts.people import cheap_passwords
 from tests.gateway.calls import an_entry
 from tests.web.scripted import scripted
 
@@ -94,7 +94,7 @@ async def admin_site(
         return Generation(Providers(wanted, run_dir=folder, clock=clock, before=opened))
 
     live = LiveSettings(settings, source=source, overrides=Overrides(database), build=build, notices=notices)
-    users = Users(database, clock, CHEAP_PASSWORDS)
+    users = Users(database, clock, cheap_passwords())
     keys = Keys(database, clock, notices=notices, default_tier="pro")
     breakers = Breakers(failures=5, rest_s=20.0, clock=clock)
     state = ProcessState(clock=clock)

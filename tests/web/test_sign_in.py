@@ -168,7 +168,9 @@ async def test_rotating_without_grace_ends_the_sessions_opened_with_the_old_secr
         await sessions.principal(token)
 
 
-async def test_sessions_end_after_thirty_days_of_use_or_when_closed(database: Database, clock: FrozenClock) -> None:
+async def test_sessions_end_after_thirty_days_of_use_or_when_closed(
+    database: Database, clock: FrozenClock
+) -> None:
     keys, sessions = _keys(database, clock), Sessions(database, clock)
     key = await keys.create("dana", [Scope.ASK])
     closed, kept = await sessions.open(key.id), await sessions.open(key.id)
