@@ -52,6 +52,7 @@ _KNOWN_FOR_S = 3600.0
 _KEYS_AGAIN_S = 30.0
 """Not more often, though: made-up key names must not become requests."""
 _MOST_BYTES = 1_000_000
+_LONGEST_SUBJECT = 255
 _ESSENTIAL = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -151,6 +152,7 @@ class OpenIdClient:
             }
             claims = CodeIDToken(decoded.claims, decoded.header, options, expected)
             claims.validate(now=int(self._clock.now().timestamp()), leeway=_LEEWAY_S)
+            _require_subject(decoded.claims.get("sub"))
         except (JoseError, ValueError, TypeError, KeyError) as exc:
             log.warning("ID token refused", extra={"reason": f"{type(exc).__name__}: {exc}"[:200]})
             msg = "the provider's ID token is not good; start again, and if it stays so tell an administrator"
@@ -243,6 +245,13 @@ class OpenIdClient:
         if not isinstance(answer, dict):
             raise UpstreamError(f"the OpenID provider answered {status} without JSON; try again")
         return status, answer
+
+
+def _require_subject(subject: object) -> None:
+    """The claims library lets an empty one pass, which would be one person for all who have none."""
+    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or "\0" in subject:
+        msg = "its subject is no name of 1 to 255 characters"
+        raise ValueError(msg)
 
 
 def _usable(found: Mapping[str, Any]) -> jwk.KeySet:
