@@ -28,7 +28,7 @@ from causeway.contracts.clock import Clock
 from causeway.contracts.identity import SYSTEM, Principal, Role
 from causeway.errors import InvalidInputError, NotFoundError, NotSignedInError
 from causeway.gateway import audit
-from causeway.gateway.identities import digest
+from causeway.gateway.identities import digest, person_of, person_query
 from causeway.storage.database import Database
 from causeway.storage.schema import group_members, groups, sessions, users
 
@@ -136,6 +136,19 @@ class Users:
         """
         async with self._database.connect() as connection:
             return await _one(connection, _is(id_or_email), told=id_or_email)
+
+    async def principal(self, id_or_email: str, *, tier: str) -> Principal:
+        """Somebody as a caller: for doors that act for a person without their session or key.
+
+        Raises:
+            NotFoundError: There is no such account, or it is disabled.
+        """
+        async with self._database.connect() as connection:
+            found = await connection.execute(person_query().where(_is(id_or_email)))
+            row = found.mappings().one_or_none()
+        if row is None:
+            raise _no_user(id_or_email)
+        return person_of(row, tier=tier)
 
     async def update(
         self,

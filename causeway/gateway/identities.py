@@ -103,6 +103,25 @@ def principal_of(row: Mapping[Any, Any]) -> Principal:
     )
 
 
+def person_query() -> Select[tuple[Any, ...]]:
+    """The rows that ``person_of`` reads: people who may sign in; callers add the condition."""
+    groups = groups_of_user().label("user_groups")
+    return select(users.c.id, users.c.name, users.c.role, groups).where(users.c.disabled_at.is_(None))
+
+
+def person_of(row: Mapping[Any, Any], *, tier: str) -> Principal:
+    """The principal of a row of ``person_query``, who calls without a key and is bounded by ``tier``."""
+    role = Role(row["role"])
+    return Principal(
+        id=row["id"],
+        name=row["name"],
+        scopes=role.scopes,
+        tier=tier,
+        user=row["id"],
+        sees_as=None if role is Role.ADMIN else viewer_names(row["id"], row["user_groups"] or ()),
+    )
+
+
 class _Known:
     """A secret's principal, until when it holds, and from when its use is to be noted again."""
 

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -308,9 +308,10 @@ class Library:
             return tuple(Chunk(**row._mapping) for row in await connection.execute(ordered))
 
     async def source_of_upload(self, collection: str | None, path: str, by: Principal) -> str:
-        """Under which source a caller may add a file of this name.
+        """Under which source a caller adds a file of this name.
 
-        A document of the same name that they may not see is left alone, and does not show by it: theirs is kept beside.
+        It is a new revision of a document of this name that they see, and else a document of its own, whatever is there
+        that they do not see: a source that is made up keeps the two apart, and tells nothing.
 
         Raises:
             NotFoundError: They may not add to a collection of this name, whether or not there is one.
@@ -321,15 +322,16 @@ class Library:
         place = await self._collections.open_to(name, by.sees_as)
         if place is None:
             raise NotFoundError(f"there is no collection '{name}' that you may add to; ask an administrator")
-        hidden = select(documents.c.id).where(
+        sight = Sight.of(by, self._database)
+        theirs = select(documents.c.source).where(
             documents.c.collection_id == place,
-            documents.c.source == UPLOAD,
             documents.c.path == path,
-            not_(Sight.of(by, self._database).documents),
+            (documents.c.source == UPLOAD) | documents.c.source.startswith(f"{UPLOAD}:"),
+            sight.documents,
         )
-        async with self._database.connect() as connection:
-            is_taken = (await connection.execute(hidden)).first() is not None
-        return f"{UPLOAD}:{by.user}" if is_taken else UPLOAD
+        async with sight.connect() as connection:
+            found = (await connection.scalars(theirs.order_by(documents.c.created_at).limit(1))).first()
+        return found or f"{UPLOAD}:{uuid4().hex[:16]}"
 
     async def known(self, collection: str | None, source: str) -> dict[str, Known]:
         """Every document of a source, by its path."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from causeway import __version__
@@ -61,6 +62,18 @@ _ROUTERS = (
 )
 _ABOUT = """The knowledge base over HTTP. Send `Authorization: Bearer cw-...`, a key made by `causeway keys create`.
 Errors are problem JSON (RFC 9457) with a stable `code`. Models are at `/v1/*` in their vendors' own shapes."""
+
+
+def routes() -> list[tuple[str, str]]:
+    """Method and path of everything that the pages and ``/api`` answer."""
+    found = {
+        (method, route.path)
+        for router in _ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    return sorted(found)
 
 
 def build_app(parts: WebParts) -> AsgiApp:

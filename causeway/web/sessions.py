@@ -16,9 +16,9 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock
-from causeway.contracts.identity import Principal, Role, viewer_names
+from causeway.contracts.identity import Principal
 from causeway.errors import NotSignedInError
-from causeway.gateway.identities import digest, groups_of_user, identity_query, principal_of
+from causeway.gateway.identities import digest, identity_query, person_of, person_query, principal_of
 from causeway.settings import SignInSettings
 from causeway.storage.database import Database
 from causeway.storage.schema import api_keys, sessions, users
@@ -125,21 +125,9 @@ class Sessions:
         return principal_of(key) if key else None
 
     async def _person(self, connection: AsyncConnection, user_id: str) -> Principal | None:
-        query = select(users, groups_of_user().label("groups")).where(
-            users.c.id == user_id, users.c.disabled_at.is_(None)
-        )
+        query = person_query().where(users.c.id == user_id)
         row = (await connection.execute(query)).mappings().one_or_none()
-        if row is None:
-            return None
-        role = Role(row["role"])
-        return Principal(
-            id=user_id,
-            name=row["name"],
-            scopes=role.scopes,
-            tier=self._tier,
-            user=user_id,
-            sees_as=None if role is Role.ADMIN else viewer_names(user_id, row["groups"] or ()),
-        )
+        return None if row is None else person_of(row, tier=self._tier)
 
 
 async def _found(connection: AsyncConnection, token: str) -> Mapping[Any, Any] | None:

@@ -118,6 +118,12 @@ def all_of(*parts: Filter) -> Filter:
     return kept[0] if len(kept) == 1 else And(kept)
 
 
+def readers_in(where: Filter) -> tuple[str, ...] | None:
+    """The names by which a search is bound to what its caller may see; None for who sees everything."""
+    parts = where.parts if isinstance(where, And) else (where,)
+    return next((part.names for part in parts if isinstance(part, ReadableBy)), None)
+
+
 def from_pairs(pairs: Mapping[str, object]) -> Filter:
     """The filter that ``--filter key=value`` and the API's ``filters`` mean: every pair holds.
 
