@@ -78,7 +78,7 @@ async def test_no_door_shows_that_there_is_anything_hidden(full: World, bare: Wo
                 if _tells(str(with_it[3]), probe):
                     shown.append((name, *with_it))
     assert different == [], "\n".join(map(str, different))
-    assert shown == []
+    assert shown == [], "\n".join(str(each[:3]) for each in shown)
 
 
 def _difference(left: tuple[object, ...], right: tuple[object, ...]) -> tuple[object, ...]:

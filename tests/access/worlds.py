@@ -47,8 +47,15 @@ IN_BOARD: Final = f"doc_{'c3' * 16}"
 HIDDEN: Final = (IN_FOLDER, BY_ITSELF, IN_BOARD)
 OPEN: Final = f"doc_{'0f' * 16}"
 
-MARKS: Final = ("zebraquartz", "severance of project", "minutes of the board", *HIDDEN)
-"""What only the hidden documents say, and their ids."""
+MARKS: Final = (
+    "severance of project",
+    "minutes of the board",
+    "zebraquartz is 12 days",
+    "ends the sale of tents",
+    "agreed on zebraquartz",
+    *HIDDEN,
+)
+"""What only the hidden documents say, and their ids; nobody asks in these words."""
 
 _OPEN_SHEETS = (
     Sheet(
