@@ -18,6 +18,7 @@ QUESTIONS: Final = (
     "tents returned within days of delivery",
     "annual leave",
     "board",
+    "tents in the hr folder, only PDF files by Ben since March",
 )
 
 

@@ -77,6 +77,11 @@ class PostgresIndex:
         seen._sight = Sight.of(principal, self._database)
         return seen
 
+    @property
+    def sight(self) -> Sight:
+        """What its caller sees."""
+        return self._sight
+
     async def prepare(self) -> None:
         """Make the indexes that are missing; call it once before anything else. Cheap when nothing is missing.
 

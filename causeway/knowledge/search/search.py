@@ -17,11 +17,13 @@ from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest, RerankRequest
 from causeway.errors import CausewayError, NotFoundError
+from causeway.knowledge.index.field_values import field_values
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
 from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.index.stores import IndexedCollection, PlacedChunk
 from causeway.knowledge.search.fusion import Fused, fuse
+from causeway.knowledge.search.plain_words import Understood, may_say_filters, understand
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
 from causeway.observability import genai_names as names
@@ -85,19 +87,45 @@ class Search:
             index = self._index.seen_by(call.principal)
             collections = await _collections(index, request.collection)
             hits: tuple[Hit, ...] = ()
+            understood = await self._understood(index, request)
+            where = all_of(where, understood.where)
             if collections:
                 if request.collection is not None:
                     where = all_of(Eq("collection", request.collection), where)
-                hits = await self._hits(index, request, collections, where, inner, notes)
+                sought = replace(request, query=understood.query)
+                hits = await self._hits(index, sought, collections, where, inner, notes)
             result = SearchResult(
                 hits=hits,
-                understood={"collection": request.collection, "filters": dict(request.filters)},
+                understood={
+                    "collection": request.collection,
+                    "filters": {**understood.filters, **request.filters},
+                    "chips": [
+                        {"field": chip.field, "value": chip.value, "words": chip.words}
+                        for chip in understood.chips
+                    ],
+                },
                 took_ms=round((self._clock.monotonic() - started) * 1000),
                 is_reranked=any(hit.scores.rerank is not None for hit in hits),
                 notes=tuple(notes),
             )
             self._record(span, result)
             return result
+
+    async def _understood(self, index: PostgresIndex, request: SearchRequest) -> Understood:
+        """The filters that the query says; what the request gives itself is not read once more."""
+        zone = request.zone
+        if not (request.plain_words and may_say_filters(request.query)):
+            return Understood(query=request.query)
+        values = await field_values(index.sight, collection=request.collection)
+        if request.collection is not None:
+            values = replace(values, collections=frozenset())
+        return understand(
+            request.query,
+            values,
+            self._clock.now().astimezone(zone),
+            literal=request.literal,
+            given=request.filters,
+        )
 
     async def _hits(
         self,
