@@ -16,6 +16,7 @@ from causeway.cli.ask import ask, search
 from causeway.cli.doctor import doctor
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
+from causeway.cli.mcp import mcp
 from causeway.cli.models import models
 from causeway.cli.settings import settings
 from causeway.cli.sources import sources
@@ -49,6 +50,7 @@ for command in (
     users,
     groups,
     access,
+    mcp,
     models,
     settings,
     doctor,

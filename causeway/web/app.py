@@ -1,4 +1,4 @@
-"""The web as one ASGI application: pages and ``/api`` by FastAPI, ``/v1/*`` straight to the gateway's edge."""
+"""The web as one ASGI application: pages and ``/api`` by FastAPI, ``/v1/*`` straight to the gateway's edge, ``/mcp``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from causeway.web import (
     documents_api,
     documents_pages,
     health_api,
+    mcp_door,
     problems,
     reference_pages,
     sign_in,
@@ -82,8 +83,13 @@ def build_app(parts: WebParts) -> AsgiApp:
     inner = cast("Any", guarded(_pages(parts)))
     pages = cast("AsgiApp", ProxyHeadersMiddleware(inner, trusted_hosts="127.0.0.1"))
 
+    tools = guarded(mcp_door.mcp_door(parts))
+
     async def dispatch(scope: AsgiScope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope["root_path"]) if scope["type"] == "http" else ""
+        if path == mcp_door.PATH:
+            await tools(scope, receive, send)
+            return
         await (parts.edge if path.startswith("/v1/") else pages)(scope, receive, send)
 
     return under(parts.settings.root_path, dispatch)

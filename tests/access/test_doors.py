@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from causeway.contracts.model_gateway import Call
+from causeway.knowledge import SearchRequest
 from causeway.testing.clock import FrozenClock
 from causeway.web.app import routes
 from tests.access.doors import ADMINISTRATION, ENDING, QUESTIONS, V1, WALLED, Probe, filled
@@ -115,6 +117,41 @@ async def test_v1_answers_as_if_it_were_not_there(full: World, bare: World) -> N
     assert different == [], "\n".join(map(str, different))
     models = await full.ann_program.get("/v1/models")
     assert BOARD not in models.text
+
+
+async def test_the_tools_of_mcp_answer_as_if_it_were_not_there(full: World, bare: World) -> None:
+    async def told(where: World, name: str, arguments: Mapping[str, object]) -> object:
+        body = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": name, "arguments": arguments},
+        }
+        accepted = {"accept": "application/json, text/event-stream"}
+        answer = await where.ann_program.post("/mcp", json=body, headers=accepted)
+        assert answer.status_code == 200
+        return seen_of(answer, str(arguments))
+
+    different = []
+    for question in QUESTIONS:
+        for name, said in (("search", "query"), ("ask", "question")):
+            for place in (None, BOARD, "made up"):
+                arguments = {said: question, "collection": place}
+                with_it, without = await told(full, name, arguments), await told(bare, name, arguments)
+                if with_it != without:
+                    different.append((with_it, without))
+    assert different == []
+
+
+async def test_the_command_line_acts_for_a_person_with_what_they_see(full: World) -> None:
+    """`causeway search --user` and `causeway mcp --user` call so; without it they are the operator's."""
+    users = full.site.admin.users
+    for name, sees in (("ann", False), ("ben", True)):
+        caller = await users.principal(f"{name}@example.com", tier="pro")
+        asked = SearchRequest(query="zebraquartz", top_k=50)
+        found = await full.search.search(asked, Call(principal=caller, purpose="search"))
+        assert ({hit.document_id for hit in found.hits} >= set(HIDDEN)) is sees
+        assert any(hit.document_id in HIDDEN for hit in found.hits) is sees
 
 
 async def test_what_is_hidden_is_there_for_whom_it_is_for(full: World) -> None:

@@ -17,7 +17,7 @@ import httpx2
 from sqlalchemy import event, insert
 
 from causeway.accounts.users import User
-from causeway.contracts.identity import SYSTEM, Role, Scope
+from causeway.contracts.identity import Role, Scope
 from causeway.contracts.model_gateway import Call
 from causeway.gateway.edge_path import EdgePath
 from causeway.knowledge import Answerer, AskRequest, Finished, KnowledgeAssistant, Library, Search, Uploads
@@ -306,6 +306,3 @@ def seen_of(answer: httpx2.Response, asked: str, *, known: Sequence[str] = (OPEN
         body = pattern.sub(put, body)
     headers = tuple((name, answer.headers.get(name)) for name in _COUNTED_HEADERS)
     return asked, answer.status_code, headers, body
-
-
-SYSTEM_CALL: Final = Call(principal=SYSTEM, purpose="test")
