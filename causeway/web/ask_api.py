@@ -49,7 +49,7 @@ class SearchAnswer(BaseModel):
 
     hits: list[HitShape]
     understood: dict[str, Any] = Field(
-        description="How the request was read: `collection`; `filters`, those that the query says among them; and "
+        description="How the request was read: `query`, what was looked for; `collection`; `filters`, those that the query says among them; and "
         "`chips`, which words said which"
     )
     took_ms: int

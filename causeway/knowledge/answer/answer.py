@@ -121,8 +121,10 @@ class Answerer:
             passages, understood = await self._passages(replace(request, question=question), inner)
             hits = tuple(passage.hit for passage in passages)
             yield Retrieved(hits=hits, understood=understood)
-            draft = _Draft(question, passages, CitedText(hits, question), inner)
-            draft.is_refused = not _is_about(question, hits) or not await self._is_told(draft)
+            # what said a filter has been done by then, and would only make a model doubt
+            sought = str(understood.get("query") or question)
+            draft = _Draft(sought, passages, CitedText(hits, sought), inner)
+            draft.is_refused = not _is_about(sought, hits) or not await self._is_told(draft)
             if not draft.is_refused:
                 async with aclosing(self._write(draft)) as pieces:
                     async for piece in pieces:

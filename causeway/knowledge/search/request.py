@@ -121,8 +121,8 @@ class SearchResult:
 
     Attributes:
         hits: Best first.
-        understood: How the request was read: ``collection``; ``filters``, those that its query says among them; and
-            ``chips``, which words said which.
+        understood: How the request was read: ``query``, what was looked for; ``collection``; ``filters``, those that
+            its query says among them; and ``chips``, which words said which.
         took_ms: From request to hits.
         is_reranked: Whether the cross-encoder had a share in the order.
         notes: What was left out or failed and so made the hits worse, in sentences; empty when all went well.

@@ -97,6 +97,7 @@ class Search:
             result = SearchResult(
                 hits=hits,
                 understood={
+                    "query": understood.query,
                     "collection": request.collection,
                     "filters": {**understood.filters, **request.filters},
                     "chips": [
