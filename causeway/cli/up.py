@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from causeway.accounts.single_sign_on import SingleSignOn
     from causeway.accounts.users import Users
     from causeway.settings import Settings
     from causeway.web.parts import AccountParts, AdminParts
@@ -207,24 +208,29 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
 
 
 def _accounts(platform: Platform, users: Users) -> AccountParts:
-    from causeway.accounts.openid import OpenIdClient
-    from causeway.accounts.single_sign_on import SingleSignOn
     from causeway.web.parts import AccountParts
 
     provider = platform.settings.oidc
-    single_sign_on = SingleSignOn(
+    return AccountParts(
+        users=users,
+        takes_passwords=platform.settings.sign_in.passwords,
+        single_sign_on=_single_sign_on(platform, users) if provider.issuer else None,
+        provider=provider.name,
+        redirect_uri=provider.redirect_uri,
+    )
+
+
+def _single_sign_on(platform: Platform, users: Users) -> SingleSignOn:
+    from causeway.accounts.openid import OpenIdClient
+    from causeway.accounts.single_sign_on import SingleSignOn
+
+    provider = platform.settings.oidc
+    return SingleSignOn(
         database=platform.database,
         users=users,
         client=OpenIdClient(provider, platform.clock),
         settings=provider,
         clock=platform.clock,
-    )
-    return AccountParts(
-        users=users,
-        takes_passwords=platform.settings.sign_in.passwords,
-        single_sign_on=single_sign_on if provider.issuer else None,
-        provider=provider.name,
-        redirect_uri=provider.redirect_uri,
     )
 
 

@@ -32,7 +32,7 @@ def mcp_door(parts: WebParts) -> AsgiApp:
 
     @cache
     def tools() -> McpTools:
-        from causeway.web.mcp_tools import McpTools  # noqa: PLC0415 - takes half a second, which few need
+        from causeway.web.mcp_tools import McpTools  # noqa: PLC0415 - heavy, and few need it
 
         logging.getLogger("mcp").setLevel(logging.WARNING)  # it tells of every request's beginning and end
         return McpTools(parts.search, parts.answerer)

@@ -2,7 +2,7 @@
 
 Owns the tools and the server that offers them; how callers reach it is `causeway.web.mcp_door`'s (streamable HTTP) and the
 command line's (stdio). The arguments and results are those of ``/api/search`` and ``/api/ask``. Imported on the first
-call alone: the protocol's package takes half a second. https://modelcontextprotocol.io/specification
+call alone: the protocol's package is heavy. https://modelcontextprotocol.io/specification
 """
 
 from __future__ import annotations

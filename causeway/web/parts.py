@@ -19,10 +19,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from causeway.accounts.groups import Groups
-from causeway.accounts.single_sign_on import SingleSignOn
 from causeway.accounts.users import Users
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
@@ -52,6 +51,9 @@ from causeway.knowledge import (
 )
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
+
+if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
+    from causeway.accounts.single_sign_on import SingleSignOn
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -6,17 +6,19 @@ session and ends the one that the browser had.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from causeway.accounts.single_sign_on import SingleSignOn
 from causeway.errors import CausewayError, InvalidInputError, NotFoundError, NotSignedInError
 from causeway.web.parts import AccountParts, WebParts
 from causeway.web.rendering import link, page
 from causeway.web.sign_in import COOKIE, Attempts, Caller, Guest, Parts
+
+if TYPE_CHECKING:
+    from causeway.accounts.single_sign_on import SingleSignOn
 
 router = APIRouter(include_in_schema=False)
 

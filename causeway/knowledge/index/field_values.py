@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,26 +28,36 @@ class FieldValues:
     collections: frozenset[str] = frozenset()
 
 
-async def field_values(sight: Sight, *, collection: str | None = None) -> FieldValues:
-    """The values of what may be seen, of one collection or of all."""
+async def field_values(
+    sight: Sight, wanted: Collection[str], *, collection: str | None = None
+) -> FieldValues:
+    """The values of what may be seen, of one collection or of all; only of the ``wanted`` fields, others stay empty."""
+    values: dict[str, frozenset[str]] = {}
+    if not wanted:
+        return FieldValues()
     async with sight.connect() as connection:
-        folders = await _distinct(
-            connection, sight, func.regexp_replace(documents.c.path, "/?[^/]*$", ""), collection
-        )
-        return FieldValues(
-            types=frozenset(await _distinct(connection, sight, documents.c.media_type, collection)),
-            folders=frozenset(part for folder in folders for part in _with_parents(folder)),
-            authors=frozenset(
-                await _distinct(connection, sight, documents.c.metadata["author"].astext, collection)
-            ),
-            tags=frozenset(await _tags(connection, sight, collection)),
-            languages=frozenset(
-                await _distinct(connection, sight, documents.c.metadata["language"].astext, collection)
-            ),
-            collections=frozenset(
-                (await connection.scalars(select(collections.c.name).where(sight.collections))).all()
-            ),
-        )
+        for name in wanted:
+            values[name] = frozenset(await _values_of(connection, sight, name, collection))
+    return FieldValues(**values)
+
+
+async def _values_of(
+    connection: AsyncConnection, sight: Sight, name: str, collection: str | None
+) -> Iterable[str]:
+    match name:
+        case "folders":
+            above = func.regexp_replace(documents.c.path, "/?[^/]*$", "")
+            folders = await _distinct(connection, sight, above, collection)
+            return (part for folder in folders for part in _with_parents(folder))
+        case "collections":
+            return (await connection.scalars(select(collections.c.name).where(sight.collections))).all()
+        case "tags":
+            return await _tags(connection, sight, collection)
+        case "types":
+            return await _distinct(connection, sight, documents.c.media_type, collection)
+        case _:
+            held = documents.c.metadata[name.removesuffix("s")].astext
+            return await _distinct(connection, sight, held, collection)
 
 
 async def _distinct(

@@ -143,18 +143,12 @@ _PARTICIPLE = re.compile(
     r"(?:\w{2,}ed|built|sold|made|run|led|given|said|told|sent|held|paid|done|meant|set|kept|found|taken|shown|driven|won)\s*$",
     re.IGNORECASE,
 )
-_TRIGGER = re.compile(
-    r"\b(?:only|just|folder|directory|collection|tagged|tag|by|since|after|before|between|until|till|last|past|this|today"
-    r"|yesterday|created|added|uploaded|written|published|modified|changed|updated|edited|dated|in|from|of|on|newer|older|during"
-    r"|(?:pdf|spreadsheet|slide|presentation|email|e-mail|image|picture|photo|scan)s?|files?|documents?)\b|#\w|\w/\w",
-    re.IGNORECASE,
-)
 _GLUE = r"[\s,;]*(?:(?:and|that|which|are|were|is|was|about|on|with|the)\b[\s,;]*)*"
 
 
-def may_say_filters(query: str) -> bool:
-    """Whether a query has any word that filters are said with; most have not, and cost nothing more."""
-    return _TRIGGER.search(query) is not None
+def fields_to_ask_for(query: str) -> frozenset[str]:
+    """The fields of which a query may name a value, by its form alone; of most queries none, and nothing need be read."""
+    return frozenset(name for name, has_form in _FORMS.items() if has_form(query))
 
 
 def understand(
@@ -367,6 +361,19 @@ _READERS: Final[tuple[Callable[[str, FieldValues, date], Iterator[_Clause]], ...
     _languages,
     _dates,
 )
+
+
+_FORMS: Final[Mapping[str, Callable[[str], bool]]] = {
+    "types": lambda query: any(
+        found["noun"] or found["plural"] or found["lead"] or found["tail"]
+        for found in _TYPE_CLAUSE.finditer(query)
+    ),
+    "folders": lambda query: _FOLDER_CLAUSE.search(query) is not None,
+    "collections": lambda query: _COLLECTION_CLAUSE.search(query) is not None,
+    "tags": lambda query: _TAG_CLAUSE.search(query) is not None,
+    "authors": lambda query: _AUTHOR_CLAUSE.search(query) is not None,
+    "languages": lambda query: _LANGUAGE_CLAUSE.search(query) is not None,
+}
 
 
 # --- values ------------------------------------------------------------------------------------------

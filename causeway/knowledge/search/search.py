@@ -23,7 +23,7 @@ from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.index.stores import IndexedCollection, PlacedChunk
 from causeway.knowledge.search.fusion import Fused, fuse
-from causeway.knowledge.search.plain_words import Understood, may_say_filters, understand
+from causeway.knowledge.search.plain_words import Understood, fields_to_ask_for, understand
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
 from causeway.observability import genai_names as names
@@ -115,11 +115,12 @@ class Search:
     async def _understood(self, index: PostgresIndex, request: SearchRequest) -> Understood:
         """The filters that the query says; what the request gives itself is not read once more."""
         zone = request.zone
-        if not (request.plain_words and may_say_filters(request.query)):
+        if not request.plain_words:
             return Understood(query=request.query)
-        values = await field_values(index.sight, collection=request.collection)
+        wanted = fields_to_ask_for(request.query)
         if request.collection is not None:
-            values = replace(values, collections=frozenset())
+            wanted -= {"collections"}
+        values = await field_values(index.sight, wanted, collection=request.collection)
         return understand(
             request.query,
             values,

@@ -13,7 +13,7 @@ import pytest
 from causeway.knowledge.index.field_values import FieldValues
 from causeway.knowledge.index.filters import Range
 from causeway.knowledge.search.plain_dates import read_days
-from causeway.knowledge.search.plain_words import may_say_filters, understand
+from causeway.knowledge.search.plain_words import fields_to_ask_for, understand
 
 NOW = datetime(2026, 11, 27, 15, 30, tzinfo=UTC)
 PDF = "application/pdf"
@@ -199,9 +199,32 @@ def test_words_that_are_taken_literally_say_nothing(query: str) -> None:
     assert not {chip.words for chip in again.chips} & set(words)
 
 
-@pytest.mark.parametrize("query", [query for query, filters in SAID if filters])
-def test_a_query_with_filters_is_worth_looking_at(query: str) -> None:
-    assert may_say_filters(query)
+@pytest.mark.parametrize(("query", "filters"), SAID)
+def test_only_fields_whose_values_may_be_named_are_read(query: str, filters: dict[str, object]) -> None:
+    names = {
+        "type": "types",
+        "folder": "folders",
+        "author": "authors",
+        "language": "languages",
+        "collection": "collections",
+    }
+    needed = {names.get(field, field) for field in filters} - {"created", "modified"}
+    wanted = fields_to_ask_for(query)
+    assert wanted >= needed
+    read = FieldValues(**{name: getattr(VALUES, name) for name in wanted})
+    assert understand(query, read, NOW).filters == filters
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "How long may I return a tent?",
+        "What is the error E-4017 on the display of the stove?",
+        "annual leave in 2025",
+    ],
+)
+def test_an_ordinary_question_reads_nothing(query: str) -> None:
+    assert fields_to_ask_for(query) == frozenset()
 
 
 @pytest.mark.parametrize(
