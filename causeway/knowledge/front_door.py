@@ -1,5 +1,6 @@
 """What the rest of Causeway may use of the knowledge base; import it from `causeway.knowledge`."""
 
+from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
@@ -23,6 +24,7 @@ from causeway.knowledge.search.search import Search
 __all__ = [
     "PDF",
     "SHOWN",
+    "AccessRules",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -30,8 +32,10 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionRules",
     "Document",
     "DocumentPage",
+    "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
     "Finished",
