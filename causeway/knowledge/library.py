@@ -8,6 +8,7 @@ committed in one transaction, the work under a key made of the document and its 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -18,20 +19,28 @@ from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, 
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
+from sqlalchemy.sql.dml import ReturningInsert
 
+from causeway.contracts.identity import Principal
 from causeway.errors import BusyError, NotFoundError
+from causeway.knowledge.access import no_document
 from causeway.knowledge.collections import Collection, Collections
-from causeway.knowledge.document import Chunk, Document, DocumentState
+from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
 from causeway.knowledge.incoming import Added, Incoming, Known
+from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.page_words import PageWords
+from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
-from causeway.storage.schema import chunks, collections, documents
+from causeway.storage.schema import chunks, collections, documents, page_words
 
 INGEST = "ingest"
 """The name of the durable work that makes one revision of a document searchable."""
+
+UPLOAD = "upload"
+"""The source of what people send."""
 
 UNFINISHED = (DocumentState.QUEUED, DocumentState.PROCESSING)
 
@@ -78,12 +87,24 @@ class Library:
         collections: Collections,
         originals: Originals,
         durable: Durable,
+        keeps_past: bool = True,
     ) -> None:
+        """``keeps_past``: whether a deleted document can still be opened where it was cited."""
         self._database = database
         self._collections = collections
         self._originals = originals
         self._durable = durable
+        self._keeps_past = keeps_past
+        self.past = PastRevisions(database=database, originals=originals)
+        self._sight = Sight(database, None)
         self._is_queue_reached = False
+
+    def seen_by(self, principal: Principal) -> Library:
+        """The library as a caller sees it: of what they may not see, nothing can be read, deleted or tried again."""
+        seen = copy(self)
+        seen._sight = Sight.of(principal, self._database)
+        seen.past = self.past.where(seen._sight.past_revisions)
+        return seen
 
     @property
     def originals(self) -> Originals:
@@ -175,21 +196,34 @@ class Library:
         async with self._database.begin() as connection:
             await connection.execute(noted)
 
-    async def delete(self, document_id: str) -> None:
-        """Forget a document and what was found in it: rows and chunks vanish in one transaction.
+    async def delete(self, document_id: str, *, purge: bool = False) -> None:
+        """Forget a document and what was found in it: rows and chunks vanish in one transaction, and nothing finds them.
+
+        What answers cited of it can still be opened for as long as the settings say; not with ``purge``.
 
         Raises:
             NotFoundError: There is none of that id.
         """
-        gone = delete(documents).where(documents.c.id == document_id).returning(documents)
-        async with self._database.begin() as connection:
-            row = (await connection.execute(gone)).one_or_none()
-            if row is None:
-                raise _no_document(document_id)
-            found_in_it = (await connection.execute(_found_in(row))).all() if row.source_id else ()
-        await self._originals.forget(
-            blob for each in (row, *found_in_it) for blob in (each.blob, each.ready_blob)
+        wanted = (
+            select(documents).where(documents.c.id == document_id, self._sight.documents).with_for_update()
         )
+        async with self._database.begin() as connection:
+            row = (await connection.execute(wanted)).one_or_none()
+            if row is None:
+                raise no_document(document_id)
+            gone = [row, *((await connection.execute(_found_in(row))).all() if row.source_id else ())]
+            for each in gone:
+                await self._delete_within(connection, each.id, purge=purge)
+        await self._originals.forget(blob for each in gone for blob in (each.blob, each.ready_blob))
+
+    async def _delete_within(self, connection: AsyncConnection, document_id: str, *, purge: bool) -> None:
+        if self._keeps_past and not purge:
+            pieces = select(chunks.c.id).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+            chunk_ids = (await connection.execute(pieces)).scalars().all()
+            await retire(connection, document_id, chunk_ids, chunk_ids)
+        await connection.execute(delete(documents).where(documents.c.id == document_id))
+        if purge or not self._keeps_past:
+            await self.past.purge_within(connection, document_id)
 
     async def retry(self, document_id: str) -> None:
         """Ingest a document's newest bytes once more, whatever became of them.
@@ -197,8 +231,8 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        if not await self._queue_again(documents.c.id == document_id):
-            raise _no_document(document_id)
+        if not await self._queue_again(documents.c.id == document_id, self._sight.documents):
+            raise no_document(document_id)
 
     async def resume(self) -> int:
         """Queue what is unfinished and not queued, because its work gave up or the queue was lost.
@@ -242,7 +276,7 @@ class Library:
 
     async def collections(self) -> tuple[Collection, ...]:
         """Every collection, by name."""
-        return await self._collections.all()
+        return await self._collections.all(self._sight)
 
     async def document(self, document_id: str) -> Document:
         """One document.
@@ -250,11 +284,12 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        async with self._database.connect() as connection:
-            found = await connection.execute(_rows().where(documents.c.id == document_id))
+        wanted = _rows().where(documents.c.id == document_id, self._sight.documents)
+        async with self._sight.connect() as connection:
+            found = await connection.execute(wanted)
             row = found.one_or_none()
         if row is None:
-            raise _no_document(document_id)
+            raise no_document(document_id)
         return _document(row)
 
     async def documents(
@@ -267,12 +302,12 @@ class Library:
         offset: int = 0,
     ) -> DocumentPage:
         """Documents, those that changed last first; ``text`` is looked for in titles and paths."""
-        matching = _matching(collection, text.strip())
+        matching = [*_matching(collection, text.strip()), self._sight.documents]
         counted = select(documents.c.state, func.count().label("number")).join(collections).where(*matching)
         listed = _rows().where(*matching).order_by(documents.c.updated_at.desc(), documents.c.id)
         if state is not None:
             listed = listed.where(documents.c.state == state)
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             numbers = await connection.execute(counted.group_by(documents.c.state))
             counts = dict.fromkeys(DocumentState, 0) | {
                 DocumentState(row.state): row.number for row in numbers
@@ -284,10 +319,102 @@ class Library:
 
     async def text_of(self, document_id: str) -> tuple[Chunk, ...]:
         """The searchable revision's chunks in order; none when no revision is searchable."""
-        columns = (chunks.c.ordinal, chunks.c.heading, chunks.c.text, chunks.c.page, chunks.c.tokens)
+        columns = [chunks.c[name] for name in ("ordinal", "heading", "text", "page", "tokens", "places")]
+        is_seen = chunks.c.document_id.in_(select(documents.c.id).where(self._sight.documents))
         ordered = select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+        ordered = ordered.where(is_seen) if self._sight.is_bounded else ordered
+        async with self._sight.connect() as connection:
+            rows = (await connection.execute(ordered)).mappings().all()
+        return tuple(Chunk(**{**row, "places": unpacked(row["places"])}) for row in rows)
+
+    async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
+        """A revision that can be opened: the searchable one, or by its number one that was before.
+
+        Where no revision is searchable yet, the newest stands for it.
+
+        Raises:
+            NotFoundError: There is no such document, or that revision is not kept.
+        """
+        try:
+            document = await self.document(document_id)
+        except NotFoundError:
+            if number is None:
+                raise
+            return await self.past.one(document_id, number)
+        newest = document.ready_revision or document.revision
+        if number not in (None, newest):
+            return await self.past.one(document_id, number or newest)
+        return KeptRevision(
+            document_id=document.id,
+            revision=newest,
+            collection=document.collection,
+            source=document.source,
+            path=document.path,
+            title=document.title,
+            media_type=document.media_type,
+            blob=document.ready_blob or document.blob,
+            pages=document.pages,
+            metadata=document.metadata,
+            retired_at=None,
+        )
+
+    async def revisions(self, document_id: str) -> tuple[KeptRevision, ...]:
+        """Those of a document that are kept and not searchable any more, the newest first; also of a deleted one."""
+        return await self.past.all(document_id)
+
+    async def read(self, revision: KeptRevision) -> tuple[Chunk, ...]:
+        """A revision's chunks in order."""
+        if revision.retired_at is None:
+            return await self.text_of(revision.document_id)
+        return await self.past.text_of(revision.document_id, revision.revision)
+
+    async def purge(self, document_id: str) -> int:
+        """Forget the revisions of a document that are not searchable any more, for good; how many there were."""
+        if self._sight.is_bounded and not await self.past.all(document_id):
+            return 0
+        return await self.past.purge(document_id)
+
+    async def words_of(self, document_id: str, revision: int, *, page: int) -> PageWords | None:
+        """The words of a page that was read from its picture; None for any other page.
+
+        Raises:
+            NotFoundError: There is no such revision that the reader sees.
+        """
+        await self.revision(document_id, revision)
+        found = select(page_words.c.words).where(
+            page_words.c.document_id == document_id,
+            page_words.c.revision == revision,
+            page_words.c.page == page,
+        )
         async with self._database.connect() as connection:
-            return tuple(Chunk(**row._mapping) for row in await connection.execute(ordered))
+            packed = await connection.scalar(found)
+        return None if packed is None else PageWords.unpack(packed)
+
+    async def source_of_upload(self, collection: str | None, path: str, by: Principal) -> str:
+        """Under which source a caller adds a file of this name.
+
+        It is a new revision of a document of this name that they see, and else a document of its own, whatever is there
+        that they do not see: a source that is made up keeps the two apart, and tells nothing.
+
+        Raises:
+            NotFoundError: They may not add to a collection of this name, whether or not there is one.
+        """
+        if by.sees_as is None:
+            return UPLOAD
+        name = self._collections.name(collection)
+        place = await self._collections.open_to(name, by.sees_as)
+        if place is None:
+            raise NotFoundError(f"there is no collection '{name}' that you may add to; ask an administrator")
+        sight = Sight.of(by, self._database)
+        theirs = select(documents.c.source).where(
+            documents.c.collection_id == place,
+            documents.c.path == path,
+            (documents.c.source == UPLOAD) | documents.c.source.startswith(f"{UPLOAD}:"),
+            sight.documents,
+        )
+        async with sight.connect() as connection:
+            found = (await connection.scalars(theirs.order_by(documents.c.created_at).limit(1))).first()
+        return found or f"{UPLOAD}:{uuid4().hex[:16]}"
 
     async def known(self, collection: str | None, source: str) -> dict[str, Known]:
         """Every document of a source, by its path."""
@@ -414,16 +541,16 @@ async def _update(
     )
 
 
-def _found_in(owner: Row[Any]) -> ReturningDelete[Any]:
-    """Forget what was found in a document: what its source calls after it, see `connector.attachment_of`."""
+def _found_in(owner: Row[Any]) -> Select[Any]:
+    """What was found in a document: what its source calls after it, see `connector.attachment_of`."""
     return (
-        delete(documents)
+        select(documents.c.id, documents.c.blob, documents.c.ready_blob)
         .where(
             documents.c.collection_id == owner.collection_id,
             documents.c.source == owner.source,
             documents.c.source_id.startswith(f"{owner.source_id}#", autoescape=True),
         )
-        .returning(documents.c.blob, documents.c.ready_blob)
+        .with_for_update()
     )
 
 
@@ -445,10 +572,6 @@ def _rows() -> Select[Any]:
 
 def _document(row: Any) -> Document:
     fields = dict(row._mapping)
-    for name in ("collection_id", "source_id", "source_revision"):
+    for name in ("collection_id", "source_id", "source_revision", "own_readers", "readers"):
         del fields[name]
     return Document(**{**fields, "state": DocumentState(fields["state"])})
-
-
-def _no_document(document_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no document '{document_id}'; it may have been deleted")

@@ -7,13 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError
 from causeway.knowledge import AskRequest, DocumentState
 from causeway.web.answers import collect
 from causeway.web.ask_api import MAX_QUESTION_CHARS, call_of
+from causeway.web.cited_revision import passage_link
 from causeway.web.event_stream import until_gone
 from causeway.web.parts import WebParts
-from causeway.web.rendering import link, page
+from causeway.web.rendering import page
 from causeway.web.sign_in import Asker, Parts
 
 router = APIRouter(include_in_schema=False)
@@ -22,9 +24,9 @@ _MOST_EXAMPLES = 4
 
 
 @router.get("/", name="ask")
-async def show(request: Request, parts: Parts, _asker: Asker, q: str = "") -> Response:
+async def show(request: Request, parts: Parts, asker: Asker, q: str = "") -> Response:
     """The box; ``q`` fills it in without asking."""
-    return page(request, "ask.html", {**await _welcome(parts), "question": q[:MAX_QUESTION_CHARS]})
+    return page(request, "ask.html", {**await _welcome(parts, asker), "question": q[:MAX_QUESTION_CHARS]})
 
 
 @router.post("/ask", name="ask_post")
@@ -48,17 +50,16 @@ async def answer(
     if whole is None:
         return Response(status_code=499)
     hits, finished = whole
-    targets = {
-        cited.n: link(request, "document", document_id=cited.document_id) + f"#chunk-{cited.ordinal}"
-        for cited in finished.citations
-    }
-    values = {"hits": hits, "finished": finished, "targets": targets, "asked": asked, "question": ""}
-    return page(request, "answer.html", {**await _welcome(parts), **values})
+    targets = {cited.n: passage_link(request, hits[cited.n - 1], cited.quote) for cited in finished.citations}
+    cards = [(hit, passage_link(request, hit)) for hit in hits]
+    values = {"cards": cards, "finished": finished, "targets": targets, "asked": asked, "question": ""}
+    return page(request, "answer.html", {**await _welcome(parts, asker), **values})
 
 
-async def _welcome(parts: WebParts) -> dict[str, object]:
-    collections = await parts.library.collections()
-    counts = (await parts.library.documents(limit=1)).counts
+async def _welcome(parts: WebParts, asker: Principal) -> dict[str, object]:
+    library = parts.library.seen_by(asker)
+    collections = await library.collections()
+    counts = (await library.documents(limit=1)).counts
     ready = [each.name for each in collections if each.ready]
     examples = [question for name in ready for question in parts.examples.get(name, ())]
     return {

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
 from causeway.knowledge.answer.answerability import Signals
+from causeway.knowledge.document import Place
 from causeway.knowledge.search.request import Hit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
-    """The passages the answer is written from; the first is [1]."""
+    """The passages the answer is written from, the first is [1]; and how the question was read.
+
+    Attributes:
+        understood: As `causeway.knowledge.search.request.SearchResult` has it.
+    """
 
     hits: tuple[Hit, ...]
+    understood: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +37,11 @@ class Cited:
 
     Attributes:
         n: The number in the text.
+        revision: The document's that was cited: it stays to be opened when a newer one has replaced it.
         ordinal: The chunk's place in its document: ``/documents/ID#chunk-ORDINAL``.
         quote: The passage's sentence that supports the citing one best.
         score: The share of the citing sentence's words that the passage has, in [0, 1].
+        places: Where the passage stands on its pages; empty where that is not known.
     """
 
     n: int
@@ -46,6 +55,8 @@ class Cited:
     heading: str
     quote: str
     score: float
+    revision: int = 1
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import traceback
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,8 +34,12 @@ _MOST_WRITTEN_BYTES = 16_000_000  # compiled Python modules, nothing else
 
 
 def main(argument: str) -> None:
-    """Read the file that ``argument`` names, write the answer and end the process."""
-    read(json.loads(argument))
+    """Read the file that ``argument`` names, write the answer and end the process.
+
+    Its language is not told: what tells it takes longer to load than most files take to read, and writes more than a
+    reader may.
+    """
+    read({**json.loads(argument), "tells_language": False})
 
 
 def read(request: Mapping[str, Any]) -> None:
@@ -100,6 +105,7 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
     reading = Reading(
         max_pages=int(request["max_pages"]),
         languages=str(request["languages"]),
+        tells_language=bool(request.get("tells_language", True)),
         page_timeout_s=float(request["page_timeout_s"]),
         threads=int(request["threads"]),
         on_page=on_page,
@@ -125,6 +131,9 @@ def _plain(parsed: ParsedDocument) -> dict[str, object]:
         "media_type": parsed.media_type,
         "pages": parsed.pages,
         "metadata": dict(parsed.metadata),
+        "page_words": {
+            str(page): b64encode(words).decode("ascii") for page, words in parsed.page_words.items()
+        },
         "blocks": [
             {
                 "kind": block.kind,
