@@ -31,7 +31,7 @@ from causeway.gateway.question_vector import QuestionVector
 from causeway.gateway.replay import replay
 from causeway.gateway.reply_cache import ReplyCache
 from causeway.gateway.routing import Plan, Provider, Routes
-from causeway.gateway.screening import Screened, ScreenedTexts, Screening
+from causeway.gateway.screening import CLEAN, Screened, ScreenedTexts, Screening
 from causeway.gateway.tiers import Tiers
 from causeway.models.provider import ChatProvider, ReplyParts
 from causeway.models.token_estimate import text_tokens
@@ -234,7 +234,8 @@ class Gateway:
         screened = await steps.screening.screen_without_blocking(
             request, tier, is_local=all(option.is_local for option in options)
         )
-        record.span.set(screened.verdict.attributes())
+        if screened.verdict is not CLEAN:
+            record.span.set(screened.verdict.attributes())
         question = QuestionVector(question_of(screened.request) or "", self._vector, model=steps.embedder)
         asked = await self._chosen(options, screened.request, question, record)
         bounded = _bounded(screened.request, asked, call)
@@ -377,16 +378,18 @@ class Gateway:
         return screened
 
     def _show_request(self, record: CallRecord, request: ChatRequest) -> None:
-        record.span.set(
-            {names.REQUEST_TEMPERATURE: request.temperature, names.REQUEST_MAX_TOKENS: request.max_tokens}
-        )
+        attributes = record.span.attributes  # written directly: `Span.set` looks at each value
+        if request.temperature is not None:
+            attributes[names.REQUEST_TEMPERATURE] = request.temperature
+        if request.max_tokens is not None:
+            attributes[names.REQUEST_MAX_TOKENS] = request.max_tokens
         if self._capture_content:
             record.span.set({names.INPUT_MESSAGES: [_shown(message) for message in request.messages]})
 
     def _show(self, record: CallRecord, text: str, reply: ChatReply | None) -> None:
         """What came back, as far as it came; masked, as the provider wrote it."""
         if reply is not None:
-            record.span.set({names.FINISH_REASONS: reply.stop_reason.value})
+            record.span.attributes[names.FINISH_REASONS] = reply.stop_reason.value
         if self._capture_content:
             said: dict[str, object] = {"role": "assistant", "content": text}
             if reply is not None and reply.tool_calls:
