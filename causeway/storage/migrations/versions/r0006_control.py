@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 _SEARCHABLE = "heading || E'\\n' || CASE WHEN context = '' THEN '' ELSE context || E'\\n' END || text"
 
