@@ -46,8 +46,8 @@ def serve(host: str | None, port: int | None) -> None:
 
 @click.command()
 def worker() -> None:
-    """Do background work only."""
-    _stay(None, None, demo=False, work="must", is_web=False)
+    """Do background work only; as many as you like, on this machine and on others that share the database."""
+    _stay(None, None, demo=False, work="also", is_web=False)
 
 
 def _stay(host: str | None, port: int | None, *, demo: bool, work: str, is_web: bool) -> None:

@@ -41,7 +41,7 @@ class Chunking:
     max_tokens: int = 0
     overlap_tokens: int = 0
     child_tokens: int = 96
-    parent_tokens: int = 768
+    parent_tokens: int = 512
     breakpoint_percentile: int = 90
 
     def check(self) -> None:

@@ -1,9 +1,12 @@
-"""Collections: sets of documents that are searched as one, each bound to the embedding model it was made with."""
+"""Collections: sets of documents that are searched as one, each bound to the embedding model it was made with.
+
+Each has options (`causeway.knowledge.collection_options`); what follows from a change is `causeway.knowledge.ingest.control`'s.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -11,12 +14,14 @@ from uuid import uuid4
 from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from causeway.errors import InvalidInputError, SettingsError
+from causeway.errors import InvalidInputError, NotFoundError, SettingsError
+from causeway.knowledge.collection_options import CollectionOptions, options_of
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
 
 _LONGEST_NAME = 100
+_COLUMNS = ("id", "name", "embedding_model", "dimensions", "created_at", "options")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,7 @@ class Collection:
     ready: int
     chunks: int
     created_at: datetime
+    options: CollectionOptions = field(default_factory=CollectionOptions)
 
 
 class Collections:
@@ -92,6 +98,54 @@ class Collections:
             )
         return str(found.id)
 
+    async def create(self, name: str, options: CollectionOptions) -> str:
+        """The id of a new collection.
+
+        Raises:
+            InvalidInputError: The name cannot be used, or is taken.
+        """
+        name = self.name(name)
+        made = insert(collections).values(
+            id=f"col_{uuid4().hex}",
+            name=name,
+            embedding_model=self._embedding.name,
+            dimensions=self._embedding.dimensions,
+            options=options.stored(),
+        )
+        new = made.on_conflict_do_nothing(index_elements=["name"]).returning(collections.c.id)
+        async with self._database.begin() as connection:
+            collection_id = await connection.scalar(new)
+        if collection_id is None:
+            raise InvalidInputError(f"there is a collection '{name}' already; choose another name")
+        return str(collection_id)
+
+    async def id_of(self, name: str) -> str:
+        """The id of the collection called ``name``.
+
+        Raises:
+            NotFoundError: There is none; the message names those there are.
+        """
+        async with self._database.connect() as connection:
+            found = (await connection.execute(_called(self.name(name)))).one_or_none()
+            if found is None:
+                names = (
+                    await connection.scalars(select(collections.c.name).order_by(collections.c.name))
+                ).all()
+                known = ", ".join(names) or "none"
+                raise NotFoundError(f"there is no collection '{name}'; there are: {known}")
+        return str(found.id)
+
+    async def one(self, collection_id: str) -> Collection:
+        """One collection.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        for each in await self.all():
+            if each.id == collection_id:
+                return each
+        raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
+
     async def all(self) -> tuple[Collection, ...]:
         """Every collection, by name."""
         per_document = (
@@ -107,7 +161,7 @@ class Collections:
         )
         counted = (
             select(
-                collections,
+                *(collections.c[name] for name in _COLUMNS),
                 func.coalesce(per_document.c.documents, 0).label("documents"),
                 func.coalesce(per_document.c.ready, 0).label("ready"),
                 func.coalesce(per_chunk.c.chunks, 0).label("chunks"),
@@ -117,7 +171,11 @@ class Collections:
             .order_by(collections.c.name)
         )
         async with self._database.connect() as connection:
-            return tuple(Collection(**row._mapping) for row in await connection.execute(counted))
+            return tuple(_collection(row) for row in await connection.execute(counted))
+
+
+def _collection(row: Any) -> Collection:
+    return Collection(**{**row._mapping, "options": options_of(row.options)})
 
 
 def _called(name: str) -> Select[Any]:

@@ -24,7 +24,6 @@ from pathlib import Path
 from causeway.errors import AlreadyRunningError, DiskFullError, OperatorError
 from causeway.storage.file_lock import try_lock
 
-
 _MOST_WORKERS = 64
 
 

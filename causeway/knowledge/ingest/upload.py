@@ -15,11 +15,11 @@ from pathlib import PurePosixPath
 from causeway.contracts.clock import Clock
 from causeway.errors import InvalidInputError, TooLargeError
 from causeway.knowledge.incoming import Added, Incoming
-from causeway.knowledge.library import Library
+from causeway.knowledge.library import UPLOAD, Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
 
-SOURCE = "upload"
+SOURCE = UPLOAD
 
 _LONGEST_NAME_BYTES = 200
 _MOST_METADATA_BYTES = 16_384

@@ -255,7 +255,7 @@ async def test_vectors_are_asked_for_in_bounded_number() -> None:
 
     async def embed(texts: Sequence[str]) -> Vectors:
         asked.append(len(texts))
-        return np.ones((len(texts), 4), dtype=np.float32) / 2
+        return np.full((len(texts), 4), 0.5, dtype=np.float32)
 
     strategies = ChunkStrategies(TOKENIZERS["words"], default_tokens=64)
     blocks = (Block(kind="paragraph", text="Short one. " * 9000),)
