@@ -1,24 +1,20 @@
 """A collection's policy on personal data, applied to a document before anything is cut, embedded or kept of it.
 
-What is found is `causeway.guard.pii`'s to say. The text is looked at as a whole, so that a label in one block and its
-value in the next count as beside each other. Counts and kinds leave this file, values never do.
+What is found is `causeway.guard.pii`'s to say, of each block by itself: a label tells nothing of a value in another
+block, nor a table's header of the cells below it. Counts and kinds leave this file, values never do.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 
 from causeway.guard.pii import Finder, Found
 from causeway.knowledge.collection_options import Pii
-from causeway.knowledge.document import Block, ParsedDocument
+from causeway.knowledge.document import ParsedDocument
 from causeway.settings import GuardSettings
-
-_BETWEEN = "\n\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +23,7 @@ class Screened:
 
     Attributes:
         title: What it is called, as it may be shown.
+        metadata: All that its owner, its source and the file say about it, as it may be shown; None to leave it as it is.
         found: How often each kind was found.
         notice: What was replaced, for its owner; None when nothing was.
         refusal: Why it must not be ingested; None when it may.
@@ -35,6 +32,7 @@ class Screened:
     parsed: ParsedDocument
     title: str
     found: Mapping[str, int]
+    metadata: Mapping[str, object] | None = None
     notice: str | None = None
     refusal: str | None = None
 
@@ -47,8 +45,16 @@ class PersonalData:
         self._settings = settings
         self._finders: dict[tuple[str, ...], Finder] = {}
 
-    def screen(self, parsed: ParsedDocument, *, title: str, pii: Pii) -> Screened:
+    def screen(
+        self, parsed: ParsedDocument, *, title: str, metadata: Mapping[str, object], pii: Pii
+    ) -> Screened:
         """``parsed`` as its collection may have it. Linear in its length: call it in a thread.
+
+        Args:
+            parsed: What the file says.
+            title: What it is to be called.
+            metadata: What is known about it beside that; it has precedence over the file's own.
+            pii: The policy.
 
         Raises:
             MissingCapabilityError: Names of people are wanted and the extra is not installed.
@@ -58,22 +64,22 @@ class PersonalData:
         finder = self._finder(pii)
         found: Counter[str] = Counter()
         mask = partial(_masked, finder, found)
-        blocks = _masked_blocks(finder, found, parsed.blocks)
+        shown = mask(title)
         screened = replace(
             parsed,
-            title=mask(parsed.title),
-            blocks=blocks,
-            metadata={key: mask(value) for key, value in parsed.metadata.items()},
+            title=mask(parsed.title) if parsed.title != title else shown,
+            blocks=tuple(replace(block, text=mask(block.text)) for block in parsed.blocks),
+            metadata={},
             page_words={},  # the words of a page's picture are its text once more
         )
-        shown = mask(title) if title != parsed.title else screened.title
-        if not found:
-            return Screened(parsed=replace(parsed, page_words={}), title=title, found={})
+        about = {key: _masked_value(mask, value) for key, value in {**parsed.metadata, **metadata}.items()}
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
+        outcome = Screened(parsed=screened, title=shown, found=found, metadata=about)
+        if not found:
+            return outcome
         if pii.action == "refuse":
-            refusal = f"it holds personal data that this collection refuses: {said}"
-            return Screened(parsed=screened, title=shown, found=found, refusal=refusal)
-        return Screened(parsed=screened, title=shown, found=found, notice=f"masked: {said}")
+            return replace(outcome, refusal=f"it holds personal data that this collection refuses: {said}")
+        return replace(outcome, notice=f"masked: {said}")
 
     def _finder(self, pii: Pii) -> Finder:
         if pii.kinds not in self._finders:
@@ -86,22 +92,14 @@ def _masked(finder: Finder, found: Counter[str], text: str) -> str:
     return _replaced(text, list(_counted(finder.find(text), found)))
 
 
-def _masked_blocks(finder: Finder, found: Counter[str], blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """``blocks`` with placeholders; what runs over the end of one is masked in both."""
-    starts = [0, *accumulate(len(block.text) + len(_BETWEEN) for block in blocks)][:-1]
-    whole = _BETWEEN.join(block.text for block in blocks)
-    theirs: dict[int, list[Found]] = {}
-    for one in _counted(finder.find(whole), found):
-        first = bisect_right(starts, one.start) - 1
-        for index in range(first, bisect_right(starts, one.end - 1)):
-            start, end = one.start - starts[index], one.end - starts[index]
-            within = Found(one.kind, max(0, start), min(len(blocks[index].text), end))
-            if within.start < within.end:
-                theirs.setdefault(index, []).append(within)
-    return tuple(
-        replace(block, text=_replaced(block.text, theirs[index])) if index in theirs else block
-        for index, block in enumerate(blocks)
-    )
+def _masked_value(mask: Callable[[str], str], value: object) -> object:
+    match value:
+        case str():
+            return mask(value)
+        case list():
+            return [_masked_value(mask, each) for each in value]
+        case _:
+            return value
 
 
 def _counted(found: Sequence[Found], counts: Counter[str]) -> Iterator[Found]:

@@ -116,10 +116,14 @@ class Pipeline:
         screened = await self._parse(revision, span)
         if screened.refusal is not None:
             span.fail(UnreadableDocumentError(screened.refusal))
-            await self._revisions.refuse(revision, screened.refusal)
+            await self._revisions.refuse(
+                revision, screened.refusal, title=screened.title, metadata=screened.metadata or {}
+            )
             return
         parsed, title = screened.parsed, screened.title
-        if parsed.metadata:
+        if screened.metadata is not None:
+            await self._revisions.redescribe(revision, screened.metadata)
+        elif parsed.metadata:
             await self._revisions.describe(revision, parsed.metadata)
         async with self._embedding:
             cut = await self._cut(revision, screened, span)
@@ -156,7 +160,9 @@ class Pipeline:
         if revision.options.pii.action == "keep":
             return Screened(parsed=parsed, title=title, found={})
         with self._spans.start("screen", parent=span.traceparent) as step:
-            screened = await self._preparation.screen(parsed, title=title, options=revision.options)
+            screened = await self._preparation.screen(
+                parsed, title=title, metadata=revision.metadata, options=revision.options
+            )
             step.set({"causeway.guard.found": [f"{kind}={n}" for kind, n in sorted(screened.found.items())]})
         return screened
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from causeway.contracts.model_gateway import Call
 from causeway.knowledge.collection_options import CollectionOptions
@@ -19,13 +20,22 @@ class Preparation:
         self._strategies = strategies
         self._personal_data = personal_data
 
-    async def screen(self, parsed: ParsedDocument, *, title: str, options: CollectionOptions) -> Screened:
+    async def screen(
+        self,
+        parsed: ParsedDocument,
+        *,
+        title: str,
+        metadata: Mapping[str, object],
+        options: CollectionOptions,
+    ) -> Screened:
         """``parsed`` as its collection may have it.
 
         Raises:
             MissingCapabilityError: Names of people are wanted and the extra is not installed.
         """
-        return await asyncio.to_thread(self._personal_data.screen, parsed, title=title, pii=options.pii)
+        return await asyncio.to_thread(
+            self._personal_data.screen, parsed, title=title, metadata=metadata, pii=options.pii
+        )
 
     async def cut(self, screened: Screened, *, options: CollectionOptions, embed: Embed, call: Call) -> Cut:
         """Its chunks.

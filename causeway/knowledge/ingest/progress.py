@@ -157,9 +157,9 @@ class ProgressReader:
             counts=dict.fromkeys(DocumentState, 0)
             | {DocumentState(row.state): row.number for row in counted},
             stale=sum(row.stale for row in counted),
-            bytes_total=sum(row.size_bytes for row in counted),
-            bytes_left=sum(row.bytes_left for row in counted),
-            pages_read=sum(row.pages for row in finished),
+            bytes_total=sum(int(row.size_bytes) for row in counted),
+            bytes_left=sum(int(row.bytes_left) for row in counted),
+            pages_read=sum(int(row.pages) for row in finished),
             remaining_s=_estimate(finished, waiting),
         )
 

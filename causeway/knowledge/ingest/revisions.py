@@ -32,6 +32,7 @@ class Revision:
         dimensions: Numbers in each vector of its collection.
         embedding_model: What its collection's vectors are made with.
         options: How its collection wants it cut, and what becomes of personal data.
+        metadata: Its document's, before it is read.
     """
 
     document_id: str
@@ -44,6 +45,7 @@ class Revision:
     dimensions: int
     embedding_model: str
     options: CollectionOptions
+    metadata: Mapping[str, object]
 
 
 class Revisions:
@@ -81,6 +83,7 @@ class Revisions:
                 collections.c.dimensions,
                 collections.c.embedding_model,
                 collections.c.options,
+                documents.c.metadata,
             )
         )
         async with self._database.begin() as connection:
@@ -133,6 +136,16 @@ class Revisions:
         async with self._database.begin() as connection:
             await connection.execute(described)
 
+    async def redescribe(self, revision: Revision, metadata: Mapping[str, object]) -> None:
+        """Have nothing else as its document's metadata, as where personal data in it is masked."""
+        described = (
+            update(documents)
+            .where(*_newest(revision.document_id, revision.number))
+            .values(metadata=dict(metadata))
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(described)
+
     async def keep_words(self, revision: Revision, words: Mapping[int, bytes]) -> None:
         """Keep where the words stand on pages that were read from their picture; what a repeat kept is replaced."""
         mine = (
@@ -158,14 +171,21 @@ class Revisions:
         async with self._database.begin() as connection:
             await connection.execute(failed)
 
-    async def refuse(self, revision: Revision, reason: str) -> None:
-        """Say why a document must not be searched at all: what was searchable of it goes, and what was kept."""
+    async def refuse(
+        self, revision: Revision, reason: str, *, title: str, metadata: Mapping[str, object]
+    ) -> None:
+        """Say why a document must not be searched at all: what was searchable of it goes, and what was kept.
+
+        ``title`` and ``metadata`` are what may be shown of it.
+        """
         refused = (
             update(documents)
             .where(*_newest(revision.document_id, revision.number), documents.c.state.in_(UNFINISHED))
             .values(
                 state=DocumentState.FAILED,
                 failure=reason,
+                title=title,
+                metadata=dict(metadata),
                 notice=None,
                 ready_revision=None,
                 ready_blob=None,

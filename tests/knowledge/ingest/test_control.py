@@ -135,12 +135,16 @@ async def test_changed_options_have_every_document_read_again_and_old_chunks_sea
     assert len(site.readers.read) == read  # nothing differs, so nothing is read again
 
 
-async def test_requeueing_that_is_killed_between_two_batches_queues_each_document_once(site: Worksite) -> None:
+async def test_requeueing_that_is_killed_between_two_batches_queues_each_document_once(
+    site: Worksite,
+) -> None:
     added = [await site.add(f"# Plan {n}\n\nText {n}.", f"{n}.md") for n in range(5)]
     for each in added:
         await site.ingest(each)
     await site.options({"chunking": {"strategy": "sentence"}})
-    async with site.database.begin() as connection:  # as a kill leaves it: some are queued again, some are not
+    async with (
+        site.database.begin() as connection
+    ):  # as a kill leaves it: some are queued again, some are not
         await connection.execute(
             text(
                 "UPDATE documents SET revision = 2, state = 'queued', options_version = 1"

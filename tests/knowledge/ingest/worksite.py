@@ -110,7 +110,8 @@ class Readers:
     async def parse(self, path: Path, *, name: str) -> ParsedDocument:
         self.read.append(name)
         await self.reading.pass_through()
-        return parse_bytes(path.read_bytes(), name=name, reading=Reading(max_pages=10))
+        content = await asyncio.to_thread(path.read_bytes)
+        return parse_bytes(content, name=name, reading=Reading(max_pages=10))
 
 
 class Worksite:
@@ -203,7 +204,9 @@ class Worksite:
                 await asyncio.sleep(0.05)
 
     async def texts(self, document_id: str) -> str:
-        return "\n".join(f"{chunk.heading}\n{chunk.text}" for chunk in await self.library.text_of(document_id))
+        return "\n".join(
+            f"{chunk.heading}\n{chunk.text}" for chunk in await self.library.text_of(document_id)
+        )
 
     async def search(self, query: str, *, sections: bool = False) -> SearchResult:
         search = Search(
