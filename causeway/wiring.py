@@ -171,7 +171,9 @@ async def open_platform(
         index = PostgresIndex(database, keeps_past=keeps_past)
         blobs = Blobs(folder.blobs)
         originals = Originals(database=database, blobs=blobs)
-        collections = Collections(database=database, embedding=embedding, settings=settings.knowledge)
+        collections = Collections(
+            database=database, embedding=embedding, settings=settings.knowledge, originals=originals
+        )
         prompts = Shelf.packaged()
         library = Library(
             database=database,

@@ -154,7 +154,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
 
     from causeway.web.app import build_app
     from causeway.web.bounded_http import BoundedHttp
-    from causeway.web.parts import WebParts
+    from causeway.web.parts import IngestParts, WebParts
     from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
@@ -180,6 +180,9 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         edge=platform.edge,
         readiness=platform.readiness,
         admin=_administration(platform),
+        ingest=IngestParts(
+            collections=platform.collections, control=platform.control, progress=platform.progress
+        ),
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(

@@ -11,14 +11,15 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, delete, func, select, union
 from sqlalchemy.dialects.postgresql import insert
 
 from causeway.errors import InvalidInputError, NotFoundError, SettingsError
 from causeway.knowledge.collection_options import CollectionOptions, options_of
+from causeway.knowledge.originals import Originals
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
-from causeway.storage.schema import chunks, collections, documents
+from causeway.storage.schema import chunks, collections, documents, page_words, past_chunks, past_revisions
 
 _LONGEST_NAME = 100
 _COLUMNS = ("id", "name", "embedding_model", "dimensions", "created_at", "options")
@@ -50,8 +51,17 @@ class Collection:
 class Collections:
     """Makes collections and lists them."""
 
-    def __init__(self, *, database: Database, embedding: EmbeddingModel, settings: KnowledgeSettings) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        embedding: EmbeddingModel,
+        settings: KnowledgeSettings,
+        originals: Originals | None = None,
+    ) -> None:
+        """``originals``: the documents' files, for who deletes collections."""
         self._database = database
+        self._originals = originals
         self._embedding = embedding
         self._settings = settings
 
@@ -145,6 +155,30 @@ class Collections:
             if each.id == collection_id:
                 return each
         raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
+
+    async def delete(self, collection_id: str) -> None:
+        """Forget a collection, its documents, their files and their past, at once and for good.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        mine = select(documents.c.id).where(documents.c.collection_id == collection_id)
+        past = select(past_revisions.c.document_id).where(past_revisions.c.collection_id == collection_id)
+        needed = union(
+            select(documents.c.blob).where(documents.c.collection_id == collection_id),
+            select(documents.c.ready_blob).where(documents.c.collection_id == collection_id),
+            select(past_revisions.c.blob).where(past_revisions.c.collection_id == collection_id),
+        )
+        async with self._database.begin() as connection:
+            blobs = (await connection.execute(needed)).scalars().all()
+            for table in (past_chunks, page_words):
+                theirs = table.c.document_id.in_(union(mine, past).scalar_subquery())
+                await connection.execute(delete(table).where(theirs))
+            gone = await connection.execute(delete(collections).where(collections.c.id == collection_id))
+            if not gone.rowcount:
+                raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
+        if self._originals is not None:
+            await self._originals.forget(blobs)
 
     async def all(self) -> tuple[Collection, ...]:
         """Every collection, by name."""

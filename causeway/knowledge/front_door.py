@@ -3,9 +3,13 @@
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
-from causeway.knowledge.collections import Collection, EmbeddingModel
+from causeway.knowledge.collection_options import PII_ACTIONS, STRATEGIES, CollectionOptions, options_of
+from causeway.knowledge.collections import Collection, Collections, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
+from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.progress import IngestProgress, ProgressReader, Smoothed
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -21,7 +25,9 @@ from causeway.knowledge.search.search import Search
 
 __all__ = [
     "PDF",
+    "PII_ACTIONS",
     "SHOWN",
+    "STRATEGIES",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -29,6 +35,8 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionOptions",
+    "Collections",
     "Document",
     "DocumentPage",
     "DocumentState",
@@ -37,6 +45,8 @@ __all__ = [
     "Folders",
     "Hit",
     "Incoming",
+    "IngestControl",
+    "IngestProgress",
     "KeptRevision",
     "KnowledgeAssistant",
     "Library",
@@ -45,11 +55,14 @@ __all__ = [
     "Pages",
     "Place",
     "Progress",
+    "ProgressReader",
     "Retrieved",
     "Scores",
     "Search",
     "SearchRequest",
     "SearchResult",
+    "Selection",
+    "Smoothed",
     "SourceRun",
     "SourceStatus",
     "Sources",
@@ -57,5 +70,6 @@ __all__ = [
     "TextDelta",
     "Uploads",
     "find_quote",
+    "options_of",
     "picture_type",
 ]

@@ -25,6 +25,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
@@ -43,7 +44,7 @@ from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retir
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable, Priority
-from causeway.storage.schema import chunks, collections, documents, page_words
+from causeway.storage.schema import chunks, collections, documents, page_words, past_revisions
 
 INGEST = "ingest"
 """The name of the durable work that makes one revision of a document searchable."""
@@ -273,9 +274,19 @@ class Library:
 
     async def is_original_hidden(self, document_id: str) -> bool:
         """Whether a document's file is only for those who may manage documents, as its collection wants it."""
-        found = select(collections.c.options).join(documents).where(documents.c.id == document_id)
+        found = union_all(
+            *(
+                select(collections.c.options)
+                .join(kept, kept.c.collection_id == collections.c.id)
+                .where(mine == document_id)
+                for kept, mine in (
+                    (documents, documents.c.id),
+                    (past_revisions, past_revisions.c.document_id),  # of a document that was deleted
+                )
+            )
+        )
         async with self._database.connect() as connection:
-            options = await connection.scalar(found)
+            options = await connection.scalar(found.limit(1))
         return options_of(options or {}).hides_originals
 
     async def collections(self) -> tuple[Collection, ...]:

@@ -26,6 +26,7 @@ from causeway.knowledge import (
 )
 from causeway.web.answers import PlaceShape, place_shapes
 from causeway.web.documents_api import DocumentId
+from causeway.web.originals_access import OriginalReader
 from causeway.web.parts import WebParts
 from causeway.web.sign_in import Asker, Ingester, Parts
 
@@ -168,7 +169,7 @@ async def page_image(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    _reader: OriginalReader,
     revision: RevisionNumber = None,
 ) -> Response:
     """A page of a PDF or of a picture, as a picture of at most 1,100 pixels across."""
@@ -190,7 +191,7 @@ async def page_words(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    _reader: OriginalReader,
     quote: Annotated[str, Query(max_length=8000, description="Where does this stand on the page?")] = "",
     ordinal: Annotated[int | None, Query(ge=0, description="The passage it is from, looked in first")] = None,
     revision: RevisionNumber = None,

@@ -13,6 +13,8 @@ from starlette.responses import FileResponse, Response
 
 from causeway.errors import InvalidInputError
 from causeway.knowledge import Document, DocumentState, KeptRevision
+from causeway.web.collections_api import Action, Shelves, act
+from causeway.web.originals_access import OriginalReader
 from causeway.web.sign_in import Asker, Ingester, Parts
 from causeway.web.uploads import read_upload, store
 
@@ -39,6 +41,9 @@ class DocumentShape(BaseModel):
     size_bytes: int
     state: DocumentState
     failure: str | None = Field(description="Why its newest revision failed")
+    notice: str | None = Field(
+        default=None, description="What was left out or replaced in its newest revision"
+    )
     is_searchable: bool = Field(description="True as soon as any revision is")
     revision: int
     pages: int | None
@@ -124,6 +129,15 @@ async def document(document_id: DocumentId, parts: Parts, _asker: Asker) -> Docu
     return _shape(await parts.library.document(document_id))
 
 
+@router.post("/{document_id}/{action}", name="api_control_document", status_code=202)
+async def control(
+    document_id: DocumentId, action: Action, shelves: Shelves, parts: Parts, _ingester: Ingester
+) -> DocumentShape:
+    """Pause, resume, cancel or re-index one document."""
+    await act(shelves, action, await shelves.control.selection(document_id))
+    return _shape(await parts.library.document(document_id))
+
+
 @router.delete("/{document_id}", name="api_delete_document", status_code=204)
 async def delete(
     document_id: DocumentId,
@@ -147,7 +161,7 @@ async def delete(
 async def file(
     document_id: DocumentId,
     parts: Parts,
-    _asker: Asker,
+    _reader: OriginalReader,
     download: bool = False,
     revision: Annotated[int | None, Query(ge=1, description="As it was; null is the newest")] = None,
 ) -> Response:
@@ -186,6 +200,7 @@ def _shape(document: Document) -> DocumentShape:
         size_bytes=document.size_bytes,
         state=document.state,
         failure=document.failure,
+        notice=document.notice,
         is_searchable=document.ready_revision is not None,
         revision=document.revision,
         pages=document.pages,

@@ -13,6 +13,7 @@ from causeway.contracts.identity import Scope
 from causeway.errors import NotFoundError
 from causeway.knowledge import SHOWN, Chunk, DocumentState
 from causeway.web.cited_revision import look
+from causeway.web.collections_api import Action, Shelves, act
 from causeway.web.documents_api import DocumentId
 from causeway.web.parts import WebParts
 from causeway.web.rendering import is_fragment, link, page, place
@@ -124,6 +125,15 @@ async def retry(
     return RedirectResponse(target, status_code=303)
 
 
+@router.post("/documents/{document_id}/{action}", name="document_control")
+async def control(
+    document_id: DocumentId, action: Action, request: Request, shelves: Shelves, _ingester: Ingester
+) -> Response:
+    """Pause, resume, cancel or re-index one, from a plain form."""
+    await act(shelves, action, await shelves.control.selection(document_id))
+    return RedirectResponse(link(request, "documents"), status_code=303)
+
+
 def _state(name: str) -> DocumentState | None:
     return DocumentState(name) if name in set(DocumentState) else None
 
@@ -137,7 +147,12 @@ async def _listing(parts: WebParts, view: View) -> dict[str, object]:
         offset=(view.number - 1) * PAGE_SIZE,
     )
     collections = await parts.library.collections()
+    ids = {each.name: each.id for each in collections}
+    progress = (
+        await parts.ingest.progress.read(collection_id=ids.get(view.collection)) if parts.ingest else None
+    )
     return {
+        "progress": progress,
         "documents": found.documents,
         "total": found.total,
         "counts": {state.value: number for state, number in found.counts.items()},
