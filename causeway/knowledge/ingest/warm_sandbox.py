@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import ParsedDocument
@@ -233,15 +233,18 @@ def _break(waiting: asyncio.Future[Any]) -> None:
 
 
 @asynccontextmanager
-async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
-    """A pipe: a stream to read from, and the end that is given away."""
-    read_end, write_end = os.pipe()
-    stream = asyncio.StreamReader()
-    with os.fdopen(read_end, "rb", buffering=0) as source, os.fdopen(write_end, "wb", buffering=0) as sink:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), source
-        )
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, socket.socket]]:
+    """A stream to read from, and the end that is given away.
+
+    Sockets, not a pipe: uvloop closes a pipe's descriptor itself, and so does its file object, and the one that comes
+    second closes whatever has been opened under that number since.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        stream, writer = await asyncio.open_unix_connection(sock=ours)
         try:
-            yield stream, sink
+            yield stream, theirs
         finally:
-            transport.close()
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
