@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from causeway.errors import CausewayError
+
+log = logging.getLogger(__name__)
 
 
 async def while_wanted(
@@ -34,8 +37,10 @@ async def while_wanted(
                 if not await is_wanted():
                     working.cancel()
                     return
-            except CausewayError:
-                continue
+            except CausewayError as exc:
+                log.warning("whether work is still wanted is not known", extra={"reason": exc.message})
+            except Exception:  # the work is what counts; the next look may fare better
+                log.exception("whether work is still wanted is not known")
 
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch())
