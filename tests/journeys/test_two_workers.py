@@ -133,6 +133,10 @@ async def test_a_second_worker_in_the_same_data_folder_works_under_a_name_of_its
     database_url: str, database: Database, tmp_path: Path
 ) -> None:
     environment = environment_of(tmp_path / "data", database_url, tmp_path / "shared")
-    with worker(environment, tmp_path / "1.log"), worker(environment, tmp_path / "2.log"):
-        await until(database, _AT_WORK, 2, within_s=60)
+    logs = [tmp_path / "1.log", tmp_path / "2.log"]
+    with worker(environment, logs[0]), worker(environment, logs[1]):
+        async with asyncio.timeout(60):
+            while not all("working" in await asyncio.to_thread(log.read_text) for log in logs):
+                await asyncio.sleep(0.1)
+        assert await counted(database, _AT_WORK) == 2
     assert await counted(database, _AT_WORK) == 0, "workers that were told to stop said so"
