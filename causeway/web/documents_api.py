@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
@@ -93,12 +93,21 @@ _UPLOAD_BODY = {
 
 
 @router.post("", name="api_upload", status_code=202, openapi_extra=_UPLOAD_BODY)
-async def upload(request: Request, parts: Parts, _ingester: Ingester) -> UploadShape:
+async def upload(
+    request: Request,
+    parts: Parts,
+    ingester: Ingester,
+    idempotency_key: Annotated[
+        str,
+        Header(max_length=200, description="Names this very upload, for sending it again without an answer"),
+    ] = "",
+) -> UploadShape:
     """Add a file, or a new revision of the file of that name; it becomes searchable in the background."""
+    key = f"{ingester.id}:{idempotency_key}" if idempotency_key else ""
     async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         if len(form.files) != 1:
             raise InvalidInputError(f"send one file in the field 'file'; this form has {len(form.files)}")
-        added = await store(form.files[0], form.fields)
+        added = await store(form.files[0], form.fields, key=key)
     return UploadShape(document_id=added.document_id, state=added.state, change=added.change)
 
 

@@ -155,9 +155,13 @@ class ArrivalDoor(Protocol):
         ...
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
-        """Keep it and queue its ingestion."""
+        """Keep it and queue its ingestion; ``key`` names this very upload."""
         ...
 
 

@@ -66,11 +66,12 @@ async def read_upload(request: Request, uploads: UploadDoor, *, max_bytes: int) 
         yield reader.form()
 
 
-async def store(file: ArrivalDoor, fields: Mapping[str, str]) -> Added:
-    """Add one file of a form, into the collection and with the metadata that the form names."""
+async def store(file: ArrivalDoor, fields: Mapping[str, str], *, key: str = "") -> Added:
+    """Add one file of a form, into the collection and with the metadata that the form names; ``key`` names the upload."""
     return await file.add(
         collection=fields.get("collection", "").strip() or None,
         metadata=_metadata(fields.get("metadata", "")),
+        key=key,
     )
 
 

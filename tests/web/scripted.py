@@ -418,7 +418,11 @@ class ScriptedArrival:
         self._content += piece
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         return self._library.receive(self._content, self._name, collection)
 

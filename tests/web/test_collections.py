@@ -198,3 +198,48 @@ async def test_the_pages_control_what_is_read_and_tell_how_far_it_is(
     assert "Paused" in (await api.get("/collections")).text
     unsigned = await api.post(f"/collections/{collection_id}/resume")
     assert unsigned.status_code == 403
+
+
+# --- uploads that are sent again --------------------------------------------------------------------------
+
+
+async def sent(
+    api: httpx2.AsyncClient, text: str, *, key: str = "", name: str = "plan.md"
+) -> httpx2.Response:
+    headers = {"idempotency-key": key} if key else {}
+    return await api.post("/api/documents", files={"file": (name, text.encode())}, headers=headers)
+
+
+async def test_an_upload_sent_again_under_its_key_is_the_same_document_and_changes_nothing(
+    site: ShelfSite, api: httpx2.AsyncClient
+) -> None:
+    first = (await sent(api, "# Plan one", key="k1")).json()
+    newer = (await sent(api, "# Plan two", key="k2")).json()
+    assert (newer["document_id"], newer["change"]) == (first["document_id"], "changed")
+    again = (await sent(api, "# Plan one", key="k1")).json()  # its answer got lost; the file is newer by now
+    assert (again["document_id"], again["change"]) == (first["document_id"], "unchanged")
+    document = await site.worksite.library.document(first["document_id"])
+    assert document.revision == 2
+    assert site.worksite.library.originals.path(document.blob).read_text() == "# Plan two"
+    assert (await site.worksite.library.documents()).total == 1
+
+
+async def test_without_a_key_the_same_file_is_one_document(site: ShelfSite, api: httpx2.AsyncClient) -> None:
+    first, again = [(await sent(api, "# Plan")).json() for _ in range(2)]
+    assert (again["document_id"], again["change"]) == (first["document_id"], "unchanged")
+
+
+async def test_a_key_that_was_another_uploads_is_refused(site: ShelfSite, api: httpx2.AsyncClient) -> None:
+    await sent(api, "# Plan", key="k1")
+    for text, name in (("# Other", "plan.md"), ("# Plan", "other.md")):
+        answer = await sent(api, text, key="k1", name=name)
+        assert answer.status_code == 400
+        assert "key of its own" in answer.json()["detail"]
+    assert (await site.worksite.library.documents()).total == 1
+
+
+async def test_a_key_is_forgotten_with_its_document(site: ShelfSite, api: httpx2.AsyncClient) -> None:
+    first = (await sent(api, "# Plan", key="k1")).json()
+    await api.delete(f"/api/documents/{first['document_id']}?purge=true")
+    again = (await sent(api, "# Plan", key="k1")).json()
+    assert again["change"] == "new"

@@ -45,7 +45,11 @@ class Arriving:
         self.content += piece
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         self.added = (collection, metadata)
         return Added(document_id="doc_1", revision=1, change="new", state=DocumentState.QUEUED)

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from causeway.contracts.clock import Clock
 from causeway.errors import InvalidInputError, TooLargeError
 from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.ingest.upload_keys import Sent, UploadKeys
 from causeway.knowledge.library import UPLOAD, Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
@@ -31,6 +32,7 @@ class Uploads:
     def __init__(self, *, library: Library, originals: Originals, clock: Clock, max_bytes: int) -> None:
         self._library = library
         self._originals = originals
+        self._keys = UploadKeys(originals.database)
         self._clock = clock
         self._max_bytes = max_bytes
 
@@ -45,14 +47,22 @@ class Uploads:
         path = clean_name(name)
         async with self._originals.draft() as draft:
             yield Arrival(
-                library=self._library, draft=draft, path=path, clock=self._clock, max_bytes=self._max_bytes
+                library=self._library,
+                draft=draft,
+                path=path,
+                clock=self._clock,
+                max_bytes=self._max_bytes,
+                keys=self._keys,
             )
 
 
 class Arrival:
     """A file on its way in: written piece by piece where it will stay, then added; made by `Uploads.arriving`."""
 
-    def __init__(self, *, library: Library, draft: Draft, path: str, clock: Clock, max_bytes: int) -> None:
+    def __init__(
+        self, *, library: Library, draft: Draft, path: str, clock: Clock, max_bytes: int, keys: UploadKeys
+    ) -> None:
+        self._keys = keys
         self._library = library
         self._draft = draft
         self._path = path
@@ -73,12 +83,19 @@ class Arrival:
         await self._draft.write(piece)
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         """Keep the file and queue its ingestion; one that failed before is tried again though its bytes are the same.
 
+        ``key`` names this very upload: sent again under it, because the answer to the first got lost, it changes
+        nothing, whatever has become of the document since.
+
         Raises:
-            InvalidInputError: The collection's name or the metadata cannot be used.
+            InvalidInputError: The collection's name or the metadata cannot be used, or the key was another upload's.
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
         """
@@ -90,7 +107,16 @@ class Arrival:
             modified_at=self._clock.now(),
             metadata=_checked(metadata or {}),
         )
-        return await self._library.add(incoming, retry_failed=True)
+        if not key:
+            return await self._library.add(incoming, retry_failed=True)
+        blob = (await self._draft.keep()).sha256
+        wanted = Sent(key=key, collection=collection or "", path=self._path, blob=blob)
+        before = await self._keys.before(wanted)
+        if before is not None:
+            return before
+        added = await self._library.add(incoming, retry_failed=True)
+        await self._keys.note(wanted, added.document_id)
+        return added
 
 
 def clean_name(name: str) -> str:
