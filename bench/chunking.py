@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,13 @@ async def compare(wanted: Sequence[str]) -> None:
     print(f"# Chunking strategies on the sample company's {len(asked)} answerable questions\n")
     print("Made by `python -m bench.chunking`.\n")
     print(describe(), flush=True)
-    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="causeway-") as folder:
         settings = load().model_copy(
             update={"storage": StorageSettings(dir=Path(folder)), "database": DatabaseSettings()}
         )
         async with open_platform(settings, work=Work.MUST) as platform:
             await platform.collections.ensure()
-            for strategy in wanted:
-                outcomes.append(await measure(platform, strategy, asked))
-    report(outcomes)
+            report([await measure(platform, strategy, asked) for strategy in wanted])
 
 
 async def measure(platform: Platform, strategy: str, asked: Sequence[Mapping[str, Any]]) -> Outcome:
@@ -84,7 +82,7 @@ async def measure(platform: Platform, strategy: str, asked: Sequence[Mapping[str
     started = time.perf_counter()
     found = await platform.folders.sync(sample_documents())
     await platform.folders.wait(found)
-    while (progress := await platform.progress.read(collection_id=collection_id)).left:
+    while (progress := await platform.progress.read(collection_id=collection_id)).left:  # noqa: ASYNC110
         await asyncio.sleep(0.5)
     took_s = time.perf_counter() - started
     assert progress.counts[DocumentState.FAILED] == 0, progress
@@ -123,6 +121,9 @@ def has_facts(question: Mapping[str, Any], hits: Sequence[Hit]) -> bool:
 
 def report(outcomes: Sequence[Outcome]) -> None:
     header = " | ".join(str(depth) for depth in DEPTHS)
+    """Tables; on stderr as JSON too, so that two runs can be put together."""
+    for one in outcomes:
+        print(json.dumps(asdict(one)), file=sys.stderr)
     print("\n## What is found\n")
     print(
         "Documents: a passage of every document that the answer needs is among the first so many hits. Facts: every"
