@@ -322,9 +322,10 @@ class KnowledgeSettings(Section):
     max_file_bytes: int = Field(default=200_000_000, gt=0, description="Larger files are refused")
     max_pages: int = Field(default=3000, gt=0, description="Documents of more pages are refused")
     ocr_languages: str = Field(
-        default="eng",
+        default="auto",
         pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$",
-        description="Languages that scans and pictures are read in, as Tesseract names them, such as eng+deu",
+        description="Languages that scans and pictures are read in, as Tesseract names them, such as eng+deu;"
+        " auto: those installed for the script on the page",
     )
     ocr_page_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest time that reading the picture of one page may take"

@@ -199,26 +199,31 @@ class Library:
             await connection.execute(noted)
 
     async def delete(self, document_id: str, *, purge: bool = False) -> None:
-        """Forget a document: its row and its chunks vanish in one transaction, and nothing finds it any more.
+        """Forget a document and what was found in it: rows and chunks vanish in one transaction, and nothing finds them.
 
         What answers cited of it can still be opened for as long as the settings say; not with ``purge``.
 
         Raises:
             NotFoundError: There is none of that id.
         """
-        found = select(documents.c.blob, documents.c.ready_blob).where(documents.c.id == document_id)
-        pieces = select(chunks.c.id).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+        wanted = select(documents).where(documents.c.id == document_id).with_for_update()
         async with self._database.begin() as connection:
-            row = (await connection.execute(found.with_for_update())).one_or_none()
+            row = (await connection.execute(wanted)).one_or_none()
             if row is None:
                 raise _no_document(document_id)
-            if self._keeps_past and not purge:
-                chunk_ids = (await connection.execute(pieces)).scalars().all()
-                await retire(connection, document_id, chunk_ids, chunk_ids)
-            await connection.execute(delete(documents).where(documents.c.id == document_id))
-            if purge or not self._keeps_past:
-                await self.past.purge_within(connection, document_id)
-        await self._originals.forget([row.blob, row.ready_blob])
+            gone = [row, *((await connection.execute(_found_in(row))).all() if row.source_id else ())]
+            for each in gone:
+                await self._delete_within(connection, each.id, purge=purge)
+        await self._originals.forget(blob for each in gone for blob in (each.blob, each.ready_blob))
+
+    async def _delete_within(self, connection: AsyncConnection, document_id: str, *, purge: bool) -> None:
+        if self._keeps_past and not purge:
+            pieces = select(chunks.c.id).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+            chunk_ids = (await connection.execute(pieces)).scalars().all()
+            await retire(connection, document_id, chunk_ids, chunk_ids)
+        await connection.execute(delete(documents).where(documents.c.id == document_id))
+        if purge or not self._keeps_past:
+            await self.past.purge_within(connection, document_id)
 
     async def retry(self, document_id: str) -> None:
         """Ingest a document's newest bytes once more, whatever became of them.
@@ -544,6 +549,19 @@ async def _update(
         revision=before.revision + 1,
         change="changed",
         state=DocumentState.QUEUED,
+    )
+
+
+def _found_in(owner: Row[Any]) -> Select[Any]:
+    """What was found in a document: what its source calls after it, see `connector.attachment_of`."""
+    return (
+        select(documents.c.id, documents.c.blob, documents.c.ready_blob)
+        .where(
+            documents.c.collection_id == owner.collection_id,
+            documents.c.source == owner.source,
+            documents.c.source_id.startswith(f"{owner.source_id}#", autoescape=True),
+        )
+        .with_for_update()
     )
 
 

@@ -6,6 +6,7 @@ Places are shares of the page as it is shown, 0 to 1 from its top left corner, s
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -27,7 +28,7 @@ from causeway.knowledge import (
 from causeway.web.answers import PlaceShape, place_shapes
 from causeway.web.documents_api import DocumentId
 from causeway.web.originals_access import OriginalReader
-from causeway.web.parts import WebParts
+from causeway.web.parts import BlobDoor, LibraryDoor
 from causeway.web.sign_in import Asker, Ingester, Parts
 
 router = APIRouter(prefix="/api/documents", tags=["Documents"])
@@ -113,7 +114,8 @@ async def chunks(
     document_id: DocumentId, parts: Parts, _asker: Asker, revision: RevisionNumber = None
 ) -> ChunkList:
     """What a document's revision says, passage by passage, and where each stands."""
-    found = await parts.library.revision(document_id, revision)
+    library = parts.library
+    found = await library.revision(document_id, revision)
     return ChunkList(
         document_id=document_id,
         revision=found.revision,
@@ -129,7 +131,7 @@ async def chunks(
                 tokens=chunk.tokens,
                 bbox=place_shapes(chunk.places),
             )
-            for chunk in await parts.library.read(found)
+            for chunk in await library.read(found)
         ],
     )
 
@@ -200,47 +202,55 @@ async def page_words(
 
     Scans know it from when they were read, PDFs with text are asked.
     """
-    found = await parts.library.revision(document_id, revision)
+    library = parts.library
+    found = await library.revision(document_id, revision)
+    where = Where(library, found, number)
     if quote.strip():
-        places = await quoted(request, parts, found, number, quote, ordinal)
+        places = await quoted(request, parts.blobs, where, quote, ordinal)
         return WordList(page=number, revision=found.revision, bbox=place_shapes(places), words=[])
-    words = await _words(request.app.state.pages, parts, found, number)
+    words = await _words(request, parts.blobs, where)
     return WordList(page=number, revision=found.revision, bbox=[], words=_shapes(words))
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A page of a revision, in the library as its reader sees it."""
+
+    library: LibraryDoor
+    revision: KeptRevision
+    page: int
+
+
 async def quoted(
-    request: Request,
-    parts: WebParts,
-    found: KeptRevision,
-    number: int,
-    quote: str,
-    ordinal: int | None,
+    request: Request, blobs: BlobDoor, where: Where, quote: str, ordinal: int | None
 ) -> tuple[Place, ...]:
-    """Where a quote stands on a page of a revision, looked for in passage ``ordinal`` first.
+    """Where a quote stands on a page, looked for in passage ``ordinal`` first.
 
     Raises:
         NotFoundError: There is no such page.
         UnreadableDocumentError: Its words cannot be read.
     """
-    words = await _words(request.app.state.pages, parts, found, number)
+    words = await _words(request, blobs, where)
     within = [
         place
-        for chunk in (await parts.library.read(found) if ordinal is not None else ())
+        for chunk in (await where.library.read(where.revision) if ordinal is not None else ())
         if chunk.ordinal == ordinal
         for place in chunk.places
     ]
-    return await asyncio.to_thread(find_quote, words, number, quote, within=within)
+    return await asyncio.to_thread(find_quote, words, where.page, quote, within=within)
 
 
-async def _words(pages: Pages, parts: WebParts, found: KeptRevision, number: int) -> PageWords:
-    stored = await parts.library.words_of(found.document_id, found.revision, page=number)
+async def _words(request: Request, blobs: BlobDoor, where: Where) -> PageWords:
+    found, number = where.revision, where.page
+    stored = await where.library.words_of(found.document_id, found.revision, page=number)
     if stored is not None:
         return stored
     if found.pages is not None and number > found.pages:
         raise NotFoundError(f"'{found.title}' has no page {number}")
     if found.media_type != PDF:
         return PageWords(())
-    return await pages.words(parts.blobs.path(found.blob), number)
+    pages: Pages = request.app.state.pages
+    return await pages.words(blobs.path(found.blob), number)
 
 
 def _shapes(words: PageWords) -> list[WordShape]:

@@ -79,12 +79,13 @@ async def document(
     revision: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
     """A document's passages in order, under its headings; ``revision`` as it was when it was cited."""
-    looked = await look(parts, document_id, revision)
+    library = parts.library
+    looked = await look(library, document_id, revision)
     values = {
         "looked": looked,
         "document": looked.document,
         "sections": _sections(looked.chunks, looked.revision.title),
-        "revisions": await parts.library.revisions(document_id),
+        "revisions": await library.revisions(document_id),
     }
     return page(request, "document.html", values)
 

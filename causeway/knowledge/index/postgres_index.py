@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     ColumnElement,
@@ -40,8 +39,14 @@ from causeway.knowledge.index.bm25_own import OwnKeywords
 from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
 from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
 from causeway.knowledge.index.swap import known_vectors, lock, swap
+from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +202,12 @@ class PostgresIndex:
         )
         async with self._database.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
+
+    async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
+        wanted = select(chunks.c.id, chunks.c.embedding).where(chunks.c.id == func.any(list(chunk_ids)))
+        async with self._database.connect() as connection:
+            return {row.id: row.embedding for row in await connection.execute(wanted)}
 
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""

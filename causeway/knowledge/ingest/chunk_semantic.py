@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from causeway.contracts.vectors import Vectors
 from causeway.knowledge.document import Block, Chunk
 from causeway.knowledge.ingest.chunk_flat import Filling, Size
 from causeway.knowledge.ingest.chunk_text import Counter, Unit
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 MOST_VECTORS = 2000
 _LEAST_SHARE = 0.15

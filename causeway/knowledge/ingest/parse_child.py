@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import ParsedDocument
 
 _TOO_MUCH_MEMORY = (
@@ -110,7 +110,7 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
         parsed = parse_file(Path(str(request["path"])), name=str(request["name"]), reading=reading)
         return {"document": _plain(parsed)}
     except UnreadableDocumentError as exc:
-        return {"reason": exc.message}
+        return {"reason": exc.message, "is_empty": isinstance(exc, EmptyDocumentError)}
     except MemoryError:
         return {"reason": _TOO_MUCH_MEMORY}
     except RecursionError:

@@ -17,8 +17,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call, ModelGateway
@@ -26,6 +25,7 @@ from causeway.contracts.vectors import EmbedRequest, Vectors
 from causeway.errors import (
     CausewayError,
     DatabaseUnavailableError,
+    EmptyDocumentError,
     InvalidInputError,
     SettingsError,
     TryLaterError,
@@ -42,6 +42,12 @@ from causeway.knowledge.ingest.revisions import Revision, Revisions
 from causeway.knowledge.ingest.sandbox import Sandbox
 from causeway.knowledge.library import title_of
 from causeway.observability.spans import Span, Spans
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +111,8 @@ class Pipeline:
             except _PASSING:
                 raise
             except CausewayError as exc:
+                if isinstance(exc, EmptyDocumentError):
+                    await self._forget_text(revision)
                 await self._fail(revision, exc, exc.message, span)
             except Exception as exc:  # the worker's door: one document's trouble is its own
                 log.exception("ingestion failed unexpectedly", extra={"document_id": document_id})
@@ -175,7 +183,7 @@ class Pipeline:
             step.set({"causeway.chunks.strategy": revision.options.chunking.strategy})
         if not cut.chunks:
             msg = "no text found in it"
-            raise UnreadableDocumentError(msg)
+            raise EmptyDocumentError(msg)
         return cut
 
     async def _embed(self, revision: Revision, chunks: Sequence[Chunk], step: Span) -> Vectors:
@@ -207,11 +215,27 @@ class Pipeline:
         await in_parallel(map(embed, starts), at_once=_CALLS_AT_ONCE)
         return np.concatenate([parts[first] for first in starts])
 
+    async def _forget_text(self, revision: Revision) -> None:
+        """What a file said before it was emptied is not found any more."""
+        await self._index.replace_document(
+            revision.document_id,
+            revision.number,
+            (),
+            np.empty((0, revision.dimensions), np.float32),
+            media_type="",
+            title=revision.title,
+            pages=None,
+            blob=revision.blob,
+        )
+
     async def _fail(self, revision: Revision, error: Exception, reason: str, span: Span) -> None:
         span.fail(error)
         if not isinstance(error, InvalidInputError):
             log.warning("a document failed", extra={"document_id": revision.document_id, "reason": reason})
-        await self._revisions.fail(revision, reason)
+        is_emptied = isinstance(error, EmptyDocumentError)
+        await self._revisions.fail(revision, reason, is_emptied=is_emptied)
+        if is_emptied:
+            await self._revisions.forget_replaced(revision)
 
 
 def _attributes(revision: Revision) -> dict[str, object]:

@@ -53,6 +53,23 @@ async def test_many_files_are_read_at_the_same_time(sandbox: WarmSandbox, write:
     ]
 
 
+def test_reading_closes_no_descriptor_that_is_somebody_elses_by_then(write: Any) -> None:
+    file = write("a.txt", b"Words.")
+
+    async def read() -> None:
+        async with WarmSandbox(LIMITS) as sandbox:
+            for _ in range(3):
+                await sandbox.parse(file, name="a.txt")
+                mine = [os.open(file, os.O_RDONLY) for _ in range(8)]  # gets the numbers that are free now
+                for _ in range(4):
+                    await asyncio.sleep(0)
+                for descriptor in mine:
+                    os.close(descriptor)  # fails when it was closed meanwhile
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that Causeway runs on
+        runner.run(read())
+
+
 async def test_what_the_reader_says_reaches_the_owner(sandbox: WarmSandbox, write: Any) -> None:
     with pytest.raises(UnreadableDocumentError, match="sound or video"):
         await sandbox.parse(write("a.mp3", b"ID3" + b"\0" * 50), name="a.mp3")
