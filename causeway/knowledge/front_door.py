@@ -9,6 +9,7 @@ from causeway.knowledge.document import Chunk, Document, DocumentState, Place
 from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.ocr_tesseract import installed as installed_tesseract
 from causeway.knowledge.ingest.progress import IngestProgress, ProgressReader, Smoothed
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
@@ -70,6 +71,7 @@ __all__ = [
     "TextDelta",
     "Uploads",
     "find_quote",
+    "installed_tesseract",
     "options_of",
     "picture_type",
 ]
