@@ -1,5 +1,6 @@
 """What the rest of Causeway may use of the knowledge base; import it from `causeway.knowledge`."""
 
+from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
@@ -9,11 +10,11 @@ from causeway.knowledge.document import Chunk, Document, DocumentState, Place
 from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.ingest.control import IngestControl
-from causeway.knowledge.ingest.ocr_tesseract import installed as installed_tesseract
 from causeway.knowledge.ingest.progress import IngestProgress, ProgressReader, Smoothed
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.tesseract_languages import installed as installed_tesseract
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress
@@ -29,6 +30,7 @@ __all__ = [
     "PII_ACTIONS",
     "SHOWN",
     "STRATEGIES",
+    "AccessRules",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -37,9 +39,11 @@ __all__ = [
     "Cited",
     "Collection",
     "CollectionOptions",
+    "CollectionRules",
     "Collections",
     "Document",
     "DocumentPage",
+    "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
     "Finished",

@@ -1,6 +1,7 @@
 """``/api/collections``: sets of documents, how each is cut and what becomes of personal data, and control of ingestion.
 
-Looking is for who may ask, pausing and re-indexing for who may ingest, making, changing and deleting for administrators.
+Looking is for who may ask, of what they may see; pausing and re-indexing for who may ingest and sees everything; making,
+changing and deleting for administrators.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from causeway.errors import NotFoundError
 from causeway.knowledge import Collection, CollectionOptions, DocumentState, Selection
 from causeway.web.parts import IngestParts
-from causeway.web.sign_in import Admin, Asker, Ingester, Parts
+from causeway.web.sign_in import Admin, Asker, Operator, Parts
 
 router = APIRouter(prefix="/api/collections", tags=["Collections"])
 
@@ -104,7 +105,7 @@ class CollectionShape(BaseModel):
     options: dict[str, dict[str, Any]]
     is_paused: bool
     paused_sources: list[str]
-    progress: ProgressShape
+    progress: ProgressShape | None = Field(description="null for who does not see every document")
     created_at: datetime
 
 
@@ -123,10 +124,11 @@ class ControlledShape(BaseModel):
 
 
 @router.get("", name="api_collections")
-async def collections(shelves: Shelves, _asker: Asker) -> CollectionList:
+async def collections(shelves: Shelves, parts: Parts, asker: Asker) -> CollectionList:
     """Every collection, its options and how far it is."""
+    found = await parts.library.seen_by(asker).collections()
     return CollectionList(
-        collections=[await _shape(shelves, each) for each in await shelves.collections.all()]
+        collections=[await _shape(shelves, each, is_whole=asker.sees_as is None) for each in found]
     )
 
 
@@ -140,9 +142,14 @@ async def create(new: NewCollection, shelves: Shelves, _admin: Admin) -> Collect
 
 
 @router.get("/{collection_id}", name="api_collection")
-async def collection(collection_id: CollectionId, shelves: Shelves, _asker: Asker) -> CollectionShape:
+async def collection(
+    collection_id: CollectionId, shelves: Shelves, parts: Parts, asker: Asker
+) -> CollectionShape:
     """One collection."""
-    return await _one(shelves, collection_id)
+    for each in await parts.library.seen_by(asker).collections():
+        if each.id == collection_id:
+            return await _shape(shelves, each, is_whole=asker.sees_as is None)
+    raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
 
 
 @router.patch("/{collection_id}", name="api_change_collection")
@@ -165,7 +172,7 @@ async def control(
     collection_id: CollectionId,
     action: Action,
     shelves: Shelves,
-    _ingester: Ingester,
+    _operator: Operator,
     source: Annotated[
         str, Query(max_length=4000, description="Only documents of this source, named as documents name it")
     ] = "",
@@ -194,8 +201,8 @@ async def _one(shelves: IngestParts, collection_id: str) -> CollectionShape:
     return await _shape(shelves, await shelves.collections.one(collection_id))
 
 
-async def _shape(shelves: IngestParts, found: Collection) -> CollectionShape:
-    progress = await shelves.progress.read(collection_id=found.id)
+async def _shape(shelves: IngestParts, found: Collection, *, is_whole: bool = True) -> CollectionShape:
+    progress = await shelves.progress.read(collection_id=found.id) if is_whole else None
     held = [each for each in await shelves.control.held() if each.collection_id == found.id]
     return CollectionShape(
         collection_id=found.id,
@@ -207,7 +214,9 @@ async def _shape(shelves: IngestParts, found: Collection) -> CollectionShape:
         chunks=found.chunks,
         options=found.options.as_dict(),
         is_paused=Selection(collection_id=found.id) in held,
-        paused_sources=sorted(each.source for each in held if each.source and not each.document_id),
-        progress=ProgressShape.model_validate(progress.as_dict()),
+        paused_sources=sorted(
+            each.source for each in held if is_whole and each.source and not each.document_id
+        ),
+        progress=ProgressShape.model_validate(progress.as_dict()) if progress else None,
         created_at=found.created_at,
     )

@@ -12,7 +12,7 @@ from causeway.knowledge import PII_ACTIONS, STRATEGIES, CollectionOptions, Selec
 from causeway.web.collections_api import Action, CollectionId, Shelves, act
 from causeway.web.parts import IngestParts
 from causeway.web.rendering import is_fragment, link, page
-from causeway.web.sign_in import Admin, Ingester
+from causeway.web.sign_in import Admin, Operator
 
 router = APIRouter(include_in_schema=False)
 
@@ -43,7 +43,7 @@ KINDS_TOLD = {
 
 
 @router.get("/collections", name="collections")
-async def show(request: Request, shelves: Shelves, _ingester: Ingester) -> Response:
+async def show(request: Request, shelves: Shelves, _operator: Operator) -> Response:
     """The page; its table alone when htmx asks."""
     template = "collections_table.html" if is_fragment(request) else "collections.html"
     return page(request, template, await _listing(shelves))
@@ -60,7 +60,7 @@ async def create(
 
 @router.get("/collections/{collection_id}", name="collection")
 async def options(
-    collection_id: CollectionId, request: Request, shelves: Shelves, _ingester: Ingester
+    collection_id: CollectionId, request: Request, shelves: Shelves, _operator: Operator
 ) -> Response:
     """One collection and its options."""
     found = await shelves.collections.one(collection_id)
@@ -117,7 +117,7 @@ async def control(
     action: Action,
     request: Request,
     shelves: Shelves,
-    _ingester: Ingester,
+    _operator: Operator,
     back: Annotated[str, Form()] = "",
 ) -> Response:
     """Pause, resume, cancel or re-index, from a plain form."""

@@ -107,14 +107,14 @@ async def upload(
     async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         if len(form.files) != 1:
             raise InvalidInputError(f"send one file in the field 'file'; this form has {len(form.files)}")
-        added = await store(form.files[0], form.fields, key=key)
+        added = await store(form.files[0], form.fields, by=ingester, key=key)
     return UploadShape(document_id=added.document_id, state=added.state, change=added.change)
 
 
 @router.get("", name="api_documents")
 async def documents(
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     collection: str | None = None,
     state: DocumentState | None = None,
     q: Annotated[str, Query(max_length=200, description="Words of the title or path")] = "",
@@ -122,7 +122,7 @@ async def documents(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> DocumentList:
     """Documents, those that changed last first."""
-    found = await parts.library.documents(
+    found = await parts.library.seen_by(asker).documents(
         collection=collection, state=state, text=q, limit=limit, offset=offset
     )
     return DocumentList(
@@ -133,32 +133,34 @@ async def documents(
 
 
 @router.get("/{document_id}", name="api_document")
-async def document(document_id: DocumentId, parts: Parts, _asker: Asker) -> DocumentShape:
+async def document(document_id: DocumentId, parts: Parts, asker: Asker) -> DocumentShape:
     """One document."""
-    return _shape(await parts.library.document(document_id))
+    return _shape(await parts.library.seen_by(asker).document(document_id))
 
 
 @router.post("/{document_id}/{action}", name="api_control_document", status_code=202)
 async def control(
-    document_id: DocumentId, action: Action, shelves: Shelves, parts: Parts, _ingester: Ingester
+    document_id: DocumentId, action: Action, shelves: Shelves, parts: Parts, ingester: Ingester
 ) -> DocumentShape:
     """Pause, resume, cancel or re-index one document."""
+    library = parts.library.seen_by(ingester)
+    await library.document(document_id)
     await act(shelves, action, await shelves.control.selection(document_id))
-    return _shape(await parts.library.document(document_id))
+    return _shape(await library.document(document_id))
 
 
 @router.delete("/{document_id}", name="api_delete_document", status_code=204)
 async def delete(
     document_id: DocumentId,
     parts: Parts,
-    _ingester: Ingester,
+    ingester: Ingester,
     purge: Annotated[bool, Query(description="Also forget what is kept for those who cited it")] = False,
 ) -> None:
     """Forget a document: nothing finds it any more, at once.
 
     What answers have cited of it can be opened for `knowledge.keep_versions_days` more, unless it is purged.
     """
-    await parts.library.delete(document_id, purge=purge)
+    await parts.library.seen_by(ingester).delete(document_id, purge=purge)
 
 
 @router.get(
@@ -170,16 +172,16 @@ async def delete(
 async def file(
     document_id: DocumentId,
     parts: Parts,
-    _reader: OriginalReader,
+    asker: OriginalReader,
     download: bool = False,
     revision: Annotated[int | None, Query(ge=1, description="As it was; null is the newest")] = None,
 ) -> Response:
     """The file itself; shown by the browser only where that is safe, else a download."""
     found: Document | KeptRevision
     if revision is None:
-        found = await parts.library.document(document_id)
+        found = await parts.library.seen_by(asker).document(document_id)
     else:
-        found = await parts.library.revision(document_id, revision)
+        found = await parts.library.seen_by(asker).revision(document_id, revision)
     is_shown = found.media_type in _SHOWN_IN_PLACE and not download
     headers = {
         "content-disposition": _disposition(PurePosixPath(found.path).name, is_shown=is_shown),

@@ -18,7 +18,7 @@ _DocumentId = Annotated[str, Path(pattern="^doc_[0-9a-f]{32}$")]
 
 
 async def _original_reader(document_id: _DocumentId, parts: Parts, asker: Asker) -> Principal:
-    if not asker.may(Scope.INGEST) and await parts.library.is_original_hidden(document_id):
+    if not asker.may(Scope.INGEST) and await parts.library.seen_by(asker).is_original_hidden(document_id):
         raise NotAllowedError(
             f"'{asker.name}' may not see the file itself: its collection keeps personal data from those who only"
             f" ask; it needs the scope '{Scope.INGEST}'"

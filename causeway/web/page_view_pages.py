@@ -73,11 +73,11 @@ async def show(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _reader: OriginalReader,
+    asker: OriginalReader,
     asked: Annotated[Asked, Query()],
 ) -> Response:
     """One page of a document."""
-    library = parts.library
+    library = parts.library.seen_by(asker)
     looked = await look(library, document_id, asked.revision)
     if not looked.has_pages:
         raise NotFoundError(f"'{looked.revision.title}' has no pages to show; open its text instead")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from causeway.knowledge import Selection, SourceStatus
 from causeway.web.collections_api import Action, Shelves, act
 from causeway.web.parts import IngestParts, WebParts
-from causeway.web.sign_in import Ingester, Parts
+from causeway.web.sign_in import Operator, Parts
 
 router = APIRouter(prefix="/api/sources", tags=["Sources"])
 
@@ -51,20 +51,20 @@ class SourceList(BaseModel):
 
 
 @router.get("", name="api_sources")
-async def sources(parts: Parts, _ingester: Ingester) -> SourceList:
+async def sources(parts: Parts, _operator: Operator) -> SourceList:
     """The sources."""
     return SourceList(sources=[_shape(each) for each in await parts.sources.all()])
 
 
 @router.post("/{name}/sync", name="api_sync_source", status_code=202)
-async def sync(name: SourceName, parts: Parts, _ingester: Ingester) -> SourceShape:
+async def sync(name: SourceName, parts: Parts, _operator: Operator) -> SourceShape:
     """Sync a source as soon as a worker is free, looking at everything again."""
     return _shape(await parts.sources.request(name))
 
 
 @router.post("/{name}/{action}", name="api_control_source", status_code=202)
 async def control(
-    name: SourceName, action: Action, shelves: Shelves, parts: Parts, _ingester: Ingester
+    name: SourceName, action: Action, shelves: Shelves, parts: Parts, _operator: Operator
 ) -> SourceShape:
     """Pause, resume, cancel or re-index a source's documents; a paused source is not synced by itself."""
     return _shape(await act_on_source(parts, shelves, name, action))

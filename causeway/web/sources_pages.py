@@ -7,14 +7,14 @@ from starlette.responses import RedirectResponse, Response
 
 from causeway.web.collections_api import Action, Shelves
 from causeway.web.rendering import is_fragment, link, page
-from causeway.web.sign_in import Ingester, Parts
+from causeway.web.sign_in import Operator, Parts
 from causeway.web.sources_api import SourceName, act_on_source
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/sources", name="sources")
-async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def show(request: Request, parts: Parts, _operator: Operator) -> Response:
     """The page; its table alone when htmx asks."""
     found = await parts.sources.all()
     is_busy = any(each.state in ("queued", "running") for each in found)
@@ -23,7 +23,7 @@ async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
 
 
 @router.post("/sources/{source}/sync", name="source_sync")
-async def sync(source: SourceName, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def sync(source: SourceName, request: Request, parts: Parts, _operator: Operator) -> Response:
     """Run one now, from a plain form."""
     await parts.sources.request(source)
     return RedirectResponse(link(request, "sources"), status_code=303)
@@ -36,7 +36,7 @@ async def control(
     request: Request,
     parts: Parts,
     shelves: Shelves,
-    _ingester: Ingester,
+    _operator: Operator,
 ) -> Response:
     """Pause, resume, cancel or re-index a source's documents, from a plain form."""
     await act_on_source(parts, shelves, source, action)

@@ -75,7 +75,7 @@ def test_a_cited_revision_says_that_it_is_not_the_newest_and_one_that_is_gone_sa
     site.library.supersede(document, [Chunk(ordinal=0, heading="New", text="All new.", page=1, tokens=2)])
     for address in (f"/documents/{document}", f"/documents/{document}/pages/1"):
         past = client.get(address, params={"revision": 1}).text
-        assert "This is revision 1, as it was until" in past
+        assert "This is revision 1, which was replaced" in past
         assert "All new." not in past
         assert "All new." in client.get(address).text
     token = re.search(r'name="csrf_token" value="([^"]+)"', client.get(f"/documents/{document}").text)

@@ -30,9 +30,7 @@ _TOO_MUCH_MEMORY = (
 _TOO_DEEP = "the file is nested too deeply to be read; it is damaged or made to do harm"
 _SPARE_S = 10
 """The parent's deadline comes first; these limits end a child whose parent is gone."""
-_MOST_WRITTEN_BYTES = (
-    80_000_000  # compiled Python modules, and the language model while it is unpacked (68 MB)
-)
+_MOST_WRITTEN_BYTES = 16_000_000  # compiled Python modules, nothing else
 
 
 def main(argument: str) -> None:

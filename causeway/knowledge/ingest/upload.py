@@ -16,17 +16,16 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from causeway.contracts.clock import Clock
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, TooLargeError, UnreadableDocumentError
 from causeway.knowledge.incoming import Added, Change, Incoming
 from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
 from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.knowledge.ingest.upload_keys import Sent, UploadKeys
-from causeway.knowledge.library import UPLOAD, Library
+from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
-
-SOURCE = UPLOAD
 
 _LONGEST_NAME_BYTES = 200
 _MOST_METADATA_BYTES = 16_384
@@ -91,6 +90,7 @@ class Arrival:
     async def add(
         self,
         *,
+        by: Principal,
         collection: str | None = None,
         metadata: Mapping[str, object] | None = None,
         key: str = "",
@@ -102,15 +102,17 @@ class Arrival:
 
         Raises:
             InvalidInputError: The collection's name or the metadata cannot be used, or the key was another upload's.
+            NotFoundError: ``by`` may not add to such a collection.
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
         """
         checked = _checked(metadata or {})
+        source = await self._library.source_of_upload(collection, self._path, by)
         if self._path.lower().endswith(".zip"):
-            return await self._add_archive(collection, checked)
+            return await self._add_archive(collection, source, checked)
         incoming = Incoming(
             collection=collection,
-            source=SOURCE,
+            source=source,
             path=self._path,
             file=self._draft,
             modified_at=self._clock.now(),
@@ -127,13 +129,15 @@ class Arrival:
         await self._keys.note(wanted, added.document_id)
         return added
 
-    async def _add_archive(self, collection: str | None, metadata: Mapping[str, object]) -> Added:
+    async def _add_archive(
+        self, collection: str | None, source: str, metadata: Mapping[str, object]
+    ) -> Added:
         """Take a ZIP file as the folder it is: a sync of a source that holds this one file."""
         now = self._clock.now()
         item = Item(path=self._path, revision=uuid4().hex, modified_at=now, metadata=metadata)
-        known = await self._library.known(collection, SOURCE)
+        known = await self._library.known(collection, source)
         beneath = {path: each for path, each in known.items() if f"{path}/".startswith(f"{self._path}/")}
-        with Unpacking(_OneFile(item, self._draft.path)) as unpacking:
+        with Unpacking(_OneFile(item, self._draft.path, source)) as unpacking:
             summary = await Synchroniser(self._library).sync(
                 unpacking,
                 collection,
@@ -144,7 +148,7 @@ class Arrival:
             raise UnreadableDocumentError(reason)
         outcomes: dict[Change, tuple[str, ...]] = {"new": summary.new, "changed": summary.changed}
         change: Change = next((name for name, paths in outcomes.items() if self._path in paths), "unchanged")
-        added = (await self._library.known(collection, SOURCE))[self._path]
+        added = (await self._library.known(collection, source))[self._path]
         document = await self._library.document(added.document_id)
         return Added(document_id=document.id, revision=document.revision, change=change, state=document.state)
 
@@ -155,7 +159,7 @@ class _OneFile:
 
     item: Item
     file: Path
-    source: str = SOURCE
+    source: str
     at_once: int = 4
     follows_content: bool = False
 
