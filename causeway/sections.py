@@ -354,6 +354,26 @@ class KnowledgeSettings(Section):
     )
 
 
+class PineconeSettings(Section):
+    """Pinecone, as a place for the vectors of collections."""
+
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="The project's API key; empty when no collection is kept there"
+    )
+    host: str = Field(
+        default="https://api.pinecone.io",
+        description="Its control plane; the address of an index is asked for there",
+    )
+    index: str = Field(
+        default="causeway",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+        description="Indexes are called this, '-' and their number of dimensions; made when they are not there",
+    )
+    cloud: Literal["aws", "gcp", "azure"] = Field(default="aws", description="Where an index is made")
+    region: str = Field(default="us-east-1", description="In which region of it")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest time one request may take")
+
+
 class TelemetrySettings(Section):
     """Traces and logs."""
 

@@ -30,6 +30,7 @@ from causeway.sections import (
     GuardSettings,
     KnowledgeSettings,
     ModelSettings,
+    PineconeSettings,
     PriceSettings,
     ProviderSettings,
     RedisSettings,
@@ -54,6 +55,7 @@ __all__ = [
     "Layer",
     "ModelSettings",
     "Origins",
+    "PineconeSettings",
     "PriceSettings",
     "ProviderSettings",
     "RedisSettings",
@@ -122,6 +124,7 @@ class Settings(Section):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     tiers: dict[str, TierSettings] = Field(default_factory=dict, validate_default=True)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    pinecone: PineconeSettings = Field(default_factory=PineconeSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 

@@ -197,6 +197,13 @@ collections = Table(
     ),
     Column("dimensions", Integer, nullable=False),
     _moment("created_at"),
+    Column(
+        "vectors_in",
+        Text,
+        nullable=False,
+        server_default="postgres",
+        comment="where its vectors end up: postgres or pinecone",
+    ),
 )
 
 documents = Table(
@@ -284,9 +291,44 @@ chunks = Table(
     Column("text", Text, nullable=False),
     Column("page", Integer, comment="the page it begins on, from 1; null where there are no pages"),
     Column("tokens", Integer, nullable=False, comment="of heading and text, as the embedding model counts"),
-    Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading and text"),
+    Column(
+        "embedding",
+        VECTOR(),
+        comment="unit length; of heading and text; null when it is where the collection's vectors are kept",
+    ),
     Column("searchable", Text, Computed("heading || E'\\n' || text", persisted=True), nullable=False),
     UniqueConstraint("document_id", "ordinal"),
+    Index("ix_chunks_vectors_here", "collection_id", postgresql_where=text("embedding IS NOT NULL")),
+)
+
+external_vectors = Table(
+    "external_vectors",
+    tables,
+    Column("chunk_id", Text, primary_key=True, comment="whose chunk may be gone"),
+    Column("collection_id", Text, nullable=False, index=True, comment="which may be gone too"),
+    Column("dimensions", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False, comment="md5 of the vector that was sent"),
+    Column("is_there", Boolean, nullable=False, comment="it was read back, number for number"),
+    Column("sent_at", DateTime(timezone=True), comment="null before it was accepted"),
+)
+
+collection_moves = Table(
+    "collection_moves",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("target", Text, nullable=False, comment="postgres or pinecone"),
+    Column("state", Text, nullable=False, comment="copying, cleaning or done"),
+    Column("total", BigInteger, nullable=False, server_default="0", comment="vectors, as last counted"),
+    Column(
+        "copied",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of these, read back from the target",
+    ),
+    Column("problem", Text, comment="what it waits for; null while it goes on"),
+    _moment("requested_at"),
+    _moment("finished_at", nullable=True),
 )
 
 chunk_keywords = Table(
