@@ -40,7 +40,14 @@ from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
 from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
-from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
+from causeway.knowledge.index.stores import (
+    IndexedCollection,
+    IndexStats,
+    Match,
+    PlacedChunk,
+    StoredChunk,
+    Upkeep,
+)
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
 
@@ -210,6 +217,27 @@ class PostgresIndex:
         ).order_by(collections.c.name)
         async with self._database.connect() as connection:
             return [IndexedCollection(**row._mapping) for row in await connection.execute(wanted)]
+
+    async def stats(self) -> Sequence[IndexStats]:
+        """What is searchable of each collection, by name."""
+        counted = (
+            select(
+                collections.c.name.label("collection"),
+                collections.c.vectors_in,
+                func.count(chunks.c.document_id.distinct()).label("documents"),
+                func.count(chunks.c.id).label("chunks"),
+                func.count(chunks.c.embedding).label("vectors_here"),
+            )
+            .outerjoin(chunks, chunks.c.collection_id == collections.c.id)
+            .group_by(collections.c.id)
+            .order_by(collections.c.name)
+        )
+        async with self._database.connect() as connection:
+            return [IndexStats(**row._mapping) for row in await connection.execute(counted)]
+
+    async def maintain(self) -> Upkeep:
+        """Nothing: a write leaves nothing to do here but what PostgreSQL's autovacuum does."""
+        return Upkeep()
 
     async def _prepare_vectors(self, dimensions: int) -> None:
         """Make the HNSW index for vectors of that many dimensions, unless it is there or cannot be."""

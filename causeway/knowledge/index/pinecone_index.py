@@ -1,0 +1,313 @@
+"""The search index with vectors in Pinecone: text, words, filters and the truth stay in PostgreSQL.
+
+A document is written as ever, in one PostgreSQL transaction with its vectors, and is searchable when that commits.
+`PineconeUpkeep` then takes the vectors of collections that are kept in Pinecone there, reads each back, and only then
+empties it here. So a vector is found here until it can be found there: that Pinecone shows a write seconds later, or
+is down for an hour, delays nothing and loses nothing. docs/adr/0022-vectors-in-pinecone.md
+
+A search asks both. What Pinecone brings is looked up here, so a chunk that was replaced, deleted or does not pass the
+filter is never found, whatever Pinecone still has. Filters are decided here too: the documents that pass are named to
+Pinecone, which knows of a vector only whose it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import ColumnElement, func, not_, select, true
+
+from causeway.contracts.vectors import Vectors
+from causeway.errors import SettingsError
+from causeway.knowledge.document import Chunk
+from causeway.knowledge.index.filters import EVERYTHING, And, Eq, Filter, In, Not, all_of, to_sql
+from causeway.knowledge.index.pinecone_api import MOST_MATCHES, MOST_NAMED, PineconeApi, Space
+from causeway.knowledge.index.pinecone_upkeep import PINECONE, PineconeUpkeep
+from causeway.knowledge.index.postgres_index import MOST_EXACT, PostgresIndex
+from causeway.knowledge.index.stores import (
+    IndexedCollection,
+    IndexStats,
+    Match,
+    PlacedChunk,
+    StoredChunk,
+    Upkeep,
+)
+from causeway.storage.database import Database
+from causeway.storage.schema import chunks, collections, documents
+
+_SPARE: Final = 20
+"""Matches asked for beyond those wanted: chunks that were replaced a moment ago are still there."""
+_MOST_DOCUMENTS: Final = 5_000
+"""Documents that pass a filter and are all named, a thousand in each query."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A collection whose vectors are in Pinecone."""
+
+    name: str
+    space: Space
+
+
+class PineconeIndex:
+    """A `ChunkIndex`; collections that are not kept in Pinecone are left to ``postgres`` alone."""
+
+    def __init__(
+        self,
+        postgres: PostgresIndex,
+        database: Database,
+        api: PineconeApi | None,
+        upkeep: PineconeUpkeep | None,
+        *,
+        most_documents: int = _MOST_DOCUMENTS,
+    ) -> None:
+        """``api`` is None when no key is set: then a search for vectors that are there says so."""
+        self._postgres = postgres
+        self._database = database
+        self._api = api
+        self._upkeep = upkeep
+        self._most_documents = most_documents
+
+    # --- what PostgreSQL does alone --------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """See `ChunkIndex`."""
+        await self._postgres.prepare()
+
+    async def replace_document(  # noqa: PLR0913 - as the protocol has it
+        self,
+        document_id: str,
+        revision: int,
+        pieces: Sequence[Chunk],
+        vectors: Vectors,
+        *,
+        media_type: str,
+        title: str,
+        pages: int | None,
+        blob: str,
+    ) -> bool:
+        """See `ChunkIndex`."""
+        return await self._postgres.replace_document(
+            document_id, revision, pieces, vectors, media_type=media_type, title=title, pages=pages, blob=blob
+        )
+
+    async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
+        """See `ChunkIndex`."""
+        return await self._postgres.lexical(query, k, where)
+
+    async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
+        """See `ChunkIndex`."""
+        return await self._postgres.chunks_of(document_id)
+
+    async def get(self, chunk_ids: Sequence[str]) -> Mapping[str, PlacedChunk]:
+        """See `ChunkIndex`."""
+        return await self._postgres.get(chunk_ids)
+
+    async def collections(self) -> Sequence[IndexedCollection]:
+        """See `ChunkIndex`."""
+        return await self._postgres.collections()
+
+    async def stats(self) -> Sequence[IndexStats]:
+        """See `ChunkIndex`."""
+        return await self._postgres.stats()
+
+    async def maintain(self) -> Upkeep:
+        """See `ChunkIndex`."""
+        return Upkeep() if self._upkeep is None else await self._upkeep.step()
+
+    # --- vectors -----------------------------------------------------------------------------------------
+
+    async def dense(self, vector: Vectors, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
+        """See `ChunkIndex`.
+
+        Raises:
+            SettingsError: Vectors are in Pinecone and its key is not set, or refused.
+            TryLaterError: Pinecone does not answer.
+        """
+        places = await self._places(len(vector), where)
+        while True:
+            found = await self._nearest_of(places, vector, k, where)
+            # a collection may have been switched, and its vectors emptied here, since the places were read
+            now = await self._places(len(vector), where)
+            if now == places:
+                return found
+            places = now
+
+    async def _nearest_of(
+        self, places: Sequence[_Place], vector: Vectors, k: int, where: Filter
+    ) -> Sequence[Match]:
+        if not places:
+            return await self._postgres.dense(vector, k, where)
+        api = self._reach(places)
+        # here first, then there: a vector that has left by now could be read there before it left
+        not_sent = await self._not_sent_yet(vector, k, where, places)
+        elsewhere = Not(In("collection", tuple(place.name for place in places)))
+        arms = [
+            self._postgres.dense(vector, k, all_of(where, elsewhere)),
+            *(self._nearest_there(api, place, vector, k, where) for place in places),
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(arm) for arm in arms]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+        there = {match.chunk_id: match for arm in running for match in arm.result()}
+        return _nearest({**there, **{match.chunk_id: match for match in not_sent}}.values(), k)
+
+    async def cosines(
+        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+    ) -> Mapping[str, float]:
+        """See `ChunkIndex`; raises as `dense` does."""
+        found = dict(await self._postgres.cosines(chunk_ids, vector, where))
+        left = [chunk_id for chunk_id in chunk_ids if chunk_id not in found]
+        places = await self._places(len(vector), where) if left else []
+        if not places:
+            return found
+        api = self._reach(places)
+        for place in places:
+            theirs = await self._live(place.space, left, where, is_sent=True)
+            vectors = await api.fetch(place.space, sorted(theirs)) if theirs else {}
+            found |= {chunk_id: float(each @ vector) for chunk_id, each in vectors.items()}
+        return found
+
+    async def _places(self, dimensions: int, where: Filter) -> list[_Place]:
+        """The collections with vectors of so many numbers in Pinecone that ``where`` may let pass."""
+        wanted = select(collections.c.id, collections.c.name).where(
+            collections.c.vectors_in == PINECONE, collections.c.dimensions == dimensions
+        )
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(wanted.order_by(collections.c.name))).all()
+        return [
+            _Place(row.name, Space(row.id, dimensions))
+            for row in rows
+            if _may_pass_collection(where, row.name)
+        ]
+
+    def _reach(self, places: Sequence[_Place]) -> PineconeApi:
+        if self._api is None:
+            raise SettingsError(
+                f"the vectors of collection '{places[0].name}' are in Pinecone and pinecone.api_key is empty; set it"
+            )
+        return self._api
+
+    async def _not_sent_yet(
+        self, vector: Vectors, k: int, where: Filter, places: Sequence[_Place]
+    ) -> Sequence[Match]:
+        """The nearest of the vectors that are still here: the newest documents, or most of them while all move."""
+        theirs = chunks.c.collection_id.in_([place.space.collection_id for place in places])
+        here = select(chunks.c.id).where(theirs, chunks.c.embedding.is_not(None))
+        some = here.limit(MOST_EXACT + 1).subquery()
+        async with self._database.connect() as connection:
+            count = await connection.scalar(select(func.count()).select_from(some)) or 0
+        if count > MOST_EXACT:
+            names = In("collection", tuple(place.name for place in places))
+            return await self._postgres.dense(vector, k, all_of(where, names))
+        if count == 0:
+            return []
+        distance = chunks.c.embedding.cosine_distance(vector).label("distance")
+        passing = (
+            select(chunks.c.id, distance)
+            .where(
+                theirs,
+                chunks.c.embedding.is_not(None),
+                func.vector_dims(chunks.c.embedding) == len(vector),
+                _passes(where),
+            )
+            .order_by(distance, chunks.c.id)
+            .limit(k)
+        )
+        async with self._database.connect() as connection:
+            return [Match(row.id, 1.0 - row.distance) for row in await connection.execute(passing)]
+
+    async def _nearest_there(
+        self, api: PineconeApi, place: _Place, vector: Vectors, k: int, where: Filter
+    ) -> Sequence[Match]:
+        if _passes_all_of(where, place.name):
+            return (await self._grow(api, place.space, vector, k, where, None))[0]
+        few = await self._passing(place.space, where, self._most_documents + 1)
+        if few is None:
+            return (await self._grow(api, place.space, vector, k, where, None))[0]
+        if len(few) > self._most_documents:
+            found, is_all = await self._grow(api, place.space, vector, k, where, None)
+            if len(found) >= k or is_all:
+                return found
+            few = await self._passing(place.space, where, None) or []
+        best: list[Match] = []
+        for start in range(0, len(few), MOST_NAMED):
+            named = few[start : start + MOST_NAMED]
+            best = _nearest([*best, *(await self._grow(api, place.space, vector, k, where, named))[0]], k)
+        return best
+
+    async def _grow(
+        self,
+        api: PineconeApi,
+        space: Space,
+        vector: Vectors,
+        k: int,
+        where: Filter,
+        named: Sequence[str] | None,
+    ) -> tuple[list[Match], bool]:
+        """The nearest that are chunks now and pass, asking for more until there are ``k``; and whether that was all."""
+        most = min(MOST_MATCHES, k + _SPARE)
+        while True:
+            matches = await api.query(space, vector, most, named)
+            live = await self._live(space, [match.chunk_id for match in matches], where)
+            found = [match for match in matches if match.chunk_id in live]
+            is_all = len(matches) < most
+            if len(found) >= k or is_all or most == MOST_MATCHES:
+                return _nearest(found, k), is_all
+            most = min(MOST_MATCHES, most * 4)
+
+    async def _live(
+        self, space: Space, chunk_ids: Sequence[str], where: Filter, *, is_sent: bool = False
+    ) -> set[str]:
+        """Which of ``chunk_ids`` are chunks of the collection now and pass; ``is_sent``: and have no vector here."""
+        found = select(chunks.c.id).where(
+            chunks.c.id == func.any(list(chunk_ids)),
+            chunks.c.collection_id == space.collection_id,
+            chunks.c.embedding.is_(None) if is_sent else true(),
+            _passes(where),
+        )
+        async with self._database.connect() as connection:
+            return set(await connection.scalars(found))
+
+    async def _passing(self, space: Space, where: Filter, most: int | None) -> list[str] | None:
+        """Documents of the collection that pass, at most so many; None when all of it does."""
+        theirs = select(documents.c.id).where(documents.c.collection_id == space.collection_id)
+        async with self._database.connect() as connection:
+            other = await connection.scalar(theirs.where(not_(to_sql(where))).limit(1))
+            if other is None:
+                return None
+            passing = theirs.where(to_sql(where)).order_by(documents.c.id)
+            return list(await connection.scalars(passing.limit(most)))
+
+
+def _nearest(matches: Iterable[Match], k: int) -> list[Match]:
+    # the two places differ in the eighth digit, which is no order
+    return sorted(matches, key=lambda match: (-round(match.score, 6), match.chunk_id))[:k]
+
+
+def _passes(where: Filter) -> ColumnElement[bool]:
+    if where == EVERYTHING:
+        return true()
+    return chunks.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
+
+
+def _passes_all_of(where: Filter, collection: str) -> bool:
+    """Whether a filter says nothing but which collection, without asking the database."""
+    return where in (EVERYTHING, Eq("collection", collection))
+
+
+def _may_pass_collection(where: Filter, collection: str) -> bool:
+    """False only where a filter plainly names other collections, so that Pinecone is not asked in vain."""
+    match where:
+        case Eq("collection", value):
+            return str(value) == collection
+        case In("collection", values):
+            return collection in map(str, values)
+        case And(parts):
+            return all(_may_pass_collection(part, collection) for part in parts)
+        case _:
+            return True
