@@ -17,6 +17,7 @@ from sqlalchemy import delete
 
 from causeway.contracts.vectors import Vectors
 from causeway.errors import InvalidInputError
+from causeway.knowledge.document import Chunk
 from causeway.knowledge.index.filters import (
     EVERYTHING,
     And,
@@ -257,6 +258,29 @@ async def cosines_are_told_of_chunks_that_were_found_otherwise(bench: Bench) -> 
     assert set(await bench.index.cosines(list(by_search), vector, Eq("team", "y"))) == {"chk_b_1_0"}
 
 
+async def what_an_edit_left_alone_keeps_its_chunk_and_its_vector(bench: Bench) -> None:
+    """The vectors of what a document says already are told, so that they need not be made again."""
+    await bench.add(Sheet(id="doc_a", title="t", texts=("tents", "stoves", "ropes")))
+    pieces = [
+        Chunk(ordinal=n, heading="t", text=text, page=None, tokens=1)
+        for n, text in enumerate(("lanterns", "ropes", "tents"))
+    ]
+    digests = [piece.digest("fake") for piece in pieces]
+    known = await bench.index.vectors_of("doc_a", digests)
+    assert known.keys() == set(digests[1:])
+    for piece, digest in zip(pieces[1:], digests[1:], strict=True):
+        assert np.abs(known[digest] - bags_of_words([piece.searchable], DIMENSIONS)[0]).max() < _NEAR
+    assert await bench.edit(Sheet(id="doc_a", title="t", texts=("lanterns", "ropes", "tents")), 2)
+    assert [chunk.id for chunk in await bench.index.chunks_of("doc_a")] == [
+        "chk_a_2_0",
+        "chk_a_1_2",
+        "chk_a_1_0",
+    ]
+    for words, chunk_id in (("t lanterns", "chk_a_2_0"), ("t ropes", "chk_a_1_2"), ("t tents", "chk_a_1_0")):
+        assert await bench.near(words, 1) == [chunk_id]
+    assert dict(await bench.index.vectors_of("doc_none", digests)) == {}
+
+
 async def two_collections_never_mix(bench: Bench) -> None:
     """Nor do those of other dimensions; both are found when none is named."""
     await bench.add(
@@ -468,6 +492,7 @@ CHECKS: tuple[Check, ...] = (
     two_writers_of_one_document_leave_one_of_them,
     many_writers_at_once_lose_nothing,
     cosines_are_told_of_chunks_that_were_found_otherwise,
+    what_an_edit_left_alone_keeps_its_chunk_and_its_vector,
     two_collections_never_mix,
     a_filter_decides_exactly,
     what_a_document_says_of_itself_is_filtered_by_as_it_is_now,

@@ -13,14 +13,15 @@ Pinecone, which knows of a vector only whose it is.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, not_, select, true
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, bindparam, func, not_, select, true
 
 from causeway.contracts.vectors import Vectors
-from causeway.errors import SettingsError
+from causeway.errors import CausewayError, SettingsError
 from causeway.knowledge.document import Chunk
 from causeway.knowledge.index.filters import EVERYTHING, And, Eq, Filter, In, Not, all_of, to_sql
 from causeway.knowledge.index.pinecone_api import MOST_MATCHES, MOST_NAMED, PineconeApi, Space
@@ -36,6 +37,8 @@ from causeway.knowledge.index.stores import (
 )
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
+
+log = logging.getLogger(__name__)
 
 _SPARE: Final = 20
 """Matches asked for beyond those wanted: chunks that were replaced a moment ago are still there."""
@@ -118,6 +121,32 @@ class PineconeIndex:
         return Upkeep() if self._upkeep is None else await self._upkeep.step()
 
     # --- vectors -----------------------------------------------------------------------------------------
+
+    async def vectors_of(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, Vectors]:
+        """See `ChunkIndex`; those that Pinecone does not give now are left out, and are embedded again."""
+        known = dict(await self._postgres.vectors_of(document_id, digests))
+        if self._api is None or len(known) == len(digests):
+            return known
+        wanted = bindparam(None, list(digests), ARRAY(LargeBinary))
+        sent = (
+            select(chunks.c.id, chunks.c.digest, collections.c.id.label("place"), collections.c.dimensions)
+            .join_from(chunks, collections)
+            .where(
+                chunks.c.document_id == document_id,
+                chunks.c.digest == func.any(wanted),
+                chunks.c.embedding.is_(None),
+            )
+        )
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(sent)).all()
+        if not rows:
+            return known
+        try:
+            found = await self._api.fetch(Space(rows[0].place, rows[0].dimensions), [row.id for row in rows])
+        except CausewayError as exc:
+            log.warning("known vectors are embedded again", extra={"reason": exc.message})
+            return known
+        return known | {bytes(row.digest): found[row.id] for row in rows if row.id in found}
 
     async def dense(self, vector: Vectors, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
         """See `ChunkIndex`.

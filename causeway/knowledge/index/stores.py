@@ -12,12 +12,12 @@ The contract, which `causeway.testing.chunk_index_contract` holds both to:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from causeway.contracts.vectors import Vectors
-from causeway.knowledge.document import Chunk
+from causeway.knowledge.document import Chunk, Place
 from causeway.knowledge.index.filters import EVERYTHING, Filter
 
 
@@ -44,6 +44,7 @@ class StoredChunk:
     text: str
     page: int | None
     tokens: int
+    places: tuple[Place, ...] = field(default=(), compare=False)
 
     @property
     def searchable(self) -> str:
@@ -53,9 +54,14 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedChunk:
-    """A chunk with the document it belongs to."""
+    """A chunk with the document it belongs to.
+
+    Attributes:
+        revision: The document's that is searchable now; a citation of the chunk is of this one.
+    """
 
     chunk: StoredChunk
+    revision: int
     collection: str
     title: str
     source: str
@@ -130,6 +136,13 @@ class ChunkIndex(Protocol):
 
         Raises:
             InvalidInputError: The vectors are not one for each piece, or not of the collection's dimensions.
+        """
+        ...
+
+    async def vectors_of(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, Vectors]:
+        """The vectors that are known of a document: of those of its searchable chunks that have one of ``digests``.
+
+        One that is left out is embedded again, so nothing is ever wrong for want of it.
         """
         ...
 

@@ -19,6 +19,7 @@ from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.ocr import DPI, MAX_PIXELS, fitted
 from causeway.knowledge.ingest.ocr_pages import OcrPages
+from causeway.knowledge.ingest.ocr_words import packed_words
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import read_in_order
 from causeway.knowledge.ingest.pdf_running import without_running_lines
@@ -65,6 +66,7 @@ def read_image(content: bytes, media_type: str, reading: Reading) -> ParsedDocum
         blocks=blocks,
         pages=count,
         metadata=metadata,
+        page_words=packed_words(pages.values()),
     )
 
 

@@ -297,6 +297,8 @@ def _hit(candidate: _Candidate) -> Hit:
             rerank=candidate.rerank,
         ),
         metadata=placed.metadata,
+        revision=placed.revision,
+        places=chunk.places,
     )
 
 

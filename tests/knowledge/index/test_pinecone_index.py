@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from causeway.errors import DeadlineError, SettingsError, UpstreamError, UpstreamRateLimitError
+from causeway.knowledge.document import Chunk
 from causeway.knowledge.index.filters import Eq, In, Not
 from causeway.knowledge.index.pinecone_api import Record, Space, open_pinecone
 from causeway.knowledge.index.pinecone_index import PineconeIndex
@@ -274,6 +275,15 @@ async def test_without_a_key_a_search_says_where_the_vectors_are(
         await without.dense(TENTS, 5)
     assert len(await without.lexical("tents", 5)) == 1
     assert (await without.maintain()).done == 0
+
+
+async def test_a_vector_that_cannot_be_fetched_is_embedded_again(pile: SheetPile, pinecone: Pinecone) -> None:
+    await pile.add(Sheet(id="doc_a", title="t", texts=("tents",)))
+    await pinecone.settle()
+    digest = Chunk(ordinal=0, heading="t", text="tents", page=None, tokens=1).digest("fake")
+    assert list(await pinecone.index.vectors_of("doc_a", [digest])) == [digest]
+    pinecone.server.stumbles = [refused(503) for _ in range(4)]
+    assert await pinecone.index.vectors_of("doc_a", [digest]) == {}
 
 
 async def test_an_index_that_is_being_made_is_waited_for(pile: SheetPile, pinecone: Pinecone) -> None:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0005"
 
 _EMBEDDING = "unit length; of heading and text"
 _ELSEWHERE = f"{_EMBEDDING}; null when it is where the collection's vectors are kept"
