@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import ARRAY, ColumnElement, LargeBinary, bindparam, func, not_, select, true
 
 from causeway.contracts.vectors import Vectors
-from causeway.errors import CausewayError, SettingsError
+from causeway.errors import CausewayError, DatabaseUnavailableError, DeadlineError, SettingsError
 from causeway.knowledge.document import Chunk
 from causeway.knowledge.index.filters import EVERYTHING, And, Eq, Filter, In, Not, all_of, to_sql
 from causeway.knowledge.index.pinecone_api import MOST_MATCHES, MOST_NAMED, PineconeApi, Space
@@ -40,6 +40,9 @@ from causeway.storage.schema import chunks, collections, documents
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+_PATIENCE_S: Final = 5.0
+"""What Pinecone may take of the ten seconds that a search has."""
 _SPARE: Final = 20
 """Matches asked for beyond those wanted: chunks that were replaced a moment ago are still there."""
 _MOST_DOCUMENTS: Final = 5_000
@@ -148,34 +151,46 @@ class PineconeIndex:
             return known
         return known | {bytes(row.digest): found[row.id] for row in rows if row.id in found}
 
-    async def dense(self, vector: Vectors, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
-        """See `ChunkIndex`.
-
-        Raises:
-            SettingsError: Vectors are in Pinecone and its key is not set, or refused.
-            TryLaterError: Pinecone does not answer.
-        """
+    async def dense(
+        self,
+        vector: Vectors,
+        k: int,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,
+    ) -> Sequence[Match]:
+        """See `ChunkIndex`."""
         places = await self._places(len(vector), where)
         while True:
-            found = await self._nearest_of(places, vector, k, where)
+            unasked: list[str] = []
+            found = await self._nearest_of(places, vector, k, where, None if missing is None else unasked)
             # a collection may have been switched, and its vectors emptied here, since the places were read
             now = await self._places(len(vector), where)
             if now == places:
+                if missing is not None:
+                    missing += unasked
                 return found
             places = now
 
     async def _nearest_of(
-        self, places: Sequence[_Place], vector: Vectors, k: int, where: Filter
+        self,
+        places: Sequence[_Place],
+        vector: Vectors,
+        k: int,
+        where: Filter,
+        missing: list[str] | None,
     ) -> Sequence[Match]:
         if not places:
             return await self._postgres.dense(vector, k, where)
-        api = self._reach(places)
         # here first, then there: a vector that has left by now could be read there before it left
         not_sent = await self._not_sent_yet(vector, k, where, places)
         elsewhere = Not(In("collection", tuple(place.name for place in places)))
         arms = [
             self._postgres.dense(vector, k, all_of(where, elsewhere)),
-            *(self._nearest_there(api, place, vector, k, where) for place in places),
+            *(
+                self._asked(place, self._nearest_there(place, vector, k, where), [], missing)
+                for place in places
+            ),
         ]
         try:
             async with asyncio.TaskGroup() as group:
@@ -186,20 +201,40 @@ class PineconeIndex:
         return _nearest({**there, **{match.chunk_id: match for match in not_sent}}.values(), k)
 
     async def cosines(
-        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+        self,
+        chunk_ids: Sequence[str],
+        vector: Vectors,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,
     ) -> Mapping[str, float]:
-        """See `ChunkIndex`; raises as `dense` does."""
+        """See `ChunkIndex`."""
         found = dict(await self._postgres.cosines(chunk_ids, vector, where))
         left = [chunk_id for chunk_id in chunk_ids if chunk_id not in found]
-        places = await self._places(len(vector), where) if left else []
-        if not places:
-            return found
-        api = self._reach(places)
-        for place in places:
+        for place in await self._places(len(vector), where) if left else ():
             theirs = await self._live(place.space, left, where, is_sent=True)
-            vectors = await api.fetch(place.space, sorted(theirs)) if theirs else {}
-            found |= {chunk_id: float(each @ vector) for chunk_id, each in vectors.items()}
+            if theirs:
+                vectors = await self._asked(place, self._vectors_there(place, theirs), {}, missing)
+                found |= {chunk_id: float(each @ vector) for chunk_id, each in vectors.items()}
         return found
+
+    async def _vectors_there(self, place: _Place, chunk_ids: Iterable[str]) -> dict[str, Vectors]:
+        return await self._reach(place).fetch(place.space, sorted(chunk_ids))
+
+    async def _asked(self, place: _Place, call: Awaitable[T], nothing: T, missing: list[str] | None) -> T:
+        """What ``call`` gives, or ``nothing`` and a word in ``missing`` when Pinecone does not answer it."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await call
+        except DatabaseUnavailableError:
+            raise
+        except (CausewayError, TimeoutError) as exc:
+            told = exc.message if isinstance(exc, CausewayError) else "Pinecone did not answer in time"
+            if missing is None:
+                raise DeadlineError(told) if isinstance(exc, TimeoutError) else exc from exc
+            log.warning("search without vectors", extra={"collection": place.name, "reason": told})
+            missing.append(f"'{place.name}' was searched by keywords alone: {told}")
+            return nothing
 
     async def _places(self, dimensions: int, where: Filter) -> list[_Place]:
         """The collections with vectors of so many numbers in Pinecone that ``where`` may let pass."""
@@ -214,10 +249,10 @@ class PineconeIndex:
             if _may_pass_collection(where, row.name)
         ]
 
-    def _reach(self, places: Sequence[_Place]) -> PineconeApi:
+    def _reach(self, place: _Place) -> PineconeApi:
         if self._api is None:
             raise SettingsError(
-                f"the vectors of collection '{places[0].name}' are in Pinecone and pinecone.api_key is empty; set it"
+                f"the vectors of collection '{place.name}' are in Pinecone and pinecone.api_key is empty; set it"
             )
         return self._api
 
@@ -250,9 +285,8 @@ class PineconeIndex:
         async with self._database.connect() as connection:
             return [Match(row.id, 1.0 - row.distance) for row in await connection.execute(passing)]
 
-    async def _nearest_there(
-        self, api: PineconeApi, place: _Place, vector: Vectors, k: int, where: Filter
-    ) -> Sequence[Match]:
+    async def _nearest_there(self, place: _Place, vector: Vectors, k: int, where: Filter) -> Sequence[Match]:
+        api = self._reach(place)
         if _passes_all_of(where, place.name):
             return (await self._grow(api, place.space, vector, k, where, None))[0]
         few = await self._passing(place.space, where, self._most_documents + 1)

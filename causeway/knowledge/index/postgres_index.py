@@ -142,7 +142,13 @@ class PostgresIndex:
         return {bytes(row.digest): np.asarray(row.embedding, dtype=np.float32) for row in rows}
 
     async def dense(
-        self, vector: Vectors, k: int, where: Filter = EVERYTHING, *, exact: bool = False
+        self,
+        vector: Vectors,
+        k: int,
+        where: Filter = EVERYTHING,
+        *,
+        exact: bool = False,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Sequence[Match]:
         """The ``k`` chunks nearest to ``vector`` by cosine, nearest first; equal ones by chunk id.
 
@@ -151,6 +157,7 @@ class PostgresIndex:
             k: Most chunks.
             where: Only chunks of these documents; those must have been embedded by the vector's model.
             exact: Compare with every chunk that passes ``where``, however many.
+            missing: Gets nothing: all vectors are here.
         """
         async with self._database.connect() as connection:
             if (
@@ -194,7 +201,12 @@ class PostgresIndex:
             return {row.id: _placed(row) for row in await connection.execute(wanted)}
 
     async def cosines(
-        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+        self,
+        chunk_ids: Sequence[str],
+        vector: Vectors,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Mapping[str, float]:
         """How near each of ``chunk_ids`` is to ``vector``; without those that are gone or do not pass ``where``."""
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(

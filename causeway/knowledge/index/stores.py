@@ -146,10 +146,24 @@ class ChunkIndex(Protocol):
         """
         ...
 
-    async def dense(self, vector: Vectors, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
+    async def dense(
+        self,
+        vector: Vectors,
+        k: int,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,
+    ) -> Sequence[Match]:
         """The ``k`` chunks nearest to ``vector`` by cosine, nearest first; equal ones by chunk id.
 
-        ``where`` may only let documents pass whose vectors are of the model that made ``vector``.
+        Args:
+            vector: Shape ``(dimensions,)``, unit length.
+            k: Most chunks.
+            where: May only let documents pass whose vectors are of the model that made ``vector``.
+            missing: Gets a sentence for each collection whose vectors cannot be reached, in place of an error.
+
+        Raises:
+            TryLaterError: Vectors cannot be reached, and ``missing`` is None; so `SettingsError`.
         """
         ...
 
@@ -166,9 +180,17 @@ class ChunkIndex(Protocol):
         ...
 
     async def cosines(
-        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+        self,
+        chunk_ids: Sequence[str],
+        vector: Vectors,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,
     ) -> Mapping[str, float]:
-        """How near each of ``chunk_ids`` is to ``vector``; without those that are gone or do not pass ``where``."""
+        """How near each of ``chunk_ids`` is to ``vector``; without those that are gone or do not pass ``where``.
+
+        ``missing`` and what is raised: as for `dense`.
+        """
         ...
 
     async def collections(self) -> Sequence[IndexedCollection]:

@@ -28,7 +28,7 @@ from causeway.errors import (
     UnreadableDocumentError,
 )
 from causeway.knowledge.document import Chunk, ParsedDocument
-from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.revisions import Revision, Revisions
@@ -57,7 +57,7 @@ class Pipeline:
         self,
         *,
         revisions: Revisions,
-        index: PostgresIndex,
+        index: ChunkIndex,
         chunker: Chunker,
         gateway: ModelGateway,
         spans: Spans,

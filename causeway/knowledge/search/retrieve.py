@@ -10,8 +10,7 @@ from typing import Final
 from causeway.contracts.vectors import Vectors
 from causeway.errors import DeadlineError
 from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of
-from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.index.stores import PlacedChunk
+from causeway.knowledge.index.stores import ChunkIndex, PlacedChunk
 
 _TIMEOUT_S: Final = 10.0
 
@@ -31,15 +30,17 @@ class Candidates:
     Attributes:
         cosines: Of all candidates, those that only the keyword arm found as well.
         placed: The chunks themselves; one that was replaced since is missing.
+        missing: Why vectors could not be asked for, a sentence for each collection.
     """
 
     cosines: Mapping[str, float] = field(default_factory=dict)
     bm25: Mapping[str, float] = field(default_factory=dict)
     placed: Mapping[str, PlacedChunk] = field(default_factory=dict)
+    missing: Sequence[str] = ()
 
 
 async def retrieve(
-    index: PostgresIndex, query: str, vectors: Sequence[QueryVector], *, k: int, where: Filter
+    index: ChunkIndex, query: str, vectors: Sequence[QueryVector], *, k: int, where: Filter
 ) -> Candidates:
     """The ``k`` best candidates of each arm among the documents that pass ``where``.
 
@@ -59,24 +60,30 @@ async def retrieve(
 
 
 async def _retrieve(
-    index: PostgresIndex, query: str, vectors: Sequence[QueryVector], *, k: int, where: Filter
+    index: ChunkIndex, query: str, vectors: Sequence[QueryVector], *, k: int, where: Filter
 ) -> Candidates:
+    missing: list[str] = []
     async with asyncio.TaskGroup() as arms:
         words = arms.create_task(index.lexical(query, k, where))
-        nearest = [arms.create_task(index.dense(one.vector, k, all_of(one.where, where))) for one in vectors]
+        nearest = [
+            arms.create_task(index.dense(one.vector, k, all_of(one.where, where), missing=missing))
+            for one in vectors
+        ]
     bm25 = {match.chunk_id: match.score for match in words.result()}
     cosines = {match.chunk_id: match.score for task in nearest for match in task.result()}
     unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in cosines]
     async with asyncio.TaskGroup() as details:
         placed = details.create_task(index.get([*cosines, *unmeasured]))
         more = [
-            details.create_task(index.cosines(unmeasured, one.vector, one.where))
+            details.create_task(index.cosines(unmeasured, one.vector, one.where, missing=missing))
             for one in vectors
             if unmeasured
         ]
     for task in more:
         cosines |= task.result()
-    return Candidates(cosines=cosines, bm25=bm25, placed=placed.result())
+    return Candidates(
+        cosines=cosines, bm25=bm25, placed=placed.result(), missing=tuple(dict.fromkeys(missing))
+    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

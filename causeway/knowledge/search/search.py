@@ -19,8 +19,7 @@ from causeway.contracts.vectors import EmbedRequest, RerankRequest
 from causeway.errors import CausewayError, NotFoundError
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
 from causeway.knowledge.index.identifiers import identifiers
-from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.index.stores import IndexedCollection, PlacedChunk
+from causeway.knowledge.index.stores import ChunkIndex, IndexedCollection, PlacedChunk
 from causeway.knowledge.search.fusion import Fused, fuse
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
@@ -50,7 +49,7 @@ class Search:
 
     def __init__(
         self,
-        index: PostgresIndex,
+        index: ChunkIndex,
         gateway: ModelGateway,
         settings: KnowledgeSettings,
         *,
@@ -125,6 +124,7 @@ class Search:
             candidates = await retrieve(self._index, request.query, vectors, k=k, where=where)
             span.set({"causeway.candidates.vector": len(candidates.cosines)})
             span.set({"causeway.candidates.keyword": len(candidates.bm25)})
+        notes.extend(candidates.missing)
         found = self._fused(request.query, candidates)
         if self._wants_rerank(request, notes):
             found = await self._reranked(request.query, found, call, notes)

@@ -7,16 +7,23 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select, text
 
+from causeway.contracts.identity import SYSTEM
+from causeway.contracts.model_gateway import Call
 from causeway.errors import DeadlineError, SettingsError, UpstreamError, UpstreamRateLimitError
 from causeway.knowledge.document import Chunk
 from causeway.knowledge.index.filters import Eq, In, Not
 from causeway.knowledge.index.pinecone_api import Record, Space, open_pinecone
 from causeway.knowledge.index.pinecone_index import PineconeIndex
 from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.search.request import SearchRequest
+from causeway.knowledge.search.search import Search
+from causeway.observability.spans import Spans
+from causeway.settings import KnowledgeSettings, ModelSettings
 from causeway.storage.database import Database
 from causeway.storage.schema import external_vectors
+from causeway.testing.clock import FrozenClock
 from causeway.testing.documents import Sheet, SheetPile
-from causeway.testing.gateway import bags_of_words
+from causeway.testing.gateway import FakeGateway, bags_of_words
 from tests.knowledge.index.conftest import Pinecone, keep_all_in_pinecone, pinecone_settings
 from tests.knowledge.index.pinecone_server import PineconeServer, refused
 
@@ -250,6 +257,16 @@ async def test_a_server_that_is_not_there_is_told_and_keeps_nothing_from_being_w
     ]
     with pytest.raises((UpstreamError, DeadlineError)):
         await tents(pinecone)
+    missing: list[str] = []
+    found = await pinecone.index.dense(TENTS, 5, missing=missing)
+    assert [match.chunk_id for match in found] == ["chk_b_1_0"], (
+        "what has not been sent yet is found all the same"
+    )
+    assert await pinecone.index.cosines(["chk_a_1_0"], TENTS, missing=missing) == {}
+    assert len(missing) == 2
+    assert all(
+        "'default' was searched by keywords alone: Pinecone cannot be reached" in each for each in missing
+    )
 
 
 async def test_a_key_that_is_refused_is_an_error_of_the_settings_and_is_never_shown(
@@ -274,6 +291,9 @@ async def test_without_a_key_a_search_says_where_the_vectors_are(
     with pytest.raises(SettingsError, match=r"'default' are in Pinecone and pinecone.api_key is empty"):
         await without.dense(TENTS, 5)
     assert len(await without.lexical("tents", 5)) == 1
+    missing: list[str] = []
+    assert len(await without.dense(TENTS, 5, missing=missing)) == 1
+    assert "pinecone.api_key is empty" in missing[0]
     assert (await without.maintain()).done == 0
 
 
@@ -284,6 +304,21 @@ async def test_a_vector_that_cannot_be_fetched_is_embedded_again(pile: SheetPile
     assert list(await pinecone.index.vectors_of("doc_a", [digest])) == [digest]
     pinecone.server.stumbles = [refused(503) for _ in range(4)]
     assert await pinecone.index.vectors_of("doc_a", [digest]) == {}
+
+
+async def test_a_search_says_that_pinecone_could_not_be_asked(
+    pile: SheetPile, pinecone: Pinecone, clock: FrozenClock
+) -> None:
+    await pile.add(Sheet(id="doc_a", title="t", texts=("tents",)))
+    await pinecone.settle()
+    pinecone.server.stumbles = [refused(503) for _ in range(100)]
+    search = Search(
+        pinecone.index, FakeGateway(), KnowledgeSettings(), models=ModelSettings(), spans=Spans(), clock=clock
+    )
+    result = await search.search(SearchRequest(query="tents"), Call(principal=SYSTEM, purpose="test"))
+    assert [hit.chunk_id for hit in result.hits] == ["chk_a_1_0"]
+    (note,) = [note for note in result.notes if "Pinecone" in note]
+    assert note.startswith("'default' was searched by keywords alone")
 
 
 async def test_an_index_that_is_being_made_is_waited_for(pile: SheetPile, pinecone: Pinecone) -> None:
