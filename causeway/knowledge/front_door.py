@@ -6,6 +6,8 @@ from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retri
 from causeway.knowledge.collections import Collection, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState
 from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.index.collection_moves import Move
+from causeway.knowledge.index.pinecone_api import open_pinecone
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -33,6 +35,7 @@ __all__ = [
     "Incoming",
     "KnowledgeAssistant",
     "Library",
+    "Move",
     "Progress",
     "Retrieved",
     "Scores",
@@ -45,4 +48,5 @@ __all__ = [
     "SyncSummary",
     "TextDelta",
     "Uploads",
+    "open_pinecone",
 ]

@@ -17,6 +17,7 @@ from causeway.web import (
     admin_usage_api,
     ask_api,
     ask_pages,
+    collection_moves_api,
     documents_api,
     documents_pages,
     health_api,
@@ -37,6 +38,7 @@ from causeway.web.response_headers import guarded
 _ROUTERS = (
     ask_api.router,
     documents_api.router,
+    collection_moves_api.router,
     sources_api.router,
     traces_api.router,
     admin_keys_api.router,

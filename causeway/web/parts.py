@@ -42,6 +42,7 @@ from causeway.knowledge import (
     Document,
     DocumentPage,
     DocumentState,
+    Move,
     SearchRequest,
     SearchResult,
     SourceStatus,
@@ -152,6 +153,18 @@ class SourceDoor(Protocol):
         ...
 
 
+class MoveDoor(Protocol):
+    """Where collections keep their vectors; `causeway.knowledge.index.collection_moves.CollectionMoves`."""
+
+    async def all(self) -> Sequence[Move]:
+        """The last move of every collection that was moved, by name."""
+        ...
+
+    async def request(self, name: str, target: str) -> Move:
+        """Have one moved."""
+        ...
+
+
 class BlobDoor(Protocol):
     """Stored files; `causeway.storage.blobs.Blobs`."""
 
@@ -243,6 +256,7 @@ class WebParts:
     library: LibraryDoor
     uploads: UploadDoor
     sources: SourceDoor
+    moves: MoveDoor
     blobs: BlobDoor
     search: SearchDoor
     answerer: AnswerDoor

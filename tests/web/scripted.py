@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
@@ -37,6 +38,7 @@ from causeway.knowledge import (
     DocumentState,
     Finished,
     Hit,
+    Move,
     Retrieved,
     Scores,
     SearchRequest,
@@ -45,6 +47,7 @@ from causeway.knowledge import (
     SourceStatus,
     TextDelta,
 )
+from causeway.knowledge.index.collection_moves import MoveState, Target
 from causeway.observability import genai_names as names
 from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
 from causeway.settings import ServerSettings
@@ -504,6 +507,35 @@ class ScriptedSources:
         return self._sources[name]
 
 
+class ScriptedMoves:
+    """One collection that was moved; another can be."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.now()
+        self._moves = {"handbook": self._move("handbook", "pinecone", "done")}
+
+    def _move(self, name: str, target: str, state: str) -> Move:
+        return Move(
+            collection=name,
+            target=cast(Target, target),
+            state=cast(MoveState, state),
+            total=120,
+            copied=120 if state == "done" else 40,
+            problem=None,
+            requested_at=self._now,
+            finished_at=self._now if state == "done" else None,
+        )
+
+    async def all(self) -> Sequence[Move]:
+        return tuple(self._moves.values())
+
+    async def request(self, name: str, target: str) -> Move:
+        if name not in ("handbook", "fernhill"):
+            raise NotFoundError(f"there is no collection '{name}'")
+        self._moves[name] = self._move(name, target, "copying")
+        return self._moves[name]
+
+
 def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
     return SourceStatus(
         name=run.name,
@@ -577,6 +609,7 @@ def scripted(
         library=library,
         uploads=library,
         sources=sources,
+        moves=ScriptedMoves(clock),
         blobs=library,
         search=ScriptedSearch(library),
         answerer=answerer,
