@@ -81,7 +81,7 @@ PAGE_ORIGIN = "page"
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _LISTS = {
     "providers": {"models"},
-    "sources": {"urls", "include", "exclude", "allow_networks"},
+    "sources": {"urls", "include", "exclude", "folders", "allow_networks"},
 }
 """Settings by section that are written as comma-separated words in the environment."""
 _OTHERS_KEYS = "_API_KEY"

@@ -216,7 +216,7 @@ documents = Table(
         "source",
         Text,
         nullable=False,
-        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:' or 'web:' and its name",
+        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:', 'web:' or 'mail:' and its name",
     ),
     Column(
         "path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"

@@ -8,12 +8,16 @@ from alembic import op
 revision = "0007"
 down_revision = "0005"
 
+_SOURCE = (
+    "'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:', 'web:' or 'mail:' and its name"
+)
 _EMBEDDING = "unit length; of heading and text"
 _ELSEWHERE = f"{_EMBEDDING}; null when it is where the collection's vectors are kept"
 
 
 def upgrade() -> None:
     """Let vectors be elsewhere; make the inventory and the table of moves."""
+    op.alter_column("documents", "source", comment=_SOURCE, existing_type=sa.Text(), existing_nullable=False)
     op.add_column(
         "collections",
         sa.Column(
