@@ -9,6 +9,9 @@ from causeway.contracts.clock import Clock
 from causeway.errors import SettingsError
 from causeway.knowledge.ingest.connector import Connector
 from causeway.knowledge.ingest.folder_source import FolderSource
+from causeway.knowledge.ingest.mail_files import MailFiles
+from causeway.knowledge.ingest.mail_imap import open_imap
+from causeway.knowledge.ingest.mail_mbox import Mbox
 from causeway.knowledge.ingest.notion import open_notion
 from causeway.knowledge.ingest.notion_export import open_notion_export
 from causeway.knowledge.ingest.patterns import Patterns
@@ -54,5 +57,10 @@ def open_source(
             if settings.path is not None:
                 return open_slack_export(name, settings, clock=clock)
             return open_slack(name, settings, clock=clock)
+        case "mail":
+            if settings.path is None:
+                return open_imap(name, settings, clock=clock)
+            place = folder_root(name, settings)
+            return nullcontext((Mbox if place.is_file() else MailFiles)(name, place, settings))
         case "web":
             return open_web(name, settings, clock=clock)

@@ -185,7 +185,7 @@ class Sources:
 
     def _status(self, run: SourceRun) -> SourceStatus:
         section = self._settings[run.name]
-        place = str(section.path) if section.path else ", ".join(section.urls) or f"{section.kind}'s API"
+        place = str(section.path) if section.path else ", ".join(section.urls) or _server(section)
         return SourceStatus(
             name=run.name,
             kind=section.kind,
@@ -279,6 +279,10 @@ class Sources:
                 retry_failed=retry_failed,
                 limit=limit,
             )
+
+
+def _server(section: SourceSettings) -> str:
+    return section.host or f"{section.kind}'s API"
 
 
 def _source_of(name: str, section: SourceSettings) -> str:
