@@ -277,6 +277,8 @@ source_runs = Table(
     ),
     Column("failures", JSONB, nullable=False, server_default=text("'[]'"), comment="path and reason of each"),
     Column("problem", Text, comment="why the last run could not be finished"),
+    Column("source", Text, nullable=False, server_default="", comment="what its documents have as theirs"),
+    Column("collection", Text, nullable=False, server_default="", comment="the name of the one they are in"),
 )
 
 _PLACES = "rectangles [page, left, top, right, bottom], the sides in ten-thousandths of the page as shown"

@@ -1,4 +1,4 @@
-"""Where a collection's vectors are kept, an inventory of those that are not here, and collections on the move."""
+"""Where a collection's vectors are kept, an inventory of those that are not here, collections on the move; where a source's documents are."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def upgrade() -> None:
         ["collection_id"],
         postgresql_where=sa.text("embedding IS NOT NULL"),
     )
+    for name, comment in (
+        ("source", "what its documents have as theirs"),
+        ("collection", "the name of the one they are in"),
+    ):
+        op.add_column(
+            "source_runs", sa.Column(name, sa.Text(), nullable=False, server_default="", comment=comment)
+        )
     op.create_table(
         "external_vectors",
         sa.Column("chunk_id", sa.Text(), nullable=False, comment="whose chunk may be gone"),
