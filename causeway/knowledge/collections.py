@@ -29,7 +29,11 @@ class EmbeddingModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A collection and what is in it; ``ready`` counts the documents that can be searched."""
+    """A collection and what is in it; ``ready`` counts the documents that can be searched.
+
+    Attributes:
+        vectors_in: Where its vectors are kept: ``postgres`` or ``pinecone``.
+    """
 
     id: str
     name: str
@@ -39,6 +43,7 @@ class Collection:
     ready: int
     chunks: int
     created_at: datetime
+    vectors_in: str = "postgres"
 
 
 class Collections:

@@ -8,6 +8,7 @@ from causeway.knowledge.document import Chunk, Document, DocumentState
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.index.collection_moves import Move
 from causeway.knowledge.index.pinecone_api import open_pinecone
+from causeway.knowledge.ingest.left_sources import LeftSource
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -34,6 +35,7 @@ __all__ = [
     "Hit",
     "Incoming",
     "KnowledgeAssistant",
+    "LeftSource",
     "Library",
     "Move",
     "Progress",

@@ -42,6 +42,7 @@ from causeway.knowledge import (
     Document,
     DocumentPage,
     DocumentState,
+    LeftSource,
     Move,
     SearchRequest,
     SearchResult,
@@ -150,6 +151,14 @@ class SourceDoor(Protocol):
 
     async def request(self, name: str) -> SourceStatus:
         """Have one synced as soon as a worker is free."""
+        ...
+
+    async def left(self) -> Sequence[LeftSource]:
+        """Those that were taken out of the settings."""
+        ...
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        """Show such a one no more, and delete its documents if they are to go."""
         ...
 
 

@@ -25,7 +25,7 @@ from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.money import Micros
-from causeway.errors import ModelUnavailableError, NotFoundError, NotSignedInError
+from causeway.errors import InvalidInputError, ModelUnavailableError, NotFoundError, NotSignedInError
 from causeway.knowledge import (
     Added,
     AnswerEvent,
@@ -38,6 +38,7 @@ from causeway.knowledge import (
     DocumentState,
     Finished,
     Hit,
+    LeftSource,
     Move,
     Retrieved,
     Scores,
@@ -493,8 +494,27 @@ class ScriptedSources:
             )
         }
 
+        self._left = {
+            "old-wiki": LeftSource(
+                name="old-wiki", source="notion:old-wiki", collection="fernhill", documents=214
+            )
+        }
+        self.forgotten: list[tuple[str, bool]] = []
+
     def clear(self) -> None:
         self._sources.clear()
+        self._left.clear()
+
+    async def left(self) -> Sequence[LeftSource]:
+        return tuple(self._left.values())
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        if name in self._sources:
+            raise InvalidInputError(f"source '{name}' is in the settings; take its section out")
+        if name not in self._left:
+            raise NotFoundError(f"there is no source '{name}' that was taken out of the settings")
+        self.forgotten.append((name, documents))
+        return self._left.pop(name)
 
     async def all(self) -> Sequence[SourceStatus]:
         return tuple(self._sources.values())

@@ -24,6 +24,7 @@ from causeway.errors import (
 from causeway.knowledge.document import DocumentState
 from causeway.knowledge.ingest.connector import Connector
 from causeway.knowledge.ingest.folder_source import PREFIX
+from causeway.knowledge.ingest.left_sources import LeftSource, LeftSources, Place
 from causeway.knowledge.ingest.source_kinds import folder_root, open_source
 from causeway.knowledge.ingest.source_runs import SYNC, SourceRun, SourceRuns
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
@@ -115,6 +116,7 @@ class Sources:
         self._settings = settings
         self._knowledge = knowledge
         self._opening = opening or self._open
+        self._left = LeftSources(library=library, runs=runs, current=self._places())
 
     def _open(self, name: str, settings: SourceSettings) -> AbstractAsyncContextManager[Connector]:
         return open_source(name, settings, clock=self._clock)
@@ -149,6 +151,20 @@ class Sources:
         self._section(name)
         await self._runs.request(name)
         return await self.source(name)
+
+    async def left(self) -> tuple[LeftSource, ...]:
+        """Sources that were taken out of the settings and whose documents nobody has decided on, by name."""
+        return await self._left.all()
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        """Show such a source no more; with ``documents``, delete what it left. Raises as `LeftSources.forget` does."""
+        return await self._left.forget(name, documents=documents)
+
+    def _places(self) -> dict[str, Place]:
+        return {
+            name: (section.collection or self._knowledge.collection, _source_of(name, section))
+            for name, section in self._settings.items()
+        }
 
     async def wait(self, name: str, after: int, *, patience_s: float) -> SourceStatus:
         """A source once a run later than number ``after`` is finished.
@@ -228,7 +244,10 @@ class Sources:
             DatabaseUnavailableError: The database is gone.
         """
         name, _, number = argument.rpartition("@")
-        begun = await self._runs.start(name, int(number), self._clock.now())
+        collection, source = self._places().get(name, ("", ""))
+        begun = await self._runs.start(
+            name, int(number), self._clock.now(), source=source, collection=collection
+        )
         if begun is None or begun.started_at is None:
             return
         since = self._since(begun)
