@@ -26,7 +26,7 @@ from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
 from causeway.knowledge.incoming import Added, Incoming, Known
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.page_words import PageWords
-from causeway.knowledge.past_revisions import PastRevisions, retire
+from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
@@ -301,6 +301,51 @@ class Library:
         async with self._database.connect() as connection:
             rows = (await connection.execute(ordered)).mappings().all()
         return tuple(Chunk(**{**row, "places": unpacked(row["places"])}) for row in rows)
+
+    async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
+        """A revision that can be opened: the searchable one, or by its number one that was before.
+
+        Where no revision is searchable yet, the newest stands for it.
+
+        Raises:
+            NotFoundError: There is no such document, or that revision is not kept.
+        """
+        try:
+            document = await self.document(document_id)
+        except NotFoundError:
+            if number is None:
+                raise
+            return await self.past.one(document_id, number)
+        newest = document.ready_revision or document.revision
+        if number not in (None, newest):
+            return await self.past.one(document_id, number or newest)
+        return KeptRevision(
+            document_id=document.id,
+            revision=newest,
+            collection=document.collection,
+            source=document.source,
+            path=document.path,
+            title=document.title,
+            media_type=document.media_type,
+            blob=document.ready_blob or document.blob,
+            pages=document.pages,
+            metadata=document.metadata,
+            retired_at=None,
+        )
+
+    async def revisions(self, document_id: str) -> tuple[KeptRevision, ...]:
+        """Those of a document that are kept and not searchable any more, the newest first; also of a deleted one."""
+        return await self.past.all(document_id)
+
+    async def read(self, revision: KeptRevision) -> tuple[Chunk, ...]:
+        """A revision's chunks in order."""
+        if revision.retired_at is None:
+            return await self.text_of(revision.document_id)
+        return await self.past.text_of(revision.document_id, revision.revision)
+
+    async def purge(self, document_id: str) -> int:
+        """Forget the revisions of a document that are not searchable any more, for good; how many there were."""
+        return await self.past.purge(document_id)
 
     async def words_of(self, document_id: str, revision: int, *, page: int) -> PageWords | None:
         """The words of a page that was read from its picture; None for any other page."""

@@ -21,7 +21,7 @@ from causeway.knowledge.document import SIDE
 _FORM = b"\x01"
 _MOST_BYTES = 8_000_000
 _MOST_WORDS = 65_535
-_BROKEN = "the words of a scanned page cannot be read from the database; read the document again"
+_BROKEN = "what was kept of the page's words cannot be read; have the document read again"
 
 
 class PageWord(NamedTuple):
@@ -77,7 +77,7 @@ class PageWords:
         count = int.from_bytes(plain[:2], "little")
         size = 2 * count
         texts = plain[2 + 4 * size :].decode("utf-8", "replace").split("\n") if count else []
-        is_whole = len(plain) >= 2 + 4 * size and len(texts) == count and not inflating.unconsumed_tail
+        is_whole = inflating.eof and len(plain) >= 2 + 4 * size and len(texts) == count
         if packed[:1] != _FORM or not is_whole:
             raise UnreadableDocumentError(_BROKEN)
         columns = [_together(plain[2 + n * size : 2 + (n + 1) * size]) for n in range(4)]

@@ -40,13 +40,13 @@ from causeway.storage.schema import chunks, collections, documents, page_words, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastRevision:
-    """A revision that is not searchable any more.
+class KeptRevision:
+    """A revision that can be opened.
 
     Attributes:
         path: Where its document was when the revision was replaced.
         blob: sha256 of its bytes.
-        retired_at: When it was replaced, or its document deleted.
+        retired_at: When it was replaced, or its document deleted; None for the one that is searchable.
     """
 
     document_id: str
@@ -59,7 +59,7 @@ class PastRevision:
     blob: str
     pages: int | None
     metadata: Mapping[str, object]
-    retired_at: datetime
+    retired_at: datetime | None
 
 
 async def retire(
@@ -102,14 +102,14 @@ class PastRevisions:
         self._database = database
         self._originals = originals
 
-    async def all(self, document_id: str) -> tuple[PastRevision, ...]:
+    async def all(self, document_id: str) -> tuple[KeptRevision, ...]:
         """Those of a document, the newest first; none when there are none."""
         listed = _rows().where(past_revisions.c.document_id == document_id)
         async with self._database.connect() as connection:
             rows = await connection.execute(listed.order_by(past_revisions.c.revision.desc()))
-            return tuple(PastRevision(**row._mapping) for row in rows)
+            return tuple(KeptRevision(**row._mapping) for row in rows)
 
-    async def one(self, document_id: str, revision: int) -> PastRevision:
+    async def one(self, document_id: str, revision: int) -> KeptRevision:
         """One of them.
 
         Raises:
@@ -125,7 +125,7 @@ class PastRevisions:
                 f"revision {revision} of document '{document_id}' is not kept any more; "
                 "knowledge.keep_versions_days says how long they are"
             )
-        return PastRevision(**row._mapping)
+        return KeptRevision(**row._mapping)
 
     async def text_of(self, document_id: str, revision: int) -> tuple[Chunk, ...]:
         """The chunks of one of them in order, as they were; none when it is not kept."""

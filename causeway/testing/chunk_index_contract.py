@@ -258,6 +258,27 @@ async def cosines_are_told_of_chunks_that_were_found_otherwise(bench: Bench) -> 
     assert set(await bench.index.cosines(list(by_search), vector, Eq("team", "y"))) == {"chk_b_1_0"}
 
 
+async def vectors_are_told_of_many_chunks_and_cosines_with_them(bench: Bench) -> None:
+    """A keyword search brings hundreds of chunks that the vectors did not."""
+    words = [f"word{n % 7} tents" for n in range(130)]
+    await bench.add(
+        Sheet(id="doc_a", title="t", texts=words[:70], metadata={"team": "x"}),
+        Sheet(id="doc_b", title="t", texts=words[70:], metadata={"team": "y"}),
+    )
+    ids = [f"chk_a_1_{n}" for n in range(70)] + [f"chk_b_1_{n}" for n in range(60)]
+    vectors = bags_of_words([f"t\n{each}" for each in words], DIMENSIONS)
+    query = bags_of_words(["t word3 tents"], DIMENSIONS)[0]
+    cosines = await bench.index.cosines([*ids, "chk_none_1_0"], query)
+    assert cosines.keys() == set(ids)
+    told = await bench.index.embeddings([*ids, "chk_none_1_0"])
+    assert told.keys() == set(ids)
+    for chunk_id, vector in zip(ids, vectors, strict=True):
+        assert abs(cosines[chunk_id] - float(vector @ query)) < _NEAR
+        assert np.abs(told[chunk_id] - vector).max() < _NEAR
+    assert (await bench.index.cosines(ids, query, Eq("team", "y"))).keys() == set(ids[70:])
+    assert dict(await bench.index.embeddings([])) == {}
+
+
 async def what_an_edit_left_alone_keeps_its_chunk_and_its_vector(bench: Bench) -> None:
     """The vectors of what a document says already are told, so that they need not be made again."""
     await bench.add(Sheet(id="doc_a", title="t", texts=("tents", "stoves", "ropes")))
@@ -492,6 +513,7 @@ CHECKS: tuple[Check, ...] = (
     two_writers_of_one_document_leave_one_of_them,
     many_writers_at_once_lose_nothing,
     cosines_are_told_of_chunks_that_were_found_otherwise,
+    vectors_are_told_of_many_chunks_and_cosines_with_them,
     what_an_edit_left_alone_keeps_its_chunk_and_its_vector,
     two_collections_never_mix,
     a_filter_decides_exactly,

@@ -102,11 +102,12 @@ async def test_what_is_too_old_is_purged_with_its_file_and_the_rest_stays(
     first = await desk.add("one")
     await desk.make_ready(first, ["tents"])
     await desk.make_ready(await desk.add("two"), ["stoves"])
-    (old,) = await library.past.all(first.document_id)
+    retired_at = (await library.past.one(first.document_id, 1)).retired_at
+    assert retired_at is not None
     await desk.make_ready(await desk.add("three"), ["boots"])
 
-    assert await library.past.purge_before(old.retired_at) == 0
-    assert await library.past.purge_before(old.retired_at + timedelta(microseconds=1)) == 1
+    assert await library.past.purge_before(retired_at) == 0
+    assert await library.past.purge_before(retired_at + timedelta(microseconds=1)) == 1
     assert not is_kept(blobs, sha256("one"))
     assert is_kept(blobs, sha256("two"))
     assert await library.past.text_of(first.document_id, 1) == ()
@@ -126,8 +127,9 @@ async def test_a_purge_leaves_chunks_that_another_kept_revision_has(desk: Desk, 
     await desk.make_ready(first, ["tents", "boots"])
     await desk.make_ready(await desk.add("two"), ["tents", "stoves"])
     await desk.make_ready(await desk.add("three"), ["lamps"])
-    oldest = (await library.past.all(first.document_id))[-1]
-    await library.past.purge_before(oldest.retired_at + timedelta(microseconds=1))
+    retired_at = (await library.past.one(first.document_id, 1)).retired_at
+    assert retired_at is not None
+    await library.past.purge_before(retired_at + timedelta(microseconds=1))
     assert texts(await library.past.text_of(first.document_id, 2)) == ["tents", "stoves"]
 
 
@@ -208,3 +210,25 @@ async def _written(desk: Desk, text: str, said: Sequence[str]) -> Added:
     added = await desk.add(text)
     await desk.make_ready(added, said)
     return added
+
+
+async def test_a_revision_is_read_by_its_number_whether_it_is_the_newest_or_past(
+    desk: Desk, library: Library
+) -> None:
+    added = await desk.add("old")
+    await desk.make_ready(added, ["tents"])
+    await desk.make_ready(await desk.add("new"), ["boots"])
+    newest = await library.revision(added.document_id)
+    assert (newest.revision, newest.blob, newest.retired_at) == (2, sha256("new"), None)
+    assert newest == await library.revision(added.document_id, 2)
+    assert texts(await library.read(newest)) == ["boots"]
+    past = await library.revision(added.document_id, 1)
+    assert (past.blob, past.retired_at is None) == (sha256("old"), False)
+    assert texts(await library.read(past)) == ["tents"]
+    for number in (3, 77):
+        with pytest.raises(NotFoundError):
+            await library.revision(added.document_id, number)
+    await library.delete(added.document_id)
+    assert texts(await library.read(await library.revision(added.document_id, 2))) == ["boots"]
+    with pytest.raises(NotFoundError):
+        await library.revision(added.document_id)

@@ -250,11 +250,16 @@ class CollectionMoves:
             emptied = await self._working.empty_here(space)
             if emptied:
                 return Upkeep(done=emptied)
-        else:
+        elif await self._has_been_there(space):
             await self._working.forget(space)
         await self._count(space, target)
         await self._note(space.collection_id, state="done", problem=None, finished_at=self._clock.now())
         return Upkeep(done=1)
+
+    async def _has_been_there(self, space: Space) -> bool:
+        noted = exists().where(external_vectors.c.collection_id == space.collection_id)
+        async with self._database.connect() as connection:
+            return bool(await connection.scalar(select(noted)))
 
     async def _count(self, space: Space, target: Target) -> None:
         """Note how far a move is."""

@@ -45,6 +45,8 @@ _PATIENCE_S: Final = 5.0
 """What Pinecone may take of the ten seconds that a search has."""
 _SPARE: Final = 20
 """Matches asked for beyond those wanted: chunks that were replaced a moment ago are still there."""
+_MOST_FETCHED: Final = 100
+"""Vectors that are fetched to be compared here; of more the scores are asked for, a hundredth of the bytes."""
 _MOST_DOCUMENTS: Final = 5_000
 """Documents that pass a filter and are all named, a thousand in each query."""
 
@@ -212,14 +214,46 @@ class PineconeIndex:
         found = dict(await self._postgres.cosines(chunk_ids, vector, where))
         left = [chunk_id for chunk_id in chunk_ids if chunk_id not in found]
         for place in await self._places(len(vector), where) if left else ():
-            theirs = await self._live(place.space, left, where, is_sent=True)
-            if theirs:
-                vectors = await self._asked(place, self._vectors_there(place, theirs), {}, missing)
-                found |= {chunk_id: float(each @ vector) for chunk_id, each in vectors.items()}
+            sent = await self._sent(place.space, left, where)
+            if sent:
+                found |= await self._asked(place, self._cosines_there(place, sent, vector), {}, missing)
         return found
 
-    async def _vectors_there(self, place: _Place, chunk_ids: Iterable[str]) -> dict[str, Vectors]:
-        return await self._reach(place).fetch(place.space, sorted(chunk_ids))
+    async def _cosines_there(
+        self, place: _Place, sent: Mapping[str, str], vector: Vectors
+    ) -> dict[str, float]:
+        """Of chunks, with their documents: few by their vectors, many by one query of their documents' scores."""
+        api, cosines = self._reach(place), dict[str, float]()
+        named = list(dict.fromkeys(sent.values()))
+        if len(sent) > _MOST_FETCHED and len(named) <= MOST_NAMED:
+            theirs = select(func.count()).where(chunks.c.document_id == func.any(named))
+            async with self._database.connect() as connection:
+                most = (await connection.scalar(theirs) or 0) + _SPARE
+            matches = await api.query(place.space, vector, min(most, MOST_MATCHES), named)
+            cosines = {match.chunk_id: match.score for match in matches if match.chunk_id in sent}
+        left = [chunk_id for chunk_id in sent if chunk_id not in cosines]
+        vectors = await api.fetch(place.space, left) if left else {}
+        return cosines | {chunk_id: float(each @ vector) for chunk_id, each in vectors.items()}
+
+    async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """See `ChunkIndex`."""
+        found = dict(await self._postgres.embeddings(chunk_ids))
+        left = [chunk_id for chunk_id in chunk_ids if chunk_id not in found]
+        if self._api is None or not left:
+            return found
+        wanted = (
+            select(chunks.c.id, collections.c.id.label("place"), collections.c.name, collections.c.dimensions)
+            .join_from(chunks, collections)
+            .where(chunks.c.id == func.any(left), collections.c.vectors_in == PINECONE)
+        )
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(wanted)).all()
+        places: dict[_Place, list[str]] = {}
+        for row in rows:
+            places.setdefault(_Place(row.name, Space(row.place, row.dimensions)), []).append(row.id)
+        for place, ids in places.items():
+            found |= await self._asked(place, self._api.fetch(place.space, ids), {}, [])
+        return found
 
     async def _asked(self, place: _Place, call: Awaitable[T], nothing: T, missing: list[str] | None) -> T:
         """What ``call`` gives, or ``nothing`` and a word in ``missing`` when Pinecone does not answer it."""
@@ -323,18 +357,19 @@ class PineconeIndex:
                 return _nearest(found, k), is_all
             most = min(MOST_MATCHES, most * 4)
 
-    async def _live(
-        self, space: Space, chunk_ids: Sequence[str], where: Filter, *, is_sent: bool = False
-    ) -> set[str]:
-        """Which of ``chunk_ids`` are chunks of the collection now and pass; ``is_sent``: and have no vector here."""
-        found = select(chunks.c.id).where(
-            chunks.c.id == func.any(list(chunk_ids)),
-            chunks.c.collection_id == space.collection_id,
-            chunks.c.embedding.is_(None) if is_sent else true(),
-            _passes(where),
-        )
+    async def _live(self, space: Space, chunk_ids: Sequence[str], where: Filter) -> set[str]:
+        """Which of ``chunk_ids`` are chunks of the collection now and pass."""
+        found = select(chunks.c.id).where(*_is_one_of(space, chunk_ids), _passes(where))
         async with self._database.connect() as connection:
             return set(await connection.scalars(found))
+
+    async def _sent(self, space: Space, chunk_ids: Sequence[str], where: Filter) -> dict[str, str]:
+        """Those of ``chunk_ids`` that pass and whose vectors are there alone -> their documents."""
+        found = select(chunks.c.id, chunks.c.document_id).where(
+            *_is_one_of(space, chunk_ids), chunks.c.embedding.is_(None), _passes(where)
+        )
+        async with self._database.connect() as connection:
+            return {row.id: row.document_id for row in await connection.execute(found)}
 
     async def _passing(self, space: Space, where: Filter, most: int | None) -> list[str] | None:
         """Documents of the collection that pass, at most so many; None when all of it does."""
@@ -350,6 +385,10 @@ class PineconeIndex:
 def _nearest(matches: Iterable[Match], k: int) -> list[Match]:
     # the two places differ in the eighth digit, which is no order
     return sorted(matches, key=lambda match: (-round(match.score, 6), match.chunk_id))[:k]
+
+
+def _is_one_of(space: Space, chunk_ids: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    return chunks.c.id == func.any(list(chunk_ids)), chunks.c.collection_id == space.collection_id
 
 
 def _passes(where: Filter) -> ColumnElement[bool]:

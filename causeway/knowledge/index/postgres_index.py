@@ -217,6 +217,14 @@ class PostgresIndex:
         async with self._database.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
 
+    async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
+        wanted = select(chunks.c.id, chunks.c.embedding).where(
+            chunks.c.id == func.any(list(chunk_ids)), chunks.c.embedding.is_not(None)
+        )
+        async with self._database.connect() as connection:
+            return {row.id: np.asarray(row.embedding, np.float32) for row in await connection.execute(wanted)}
+
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
         wanted = select(

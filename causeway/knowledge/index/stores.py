@@ -193,6 +193,13 @@ class ChunkIndex(Protocol):
         """
         ...
 
+    async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length.
+
+        One that cannot be reached is left out.
+        """
+        ...
+
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
         ...

@@ -24,9 +24,9 @@ from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import read_in_order
 from causeway.knowledge.ingest.pdf_running import without_running_lines
 from causeway.knowledge.ingest.pdf_shapes import Page
+from causeway.knowledge.ingest.picture_formats import FORMATS
 from causeway.knowledge.ingest.reading import Reading
 
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
 Image.MAX_IMAGE_PIXELS = (
     None  # Pillow's own limit would call a large picture damaged; ours is checked page by page
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from causeway.errors import InvalidInputError, NotFoundError, SettingsError
 from causeway.knowledge.index.collection_moves import CollectionMoves
 from causeway.knowledge.index.pinecone_upkeep import PineconeUpkeep
+from causeway.knowledge.index.upkeep import tend
 from causeway.storage.database import Database
 from causeway.testing.clock import FrozenClock
 from causeway.testing.documents import Sheet, SheetPile
@@ -16,6 +18,7 @@ from causeway.testing.gateway import bags_of_words
 from tests.knowledge.index.conftest import Pinecone
 from tests.knowledge.index.pinecone_server import refused
 
+Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 TENTS = bags_of_words(["t tents"], 64)[0]
 
 
@@ -225,3 +228,35 @@ async def test_vectors_come_back_as_they_were(
     after = await stored()
     assert after.keys() == before.keys()
     assert all(np.array_equal(after[key], before[key]) for key in before)
+
+
+async def test_a_collection_that_is_where_it_is_wanted_is_left_alone(
+    pile: SheetPile, pinecone: Pinecone, database: Database
+) -> None:
+    await pinecone.moves.request("default", "postgres")
+    await pinecone.settle()
+    assert (await pinecone.moves.status("default")).state == "done"
+    assert pinecone.server.asked == [], "no index is made for nothing"
+
+
+async def test_the_worker_goes_on_after_failures_until_it_is_stopped(
+    pile: SheetPile, pinecone: Pinecone, database: Database, eventually: Eventually
+) -> None:
+    await pinecone.moves.request("default", "pinecone")
+    pinecone.server.stumbles = [refused(503) for _ in range(9)]
+    stop = asyncio.Event()
+
+    async def is_done() -> bool:
+        return (await pinecone.moves.status("default")).state == "done"
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(tend(pinecone.index, pinecone.moves, stop=stop, waiting_s=0.01, idle_s=0.01))
+        await eventually(is_done)
+        await pile.add(Sheet(id="doc_new", title="t", texts=("tents",)))
+
+        async def is_sent() -> bool:
+            return await pinecone.here() == 0
+
+        await eventually(is_sent)
+        stop.set()
+    assert "chk_new_1_0" in pinecone.server.ids()

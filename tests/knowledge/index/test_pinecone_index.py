@@ -306,6 +306,28 @@ async def test_a_vector_that_cannot_be_fetched_is_embedded_again(pile: SheetPile
     assert await pinecone.index.vectors_of("doc_a", [digest]) == {}
 
 
+async def test_scores_of_many_chunks_are_asked_for_and_their_vectors_are_not(
+    pile: SheetPile, pinecone: Pinecone
+) -> None:
+    await pile.add(Sheet(id="doc_a", title="t", texts=["tents"] * 150))
+    await pinecone.settle()
+    ids = [f"chk_a_1_{n}" for n in range(150)]
+    for number, calls in ((150, ["query"]), (100, ["vectors/fetch"])):
+        pinecone.server.asked.clear()
+        assert len(await pinecone.index.cosines(ids[:number], TENTS)) == number
+        assert [each.split("causeway-64/")[1].split()[0] for each in pinecone.server.asked] == calls
+
+
+async def test_vectors_that_cannot_be_fetched_are_left_out_of_an_order(
+    pile: SheetPile, pinecone: Pinecone
+) -> None:
+    await pile.add(Sheet(id="doc_a", title="t", texts=("tents",)))
+    await pinecone.settle()
+    assert list(await pinecone.index.embeddings(["chk_a_1_0"])) == ["chk_a_1_0"]
+    pinecone.server.stumbles = [refused(503) for _ in range(4)]
+    assert await pinecone.index.embeddings(["chk_a_1_0"]) == {}
+
+
 async def test_a_search_says_that_pinecone_could_not_be_asked(
     pile: SheetPile, pinecone: Pinecone, clock: FrozenClock
 ) -> None:
