@@ -30,6 +30,7 @@ from causeway.sections import (
     GuardSettings,
     KnowledgeSettings,
     ModelSettings,
+    OidcSettings,
     PineconeSettings,
     PriceSettings,
     ProviderSettings,
@@ -37,6 +38,7 @@ from causeway.sections import (
     RouteSettings,
     Section,
     ServerSettings,
+    SignInSettings,
     SourceSettings,
     TelemetrySettings,
     TierSettings,
@@ -54,6 +56,7 @@ __all__ = [
     "KnowledgeSettings",
     "Layer",
     "ModelSettings",
+    "OidcSettings",
     "Origins",
     "PineconeSettings",
     "PriceSettings",
@@ -63,6 +66,7 @@ __all__ = [
     "Section",
     "ServerSettings",
     "Settings",
+    "SignInSettings",
     "Source",
     "SourceSettings",
     "StorageSettings",
@@ -80,6 +84,7 @@ PAGE_ORIGIN = "page"
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _LISTS = {
+    "oidc": {"allowed_domains"},
     "providers": {"models"},
     "sources": {"urls", "include", "exclude", "folders", "allow_networks"},
 }
@@ -114,6 +119,8 @@ class Settings(Section):
     """Every setting of one Causeway."""
 
     server: ServerSettings = Field(default_factory=ServerSettings)
+    sign_in: SignInSettings = Field(default_factory=SignInSettings)
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)

@@ -1,5 +1,6 @@
 """What the rest of Causeway may use of the knowledge base; import it from `causeway.knowledge`."""
 
+from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
@@ -9,6 +10,7 @@ from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.index.collection_moves import Move
 from causeway.knowledge.index.pinecone_api import open_pinecone
 from causeway.knowledge.ingest.left_sources import LeftSource
+from causeway.knowledge.ingest.ocr_tesseract import installed as installed_tesseract
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -25,6 +27,7 @@ from causeway.knowledge.search.search import Search
 __all__ = [
     "PDF",
     "SHOWN",
+    "AccessRules",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -32,8 +35,10 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionRules",
     "Document",
     "DocumentPage",
+    "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
     "Finished",
@@ -62,6 +67,7 @@ __all__ = [
     "TextDelta",
     "Uploads",
     "find_quote",
+    "installed_tesseract",
     "open_pinecone",
     "picture_type",
 ]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import delete
 
+from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.vectors import Vectors
 from causeway.errors import InvalidInputError
 from causeway.knowledge.document import Chunk
@@ -32,12 +33,13 @@ from causeway.knowledge.index.filters import (
 )
 from causeway.knowledge.index.stores import ChunkIndex, Match
 from causeway.storage.database import Database
-from causeway.storage.schema import documents
+from causeway.storage.schema import collections, documents
 from causeway.testing.documents import Sheet, SheetPile
 from causeway.testing.gateway import bags_of_words
 
 DIMENSIONS = 64
 _NEAR = 1e-5
+_ANN = Principal(id="user:ann", name="Ann", scopes=frozenset({Scope.ASK}), sees_as=frozenset({"user:ann"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +464,31 @@ async def as_many_as_asked_for_are_found_after_many_edits(bench: Bench) -> None:
     assert all(chunk_id.split("_")[2] == "4" for chunk_id in found)
 
 
+async def what_a_caller_may_not_see_is_not_there(bench: Bench) -> None:
+    """In no search, by no id, in no collection's name; and the little that they see is found among much that they do not."""
+    sheets = [Sheet(id=f"doc_{n}", title="t", texts=("tents", f"ropes {n}")) for n in range(12)]
+    await bench.add(*sheets, Sheet(id="doc_board", title="t", texts=("tents",), collection="board"))
+    async with bench.database.begin() as connection:
+        await connection.execute(collections.update().values(readers=[]))
+        for_ann = documents.update().where(documents.c.id.in_(["doc_3", "doc_7"]))
+        await connection.execute(for_ann.values(own_readers=["user:ann"]))
+    seen = bench.index.seen_by(_ANN)
+    ids = [f"chk_{n}_1_{ordinal}" for n in (*range(12), "board") for ordinal in (0, 1)]
+    theirs = {"chk_3_1_0", "chk_3_1_1", "chk_7_1_0", "chk_7_1_1"}
+    vector = bags_of_words(["t tents"], DIMENSIONS)[0]
+    for where in (EVERYTHING, Eq("collection", "default"), Not(Eq("collection", "board"))):
+        assert set(_ids(await seen.dense(vector, 100, where))) == theirs
+        assert set(_ids(await seen.dense(vector, 2, where))) == {"chk_3_1_0", "chk_7_1_0"}
+        assert set(_ids(await seen.lexical("tents ropes", 100, where))) == theirs
+        assert set(await seen.cosines(ids, vector, where)) == theirs
+    assert set(await seen.embeddings(ids)) == theirs
+    assert set(await seen.get(ids)) == theirs
+    assert list(await seen.chunks_of("doc_board")) == list(await seen.chunks_of("doc_0")) == []
+    assert _ids(await seen.dense(vector, 100, Eq("collection", "board"))) == []
+    assert [each.name for each in await seen.collections()] == ["default"]
+    assert len(await bench.index.dense(vector, 100)) == 25
+
+
 async def stats_count_what_is_searchable(bench: Bench) -> None:
     """Of each collection."""
     await bench.add(
@@ -522,6 +549,7 @@ CHECKS: tuple[Check, ...] = (
     any_script_is_stored_and_found,
     nothing_in_gives_nothing_out,
     as_many_as_asked_for_are_found_after_many_edits,
+    what_a_caller_may_not_see_is_not_there,
     stats_count_what_is_searchable,
     maintaining_comes_to_an_end_and_changes_no_answer,
     filters_join,

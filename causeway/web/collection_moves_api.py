@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from causeway.knowledge import Move
-from causeway.web.sign_in import Admin, Ingester, Parts
+from causeway.web.sign_in import Admin, Operator, Parts
 
 router = APIRouter(prefix="/api/collection-moves", tags=["Collections"])
 
@@ -41,7 +41,7 @@ class MoveList(BaseModel):
 
 
 @router.get("", name="api_collection_moves")
-async def moves(parts: Parts, _ingester: Ingester) -> MoveList:
+async def moves(parts: Parts, _operator: Operator) -> MoveList:
     """The moves, and how far they are."""
     return MoveList(moves=[_shape(each) for each in await parts.moves.all()])
 

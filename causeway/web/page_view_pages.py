@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from causeway.errors import CausewayError, NotFoundError
 from causeway.knowledge import Chunk, Place
 from causeway.web.cited_revision import Looked, look
-from causeway.web.document_places_api import PageNumber, quoted
+from causeway.web.document_places_api import PageNumber, Where, quoted
 from causeway.web.documents_api import DocumentId
 from causeway.web.rendering import link, page, place
 from causeway.web.sign_in import Asker, Parts
@@ -72,11 +72,12 @@ async def show(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     asked: Annotated[Asked, Query()],
 ) -> Response:
     """One page of a document."""
-    looked = await look(parts, document_id, asked.revision)
+    library = parts.library.seen_by(asker)
+    looked = await look(library, document_id, asked.revision)
     if not looked.has_pages:
         raise NotFoundError(f"'{looked.revision.title}' has no pages to show; open its text instead")
     pages = looked.revision.pages or 1
@@ -90,7 +91,8 @@ async def show(
     marks: Sequence[Place] = ()
     if asked.quote.strip():
         with suppress(CausewayError):  # the picture says for itself what is wrong with the page
-            marks = await quoted(request, parts, looked.revision, number, asked.quote, asked.passage)
+            where = Where(library, looked.revision, number)
+            marks = await quoted(request, parts.blobs, where, asked.quote, asked.passage)
     return page(
         request,
         "document_page.html",

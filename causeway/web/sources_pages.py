@@ -8,14 +8,14 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from causeway.web.rendering import is_fragment, link, page
-from causeway.web.sign_in import Ingester, Parts
+from causeway.web.sign_in import Operator, Parts
 from causeway.web.sources_api import SourceName
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/sources", name="sources")
-async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def show(request: Request, parts: Parts, _operator: Operator) -> Response:
     """The page; its table alone when htmx asks."""
     found = await parts.sources.all()
     left = [] if is_fragment(request) else await parts.sources.left()
@@ -25,7 +25,7 @@ async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
 
 
 @router.post("/sources/{source}/sync", name="source_sync")
-async def sync(source: SourceName, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def sync(source: SourceName, request: Request, parts: Parts, _operator: Operator) -> Response:
     """Run one now, from a plain form."""
     await parts.sources.request(source)
     return RedirectResponse(link(request, "sources"), status_code=303)
@@ -36,7 +36,7 @@ async def remove(
     source: SourceName,
     request: Request,
     parts: Parts,
-    _ingester: Ingester,
+    _operator: Operator,
     documents: Annotated[Literal["keep", "delete"], Form()] = "keep",
 ) -> Response:
     """Decide on a source that was taken out of the settings, from a plain form; without a word documents are kept."""

@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from sqlalchemy import ARRAY, ColumnElement, LargeBinary, bindparam, func, not_, select, true
 
+from causeway.contracts.identity import Principal
 from causeway.contracts.vectors import Vectors
 from causeway.errors import CausewayError, DatabaseUnavailableError, DeadlineError, SettingsError
 from causeway.knowledge.document import Chunk
@@ -27,6 +29,7 @@ from causeway.knowledge.index.filters import EVERYTHING, And, Eq, Filter, In, No
 from causeway.knowledge.index.pinecone_api import MOST_MATCHES, MOST_NAMED, PineconeApi, Space
 from causeway.knowledge.index.pinecone_upkeep import PINECONE, PineconeUpkeep
 from causeway.knowledge.index.postgres_index import MOST_EXACT, PostgresIndex
+from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.index.stores import (
     IndexedCollection,
     IndexStats,
@@ -77,6 +80,17 @@ class PineconeIndex:
         self._api = api
         self._upkeep = upkeep
         self._most_documents = most_documents
+
+    def seen_by(self, principal: Principal) -> PineconeIndex:
+        """See `ChunkIndex`: what Pinecone brings is looked up as this caller, behind both walls of `Sight`."""
+        seen = copy(self)
+        seen._postgres = self._postgres.seen_by(principal)
+        return seen
+
+    @property
+    def sight(self) -> Sight:
+        """See `ChunkIndex`."""
+        return self._postgres.sight
 
     # --- what PostgreSQL does alone --------------------------------------------------------------------
 
@@ -162,6 +176,7 @@ class PineconeIndex:
         missing: list[str] | None = None,
     ) -> Sequence[Match]:
         """See `ChunkIndex`."""
+        where = all_of(self.sight.where, where)
         places = await self._places(len(vector), where)
         while True:
             unasked: list[str] = []
@@ -211,6 +226,7 @@ class PineconeIndex:
         missing: list[str] | None = None,
     ) -> Mapping[str, float]:
         """See `ChunkIndex`."""
+        where = all_of(self.sight.where, where)
         found = dict(await self._postgres.cosines(chunk_ids, vector, where))
         left = [chunk_id for chunk_id in chunk_ids if chunk_id not in found]
         for place in await self._places(len(vector), where) if left else ():
@@ -244,9 +260,13 @@ class PineconeIndex:
         wanted = (
             select(chunks.c.id, collections.c.id.label("place"), collections.c.name, collections.c.dimensions)
             .join_from(chunks, collections)
-            .where(chunks.c.id == func.any(left), collections.c.vectors_in == PINECONE)
+            .where(
+                chunks.c.id == func.any(left),
+                collections.c.vectors_in == PINECONE,
+                _passes(self.sight.where),
+            )
         )
-        async with self._database.connect() as connection:
+        async with self.sight.connect() as connection:
             rows = (await connection.execute(wanted)).all()
         places: dict[_Place, list[str]] = {}
         for row in rows:
@@ -273,9 +293,11 @@ class PineconeIndex:
     async def _places(self, dimensions: int, where: Filter) -> list[_Place]:
         """The collections with vectors of so many numbers in Pinecone that ``where`` may let pass."""
         wanted = select(collections.c.id, collections.c.name).where(
-            collections.c.vectors_in == PINECONE, collections.c.dimensions == dimensions
+            collections.c.vectors_in == PINECONE,
+            collections.c.dimensions == dimensions,
+            self.sight.collections,
         )
-        async with self._database.connect() as connection:
+        async with self.sight.connect() as connection:
             rows = (await connection.execute(wanted.order_by(collections.c.name))).all()
         return [
             _Place(row.name, Space(row.id, dimensions))
@@ -316,7 +338,7 @@ class PineconeIndex:
             .order_by(distance, chunks.c.id)
             .limit(k)
         )
-        async with self._database.connect() as connection:
+        async with self.sight.connect() as connection:
             return [Match(row.id, 1.0 - row.distance) for row in await connection.execute(passing)]
 
     async def _nearest_there(self, place: _Place, vector: Vectors, k: int, where: Filter) -> Sequence[Match]:
@@ -360,7 +382,7 @@ class PineconeIndex:
     async def _live(self, space: Space, chunk_ids: Sequence[str], where: Filter) -> set[str]:
         """Which of ``chunk_ids`` are chunks of the collection now and pass."""
         found = select(chunks.c.id).where(*_is_one_of(space, chunk_ids), _passes(where))
-        async with self._database.connect() as connection:
+        async with self.sight.connect() as connection:
             return set(await connection.scalars(found))
 
     async def _sent(self, space: Space, chunk_ids: Sequence[str], where: Filter) -> dict[str, str]:
@@ -368,16 +390,17 @@ class PineconeIndex:
         found = select(chunks.c.id, chunks.c.document_id).where(
             *_is_one_of(space, chunk_ids), chunks.c.embedding.is_(None), _passes(where)
         )
-        async with self._database.connect() as connection:
+        async with self.sight.connect() as connection:
             return {row.id: row.document_id for row in await connection.execute(found)}
 
     async def _passing(self, space: Space, where: Filter, most: int | None) -> list[str] | None:
         """Documents of the collection that pass, at most so many; None when all of it does."""
         theirs = select(documents.c.id).where(documents.c.collection_id == space.collection_id)
+        # not as the caller: what they may not see would seem not to be there, and all of it to pass
         async with self._database.connect() as connection:
-            other = await connection.scalar(theirs.where(not_(to_sql(where))).limit(1))
-            if other is None:
+            if await connection.scalar(theirs.where(not_(to_sql(where))).limit(1)) is None:
                 return None
+        async with self.sight.connect() as connection:
             passing = theirs.where(to_sql(where)).order_by(documents.c.id)
             return list(await connection.scalars(passing.limit(most)))
 

@@ -6,6 +6,7 @@ The contract, which `causeway.testing.chunk_index_contract` holds both to:
   fails; a revision that is not the document's newest changes nothing.
 - A document whose row is deleted is found no more from that moment on, wherever its vectors are.
 - A filter decides exactly: nothing that does not pass is ever found, and few that pass are found as surely as many.
+- What a caller may not see is not there, for an index that is seen by them.
 - ``maintain`` is called again and again by whoever works; nothing that a search finds depends on whether it was.
 """
 
@@ -16,9 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from causeway.contracts.identity import Principal
 from causeway.contracts.vectors import Vectors
 from causeway.knowledge.document import Chunk, Place
 from causeway.knowledge.index.filters import EVERYTHING, Filter
+from causeway.knowledge.index.sight import Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,15 @@ class Upkeep:
 
 class ChunkIndex(Protocol):
     """Chunks that can be found; see the module."""
+
+    def seen_by(self, principal: Principal) -> ChunkIndex:
+        """This index as a caller sees it: every search and read of it finds only what they may see."""
+        ...
+
+    @property
+    def sight(self) -> Sight:
+        """What its caller sees."""
+        ...
 
     async def prepare(self) -> None:
         """Make what is missing; before anything else, in the process that works."""

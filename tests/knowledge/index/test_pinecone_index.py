@@ -100,6 +100,22 @@ async def test_a_damaged_vector_is_not_taken_for_the_one_that_was_sent(
     assert await pinecone.here() == 1
 
 
+async def test_a_vector_that_was_written_anew_is_not_let_go_for_the_one_before(
+    pile: SheetPile, pinecone: Pinecone
+) -> None:
+    sheet = Sheet(id="doc_a", title="t", texts=("tents",))
+    await pile.add(sheet)
+    space = Space("col_default", 64)
+    assert (await pinecone.upkeep.copy(space)).done == 1
+    other = bags_of_words(["something else"], 64)
+    assert await pile.index(sheet, vectors=other)
+    assert await pinecone.upkeep.empty_here(space) == 0
+    await pinecone.settle()
+    assert await pinecone.here() == 0
+    (match,) = await pinecone.index.dense(other[0], 5)
+    assert match.score == pytest.approx(1.0, abs=1e-5)
+
+
 async def test_a_failure_half_way_through_a_write_is_mended_by_the_next_step(
     pile: SheetPile, pinecone: Pinecone
 ) -> None:
