@@ -37,7 +37,11 @@ class EmbeddingModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A collection and what is in it; ``ready`` counts the documents that can be searched."""
+    """A collection and what is in it; ``ready`` counts the documents that can be searched.
+
+    Attributes:
+        vectors_in: Where its vectors are kept: ``postgres`` or ``pinecone``.
+    """
 
     id: str
     name: str
@@ -48,6 +52,7 @@ class Collection:
     chunks: int
     created_at: datetime
     options: CollectionOptions = field(default_factory=CollectionOptions)
+    vectors_in: str = "postgres"
 
 
 class Collections:
