@@ -13,7 +13,7 @@ from sqlalchemy import Select, Text, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from causeway.errors import InvalidInputError, SettingsError
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.sight import Sight
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents

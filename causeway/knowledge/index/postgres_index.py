@@ -38,10 +38,10 @@ from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, to_sql
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.index.filters import EVERYTHING, Filter, ReadableBy, all_of, to_sql
 from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
 from causeway.knowledge.index.swap import known_vectors, lock, swap
+from causeway.knowledge.sight import Sight
 from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
@@ -82,6 +82,10 @@ class PostgresIndex:
         seen = copy(self)
         seen._sight = Sight.of(principal, self._database)
         return seen
+
+    @property
+    def _seen(self) -> Filter:
+        return EVERYTHING if self._sight.names is None else ReadableBy(self._sight.names)
 
     @property
     def sight(self) -> Sight:
@@ -165,7 +169,7 @@ class PostgresIndex:
             where: Only chunks of these documents; those must have been embedded by the vector's model.
             exact: Compare with every chunk that passes ``where``, however many.
         """
-        where = all_of(self._sight.where, where)
+        where = all_of(self._seen, where)
         async with self._sight.connect() as connection:
             if (
                 exact
@@ -187,13 +191,13 @@ class PostgresIndex:
 
     async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
         """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
-        where = all_of(self._sight.where, where)
+        where = all_of(self._seen, where)
         async with self._sight.connect() as connection:
             return await self._keywords.search(connection, query.replace("\x00", ""), k, where)
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
         """The searchable chunks of a document, in its order; none when it is not there or not ready."""
-        is_theirs = (chunks.c.document_id == document_id, _passes(self._sight.where))
+        is_theirs = (chunks.c.document_id == document_id, _passes(self._seen))
         wanted = select(*_CHUNK).where(*is_theirs).order_by(chunks.c.ordinal)
         async with self._sight.connect() as connection:
             return [_stored(row) for row in await connection.execute(wanted)]
@@ -216,16 +220,15 @@ class PostgresIndex:
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
             chunks.c.id == func.any(list(chunk_ids)),
             func.vector_dims(chunks.c.embedding) == len(vector),
-            _passes(all_of(self._sight.where, where)),
+            _passes(all_of(self._seen, where)),
         )
         async with self._sight.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
 
     async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
         """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
-        wanted = select(chunks.c.id, chunks.c.embedding).where(
-            chunks.c.id == func.any(list(chunk_ids)), _passes(self._sight.where)
-        )
+        is_wanted = (chunks.c.id == func.any(list(chunk_ids)), _passes(self._seen))
+        wanted = select(chunks.c.id, chunks.c.embedding).where(*is_wanted)
         async with self._sight.connect() as connection:
             return {row.id: row.embedding for row in await connection.execute(wanted)}
 
