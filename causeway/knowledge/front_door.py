@@ -7,10 +7,10 @@ from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retri
 from causeway.knowledge.collections import Collection, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
 from causeway.knowledge.incoming import Added, Incoming
-from causeway.knowledge.ingest.ocr_tesseract import installed as installed_tesseract
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.tesseract_languages import installed as installed_tesseract
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress

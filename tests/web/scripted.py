@@ -776,6 +776,8 @@ def _spans(
         {
             "id": h.chunk_id,
             "document_id": h.document_id,
+            "revision": h.revision,
+            "ordinal": h.ordinal,
             "title": h.title,
             "page": h.page,
             "score": h.score,
