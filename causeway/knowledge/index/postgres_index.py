@@ -278,6 +278,18 @@ def _passes(where: Filter) -> ColumnElement[bool]:
     return chunks.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
 
 
+def _passes_in_order(where: Filter) -> ColumnElement[bool]:
+    """The same, asked of each row as a scan comes to it.
+
+    As a join it is turned round: the planner takes it that few rows have these dimensions, since no statistics are kept
+    of that, reads the whole vector index and sorts it anew.
+    """
+    if where == EVERYTHING:
+        return true()
+    its_document = select(to_sql(where)).where(documents.c.id == chunks.c.document_id)
+    return its_document.correlate(chunks).scalar_subquery()
+
+
 def _nearest_exactly(vector: Vectors, k: int, where: Filter) -> Select[str, float]:
     """Filter first, then compare: MATERIALIZED keeps the planner from turning it round."""
     passing = (
@@ -296,7 +308,9 @@ def _nearest_by_index(vector: Vectors, k: int, where: Filter) -> Select[str, flo
     short = cast(chunks.c.embedding, HALFVEC(len(vector)))
     near = (
         select(chunks.c.id, chunks.c.embedding)
-        .where(func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes(where))
+        .where(
+            func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes_in_order(where)
+        )
         .order_by(short.cosine_distance(vector))
         .limit(2 * k)
         .cte("near")
