@@ -17,8 +17,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from causeway.errors import InvalidInputError, NotFoundError, SettingsError
 from causeway.knowledge.collection_options import CollectionOptions, options_of
-from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.sight import Sight
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents, page_words, past_chunks, past_revisions

@@ -482,12 +482,13 @@ past_revisions = Table(
         comment="in order; those that a later revision has too are in chunks, the others in past_chunks",
     ),
     Column("retired_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column("own_readers", ARRAY(Text), comment="as the document's, at last"),
     Column(
         "readers",
         ARRAY(Text),
         nullable=False,
         server_default=text("'{}'"),
-        comment="who might have seen its document then",
+        comment="the document's, and its last ones when it is gone; written by a trigger alone",
     ),
 )
 

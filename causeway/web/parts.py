@@ -117,7 +117,7 @@ class LibraryDoor(Protocol):
 
 
 class SeenLibraryDoor(Protocol):
-    """The documents that one caller may see; any other is not there. `causeway.knowledge.SeenLibrary`."""
+    """The documents that one caller may see; any other is not there. `causeway.knowledge.Library.seen_by`."""
 
     async def collections(self) -> Sequence[Collection]:
         """Every collection, by name."""

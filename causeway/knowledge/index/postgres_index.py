@@ -38,8 +38,7 @@ from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, to_sql
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.index.filters import EVERYTHING, Filter, ReadableBy, all_of, to_sql
 from causeway.knowledge.index.stores import (
     IndexedCollection,
     IndexStats,
@@ -49,6 +48,7 @@ from causeway.knowledge.index.stores import (
     Upkeep,
 )
 from causeway.knowledge.index.swap import known_vectors, lock, swap
+from causeway.knowledge.sight import Sight
 from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
@@ -89,6 +89,10 @@ class PostgresIndex:
         seen = copy(self)
         seen._sight = Sight.of(principal, self._database)
         return seen
+
+    @property
+    def _seen(self) -> Filter:
+        return EVERYTHING if self._sight.names is None else ReadableBy(self._sight.names)
 
     @property
     def sight(self) -> Sight:
@@ -179,7 +183,7 @@ class PostgresIndex:
             exact: Compare with every chunk that passes ``where``, however many.
             missing: Gets nothing: all vectors are here.
         """
-        where = all_of(self._sight.where, where)
+        where = all_of(self._seen, where)
         async with self._sight.connect() as connection:
             if (
                 exact
@@ -201,13 +205,13 @@ class PostgresIndex:
 
     async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
         """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
-        where = all_of(self._sight.where, where)
+        where = all_of(self._seen, where)
         async with self._sight.connect() as connection:
             return await self._keywords.search(connection, query.replace("\x00", ""), k, where)
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
         """The searchable chunks of a document, in its order; none when it is not there or not ready."""
-        is_theirs = (chunks.c.document_id == document_id, _passes(self._sight.where))
+        is_theirs = (chunks.c.document_id == document_id, _passes(self._seen))
         wanted = select(*_CHUNK).where(*is_theirs).order_by(chunks.c.ordinal)
         async with self._sight.connect() as connection:
             return [_stored(row) for row in await connection.execute(wanted)]
@@ -235,7 +239,7 @@ class PostgresIndex:
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
             chunks.c.id == func.any(list(chunk_ids)),
             func.vector_dims(chunks.c.embedding) == len(vector),
-            _passes(all_of(self._sight.where, where)),
+            _passes(all_of(self._seen, where)),
         )
         async with self._sight.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
@@ -243,9 +247,7 @@ class PostgresIndex:
     async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
         """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
         wanted = select(chunks.c.id, chunks.c.embedding).where(
-            chunks.c.id == func.any(list(chunk_ids)),
-            chunks.c.embedding.is_not(None),
-            _passes(self._sight.where),
+            chunks.c.id == func.any(list(chunk_ids)), chunks.c.embedding.is_not(None), _passes(self._seen)
         )
         async with self._sight.connect() as connection:
             return {row.id: np.asarray(row.embedding, np.float32) for row in await connection.execute(wanted)}
@@ -317,6 +319,18 @@ def _passes(where: Filter) -> ColumnElement[bool]:
     return chunks.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
 
 
+def _passes_in_order(where: Filter) -> ColumnElement[bool]:
+    """The same, asked of each row as a scan comes to it.
+
+    As a join it is turned round: the planner takes it that few rows have these dimensions, since no statistics are kept
+    of that, reads the whole vector index and sorts it anew.
+    """
+    if where == EVERYTHING:
+        return true()
+    its_document = select(to_sql(where)).where(documents.c.id == chunks.c.document_id)
+    return its_document.correlate(chunks).scalar_subquery()
+
+
 def _nearest_exactly(vector: Vectors, k: int, where: Filter) -> Select[str, float]:
     """Filter first, then compare: MATERIALIZED keeps the planner from turning it round."""
     passing = (
@@ -335,7 +349,9 @@ def _nearest_by_index(vector: Vectors, k: int, where: Filter) -> Select[str, flo
     short = cast(chunks.c.embedding, HALFVEC(len(vector)))
     near = (
         select(chunks.c.id, chunks.c.embedding)
-        .where(func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes(where))
+        .where(
+            func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes_in_order(where)
+        )
         .order_by(short.cosine_distance(vector))
         .limit(2 * k)
         .cte("near")

@@ -21,7 +21,7 @@ from causeway.contracts.identity import Principal
 from causeway.contracts.vectors import Vectors
 from causeway.knowledge.document import Chunk, Place
 from causeway.knowledge.index.filters import EVERYTHING, Filter
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.sight import Sight
 
 
 @dataclass(frozen=True, slots=True)
