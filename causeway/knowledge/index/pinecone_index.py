@@ -29,7 +29,6 @@ from causeway.knowledge.index.filters import EVERYTHING, And, Eq, Filter, In, No
 from causeway.knowledge.index.pinecone_api import MOST_MATCHES, MOST_NAMED, PineconeApi, Space
 from causeway.knowledge.index.pinecone_upkeep import PINECONE, PineconeUpkeep
 from causeway.knowledge.index.postgres_index import MOST_EXACT, PostgresIndex
-from causeway.knowledge.sight import Sight
 from causeway.knowledge.index.stores import (
     IndexedCollection,
     IndexStats,
@@ -38,6 +37,7 @@ from causeway.knowledge.index.stores import (
     StoredChunk,
     Upkeep,
 )
+from causeway.knowledge.sight import Sight
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
 

@@ -38,7 +38,7 @@ from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, ReadableBy, all_of, to_sql
+from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, readable, to_sql
 from causeway.knowledge.index.stores import (
     IndexedCollection,
     IndexStats,
@@ -92,7 +92,7 @@ class PostgresIndex:
 
     @property
     def _seen(self) -> Filter:
-        return EVERYTHING if self._sight.names is None else ReadableBy(self._sight.names)
+        return readable(self._sight.names)
 
     @property
     def sight(self) -> Sight:
