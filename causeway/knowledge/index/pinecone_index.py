@@ -176,7 +176,7 @@ class PineconeIndex:
         missing: list[str] | None = None,
     ) -> Sequence[Match]:
         """See `ChunkIndex`."""
-        where = all_of(self.sight.where, where)
+        where = all_of(readable(self.sight.names), where)
         places = await self._places(len(vector), where)
         while True:
             unasked: list[str] = []
@@ -226,7 +226,7 @@ class PineconeIndex:
         missing: list[str] | None = None,
     ) -> Mapping[str, float]:
         """See `ChunkIndex`."""
-        where = all_of(self.sight.where, where)
+        where = all_of(readable(self.sight.names), where)
         found = dict(await self._postgres.cosines(chunk_ids, vector, where))
         left = [chunk_id for chunk_id in chunk_ids if chunk_id not in found]
         for place in await self._places(len(vector), where) if left else ():
@@ -263,7 +263,7 @@ class PineconeIndex:
             .where(
                 chunks.c.id == func.any(left),
                 collections.c.vectors_in == PINECONE,
-                _passes(self.sight.where),
+                _passes(readable(self.sight.names)),
             )
         )
         async with self.sight.connect() as connection:
