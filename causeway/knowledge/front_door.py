@@ -2,7 +2,10 @@
 
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
+from causeway.knowledge.answer.conversations import LONGEST_ID, Conversation, Conversations, Turn
+from causeway.knowledge.answer.conversing import ConversingAnswerer
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.follow_up import Exchange
 from causeway.knowledge.collections import Collection, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
 from causeway.knowledge.incoming import Added, Incoming
@@ -20,6 +23,7 @@ from causeway.knowledge.search.request import Hit, Scores, SearchRequest, Search
 from causeway.knowledge.search.search import Search
 
 __all__ = [
+    "LONGEST_ID",
     "PDF",
     "SHOWN",
     "Added",
@@ -29,10 +33,14 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "Conversation",
+    "Conversations",
+    "ConversingAnswerer",
     "Document",
     "DocumentPage",
     "DocumentState",
     "EmbeddingModel",
+    "Exchange",
     "Finished",
     "Folders",
     "Hit",
@@ -55,6 +63,7 @@ __all__ = [
     "Sources",
     "SyncSummary",
     "TextDelta",
+    "Turn",
     "Uploads",
     "find_quote",
     "picture_type",

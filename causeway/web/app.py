@@ -18,6 +18,8 @@ from causeway.web import (
     admin_usage_api,
     ask_api,
     ask_pages,
+    conversations_api,
+    conversations_pages,
     document_places_api,
     documents_api,
     documents_pages,
@@ -35,9 +37,11 @@ from causeway.web import (
 from causeway.web.base_path import under
 from causeway.web.parts import AsgiApp, AsgiScope, Receive, Send, WebParts
 from causeway.web.response_headers import guarded
+from causeway.web.stops import Stops
 
 _ROUTERS = (
     ask_api.router,
+    conversations_api.router,
     documents_api.router,
     document_places_api.router,
     sources_api.router,
@@ -49,6 +53,7 @@ _ROUTERS = (
     reference_pages.router,
     sign_in.router,
     ask_pages.router,
+    conversations_pages.router,
     documents_pages.router,
     page_view_pages.router,
     sources_pages.router,
@@ -91,6 +96,7 @@ def _pages(parts: WebParts) -> FastAPI:
     app.state.parts = parts
     app.state.attempts = sign_in.Attempts(parts.clock)
     app.state.pages = Pages()
+    app.state.stops = Stops()
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app)

@@ -25,6 +25,7 @@ from causeway.knowledge.answer.answerability import Signals, likeliest, log_odds
 from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.context import Candidate, Passage, choose, cut
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.follow_up import Exchange, understood
 from causeway.knowledge.answer.support import codes, is_of_another, proper_names
 from causeway.knowledge.answer.support import names as names_in
 from causeway.knowledge.search.request import Hit, SearchRequest
@@ -43,11 +44,17 @@ _WORDS_OF_A_VERDICT: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskRequest:
-    """A question; ``collection`` None asks all of them."""
+    """A question.
+
+    Attributes:
+        collection: None asks all of them.
+        before: What was said before it, oldest first: a question that leans on it is made to stand alone.
+    """
 
     question: str
     collection: str | None = None
     conversation_id: str | None = None
+    before: tuple[Exchange, ...] = ()
 
 
 @dataclass(slots=True)
@@ -115,10 +122,17 @@ class Answerer:
             )
             span.set({names.CONVERSATION: request.conversation_id})
             inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
+            meant = await understood(
+                question, request.before, gateway=self._gateway, prompts=self._prompts, call=inner
+            )
+            if meant.question != question:
+                span.set({"causeway.understood": meant.question if self._capture_content else None})
+            question = meant.question
             passages = await self._passages(replace(request, question=question), inner)
             hits = tuple(passage.hit for passage in passages)
-            yield Retrieved(hits=hits)
+            yield Retrieved(hits=hits, question=question, conversation_id=request.conversation_id)
             draft = _Draft(question, passages, CitedText(hits, question), inner)
+            draft.usage, draft.cost_micros = meant.usage, meant.cost_micros
             draft.is_refused = not _is_about(question, hits) or not await self._is_told(draft)
             if not draft.is_refused:
                 async with aclosing(self._write(draft)) as pieces:
@@ -256,6 +270,7 @@ class Answerer:
             citations=() if draft.is_refused else tuple(draft.cited.citations),
             trace_id=span.trace_id,
             conversation_id=request.conversation_id,
+            question=draft.question,
             usage=draft.usage,
             cost_micros=draft.cost_micros,
             model=draft.model,

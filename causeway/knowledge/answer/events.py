@@ -13,9 +13,15 @@ from causeway.knowledge.search.request import Hit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
-    """The passages the answer is written from; the first is [1]."""
+    """The passages the answer is written from; the first is [1].
+
+    Attributes:
+        question: As it was understood: a follow-up stands alone in it.
+    """
 
     hits: tuple[Hit, ...]
+    question: str = ""
+    conversation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,7 @@ class Finished:
     """The end of an answer.
 
     Attributes:
+        question: As it was understood: a follow-up stands alone in it.
         answer: The whole text, and the refusal's words when ``refused``.
         signals: What was known of whether the passages answer; None when that was not asked.
     """
@@ -71,6 +78,7 @@ class Finished:
     cost_micros: Micros
     model: str
     took_ms: int
+    question: str = ""
     signals: Signals | None = None
 
 
