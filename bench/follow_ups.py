@@ -21,7 +21,7 @@ from bench.machine import describe
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
 from causeway.knowledge import Exchange, SearchRequest
-from causeway.knowledge.answer.follow_up import leans, understood
+from causeway.knowledge.answer.follow_up import leans, standalone
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, StorageSettings, load
 from causeway.wiring import Platform, Work, open_platform, sample_documents
@@ -47,7 +47,7 @@ async def measure(folder: Path) -> None:
         for row in rows:
             before = (Exchange(row["before"], row["answer"]),)
             started = time.perf_counter()
-            meant = await understood(
+            meant = await standalone(
                 row["question"], before, gateway=platform.gateway, prompts=Shelf.packaged(), call=CALL
             )
             took_s.append(time.perf_counter() - started)

@@ -16,11 +16,13 @@ from causeway.cli.ask import ask, search
 from causeway.cli.doctor import doctor
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
+from causeway.cli.mcp import mcp
 from causeway.cli.models import models
 from causeway.cli.settings import settings
 from causeway.cli.sources import sources
 from causeway.cli.teams import teams
 from causeway.cli.up import serve, up, worker
+from causeway.cli.users import access, groups, users
 from causeway.errors import CausewayError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -35,7 +37,24 @@ def cli() -> None:
     """
 
 
-for command in (up, serve, worker, ingest, sources, search, ask, keys, teams, models, settings, doctor):
+for command in (
+    up,
+    serve,
+    worker,
+    ingest,
+    sources,
+    search,
+    ask,
+    keys,
+    teams,
+    users,
+    groups,
+    access,
+    mcp,
+    models,
+    settings,
+    doctor,
+):
     cli.add_command(command)
 
 

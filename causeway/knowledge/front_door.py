@@ -1,5 +1,6 @@
 """What the rest of Causeway may use of the knowledge base; import it from `causeway.knowledge`."""
 
+from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.conversations import LONGEST_ID, Conversation, Conversations, Turn
@@ -12,6 +13,7 @@ from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.tesseract_languages import installed as installed_tesseract
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress
@@ -26,6 +28,7 @@ __all__ = [
     "LONGEST_ID",
     "PDF",
     "SHOWN",
+    "AccessRules",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -33,11 +36,13 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionRules",
     "Conversation",
     "Conversations",
     "ConversingAnswerer",
     "Document",
     "DocumentPage",
+    "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
     "Exchange",
@@ -66,5 +71,6 @@ __all__ = [
     "Turn",
     "Uploads",
     "find_quote",
+    "installed_tesseract",
     "picture_type",
 ]

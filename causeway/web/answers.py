@@ -203,7 +203,7 @@ def _event(event: AnswerEvent) -> Event:
         case Retrieved():
             shown = [hit_shape(hit).model_dump() for hit in event.hits]
             about = {"question": event.question, "conversation_id": event.conversation_id}
-            return Event("retrieved", {"hits": shown, **about})
+            return Event("retrieved", {"hits": shown, "understood": dict(event.understood), **about})
         case TextDelta():
             return Event("text", {"text": event.text})
         case Cited():

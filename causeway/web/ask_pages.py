@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError
 from causeway.knowledge import LONGEST_ID, AskRequest, DocumentState
 from causeway.web.answers import collect
@@ -28,7 +29,7 @@ async def show(request: Request, parts: Parts, asker: Asker, q: str = "") -> Res
     """The box; ``q`` fills it in without asking."""
     recent = await parts.conversations.of(asker, limit=_MOST_RECENT)
     values = {"question": q[:MAX_QUESTION_CHARS], "recent": recent, "conversation": None}
-    return page(request, "ask.html", {**await welcome(parts), **values})
+    return page(request, "ask.html", {**await welcome(parts, asker), **values})
 
 
 @router.post("/ask", name="ask_post")
@@ -58,13 +59,14 @@ async def answer(
     cards = [(hit, passage_link(request, hit)) for hit in hits]
     values = {"cards": cards, "finished": finished, "targets": targets, "asked": asked, "question": ""}
     values["conversation_id"] = finished.conversation_id
-    return page(request, "answer.html", {**await welcome(parts), **values})
+    return page(request, "answer.html", {**await welcome(parts, asker), **values})
 
 
-async def welcome(parts: WebParts) -> dict[str, object]:
+async def welcome(parts: WebParts, asker: Principal) -> dict[str, object]:
     """What the ask page needs to know of the documents."""
-    collections = await parts.library.collections()
-    counts = (await parts.library.documents(limit=1)).counts
+    library = parts.library.seen_by(asker)
+    collections = await library.collections()
+    counts = (await library.documents(limit=1)).counts
     ready = [each.name for each in collections if each.ready]
     examples = [question for name in ready for question in parts.examples.get(name, ())]
     return {

@@ -72,13 +72,13 @@ class ChangeBody(BaseModel):
 @router.get("", name="api_conversations")
 async def listed(parts: Parts, asker: Asker, before: datetime | None = None) -> list[ConversationShape]:
     """Your conversations, those that you went on with last first; ``before`` gives those from before a moment."""
-    return [_shape(one, asker.id) for one in await parts.conversations.of(asker, before=before)]
+    return [_shape(one, asker.owner) for one in await parts.conversations.of(asker, before=before)]
 
 
 @router.get("/{conversation_id}", name="api_conversation")
 async def read(conversation_id: ConversationId, parts: Parts, asker: Asker) -> WholeConversationShape:
     """One of yours, or one that was shared, with all that was said."""
-    return whole_shape(await parts.conversations.read(conversation_id, asker), asker.id)
+    return whole_shape(await parts.conversations.read(conversation_id, asker), asker.owner)
 
 
 @router.get("/{conversation_id}/markdown", name="api_conversation_markdown", response_class=PlainTextResponse)
@@ -101,7 +101,7 @@ async def change(
 ) -> ConversationShape:
     """Rename your conversation, share it, or stop sharing it."""
     changed = await parts.conversations.change(conversation_id, asker, title=body.title, shared=body.shared)
-    return _shape(changed, asker.id)
+    return _shape(changed, asker.owner)
 
 
 @router.delete("/{conversation_id}", name="api_delete_conversation", status_code=204)

@@ -29,9 +29,9 @@ async def listed(request: Request, parts: Parts, asker: Asker, before: datetime 
 @router.get("/conversations/{conversation_id}", name="conversation")
 async def show(conversation_id: ConversationId, request: Request, parts: Parts, asker: Asker) -> Response:
     """The ask page with what was said."""
-    found = whole_shape(await parts.conversations.read(conversation_id, asker), asker.id)
+    found = whole_shape(await parts.conversations.read(conversation_id, asker), asker.owner)
     values = {"conversation": found, "question": "", "recent": ()}
-    return page(request, "ask.html", {**await welcome(parts), **values})
+    return page(request, "ask.html", {**await welcome(parts, asker), **values})
 
 
 @router.post("/conversations/{conversation_id}/share", name="conversation_share")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 from starlette.testclient import TestClient
 
-from tests.web.conftest import Served, visiting
-from tests.web.scripted import ENDLESS, EXAMPLES, FOLLOW_UP, READER_KEY, Scripted
+from tests.web.conftest import Served, serving, visiting
+from tests.web.scripted import ENDLESS, EXAMPLES, FOLLOW_UP, READER_KEY, Scripted, scripted
 
 
 def asked(api: TestClient, question: str, conversation: str | None = None) -> dict[str, object]:
@@ -83,7 +84,7 @@ def test_a_conversation_goes_on_after_the_page_is_loaded_again(served: Served, b
         expect(page.locator(".conversations-table tbody tr")).to_have_count(1)
 
 
-def test_an_answer_goes_on_while_the_connection_is_broken(served: Served, browser: Browser) -> None:
+def test_an_answer_goes_on_while_the_connection_is_broken(tmp_path: Path, browser: Browser) -> None:
     """The page's stream is cut in the middle; the answer comes out of the conversation."""
     cut = """
         const whole = window.fetch;
@@ -95,14 +96,15 @@ def test_an_answer_goes_on_while_the_connection_is_broken(served: Served, browse
           return new Response(new ReadableStream({
             async pull(controller) {
               const { value, done } = await reader.read();
-              if (done || (pieces += 1) > 6) { reader.cancel(); return controller.error(new TypeError("network")); }
+              if (done || (pieces += 1) > 3) { reader.cancel(); return controller.error(new TypeError("network")); }
               controller.enqueue(value);
             },
           }), { status: response.status, headers: response.headers });
         };
         null
     """
-    with visiting(browser, served.address) as page:
+    site = scripted(tmp_path, pause_s=0.02)
+    with serving(site.parts) as address, visiting(browser, address) as page:
         read_again: list[str] = []
         page.on("response", lambda response: read_again.append(response.url))
         page.evaluate(cut)
@@ -111,7 +113,7 @@ def test_an_answer_goes_on_while_the_connection_is_broken(served: Served, browse
         expect(page.locator(".turn-foot")).to_be_visible()
         expect(page.locator(".answer")).to_contain_text("within 5 working days")
         assert any("/api/conversations/cnv_" in url for url in read_again)
-    assert served.site.answerer.closed == 0
+    assert site.answerer.closed == 0
 
 
 def test_stopping_ends_the_answer_although_it_outlives_its_connection(

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,9 +21,10 @@ from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.knowledge.answer.events import Cited, Finished
 from causeway.knowledge.answer.follow_up import Exchange
+from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.search.request import Hit
 from causeway.storage.database import Database
-from causeway.storage.schema import conversations, turns
+from causeway.storage.schema import conversations, documents, past_revisions, turns
 
 _MOST_BEFORE: Final = 3
 _LONGEST_TITLE: Final = 120
@@ -77,11 +78,13 @@ class Conversations:
     async def before(self, conversation_id: str, principal: Principal) -> tuple[Exchange, ...]:
         """The last answered questions, oldest first; none where the conversation is yet to begin.
 
+        Without those whose documents the asker may no longer see: a model must not be told of them either.
+
         Raises:
             NotFoundError: The id is another one's conversation.
         """
         wanted = (
-            select(turns.c.understood, turns.c.answer)
+            select(turns.c.understood, turns.c.answer, turns.c.documents)
             .where(turns.c.conversation_id == conversation_id, ~turns.c.is_refused)
             .order_by(turns.c.number.desc())
             .limit(_MOST_BEFORE)
@@ -90,10 +93,13 @@ class Conversations:
             owner = await connection.scalar(
                 select(conversations.c.owner).where(conversations.c.id == conversation_id)
             )
-            if owner not in (None, principal.id):
+            if owner not in (None, principal.owner):
                 raise _not_there(conversation_id)
             rows = (await connection.execute(wanted)).all()
-        return tuple(Exchange(row.understood, row.answer) for row in reversed(rows))
+        seen = await self._seen(principal, rows)
+        return tuple(
+            Exchange(row.understood, row.answer) for row in reversed(rows) if seen.issuperset(row.documents)
+        )
 
     async def keep(
         self,
@@ -112,7 +118,7 @@ class Conversations:
         """
         begun = insert(conversations).values(
             id=conversation_id,
-            owner=principal.id,
+            owner=principal.owner,
             title=_titled(question),
             collection=collection,
         )
@@ -149,7 +155,7 @@ class Conversations:
         """The newest of one's own, without their turns."""
         wanted = (
             select(conversations)
-            .where(conversations.c.owner == principal.id)
+            .where(conversations.c.owner == principal.owner)
             .order_by(conversations.c.updated_at.desc(), conversations.c.id)
             .limit(limit)
         )
@@ -168,14 +174,17 @@ class Conversations:
             row = (
                 await connection.execute(select(conversations).where(conversations.c.id == conversation_id))
             ).first()
-            if row is None or not (row.is_shared or row.owner == principal.id):
+            if row is None or not (row.is_shared or row.owner == principal.owner):
                 raise _not_there(conversation_id)
             said = (
                 await connection.execute(
                     select(turns).where(turns.c.conversation_id == conversation_id).order_by(turns.c.number)
                 )
             ).all()
-        return _conversation(row, tuple(map(_turn, said)))
+        seen = await self._seen(principal, said)
+        return _conversation(
+            row, tuple(_turn(one) if seen.issuperset(one.documents) else _withheld(one) for one in said)
+        )
 
     async def change(
         self,
@@ -222,12 +231,25 @@ class Conversations:
         async with self._database.begin() as connection:
             return (await connection.execute(gone)).rowcount
 
+    async def _seen(self, principal: Principal, said: Sequence[Row[*tuple[Any, ...]]]) -> frozenset[str]:
+        """Those documents of the turns that ``principal`` may see, or might have seen before they were deleted."""
+        asked = sorted({document for one in said for document in one.documents})
+        if principal.sees_as is None or not asked:
+            return frozenset(asked)
+        sight = Sight.of(principal, self._database)
+        there = select(documents.c.id).where(documents.c.id == func.any(asked), sight.documents)
+        gone = select(past_revisions.c.document_id).where(
+            past_revisions.c.document_id == func.any(asked), sight.past_revisions
+        )
+        async with self._database.connect() as connection:
+            return frozenset((await connection.scalars(union(there, gone))).all())
+
     async def _mine(
         self, connection: AsyncConnection, conversation_id: str, principal: Principal
     ) -> Row[*tuple[Any, ...]]:
         """The conversation's row, locked."""
         wanted = select(conversations).where(
-            conversations.c.id == conversation_id, conversations.c.owner == principal.id
+            conversations.c.id == conversation_id, conversations.c.owner == principal.owner
         )
         row = (await connection.execute(wanted.with_for_update())).first()
         if row is None:
@@ -251,6 +273,22 @@ def _not_there(conversation_id: str) -> NotFoundError:
 
 def _conversation(row: Row[*tuple[Any, ...]], said: tuple[Turn, ...] = ()) -> Conversation:
     return Conversation(**row._mapping, turns=said)
+
+
+def _withheld(row: Row[*tuple[Any, ...]]) -> Turn:
+    return Turn(
+        number=row.number,
+        question="",
+        understood="",
+        answer="",
+        is_refused=False,
+        hits=(),
+        citations=(),
+        trace_id="",
+        model="",
+        at=row.at,
+        is_withheld=True,
+    )
 
 
 def _turn(row: Row[*tuple[Any, ...]]) -> Turn:

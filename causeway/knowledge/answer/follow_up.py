@@ -57,7 +57,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Understood:
+class Standalone:
     """A question that stands alone, and what making it so has cost."""
 
     question: str
@@ -72,15 +72,15 @@ def leans(question: str) -> bool:
     return sum(not _FREE.fullmatch(word) for word in _WORD.findall(question)) < _FEW_WORDS
 
 
-async def understood(
+async def standalone(
     question: str, before: Sequence[Exchange], *, gateway: ModelGateway, prompts: Shelf, call: Call
-) -> Understood:
+) -> Standalone:
     """``question`` as it would be asked without ``before``; as it is when it stands alone.
 
     A model that fails does not stop the question: it is then asked beside the one before.
     """
     if not before or not leans(question):
-        return Understood(question=question)
+        return Standalone(question=question)
     prompt = prompts.get(PROMPT)
     recent = before[-_MOST_TURNS:]
     turns = [{"question": one.question, "answer": one.answer[:_MOST_ANSWER_CHARS]} for one in recent]
@@ -90,7 +90,7 @@ async def understood(
         max_tokens=_MOST_TOKENS,
         temperature=0.0,
     )
-    beside = Understood(question=f"{before[-1].question} {question}")
+    beside = Standalone(question=f"{before[-1].question} {question}")
     try:
         reply = await gateway.complete(request, replace(call, purpose="answer", prompt=prompt.reference))
     except CausewayError as exc:
@@ -98,7 +98,7 @@ async def understood(
         return beside
     rewritten = reply.text.strip().splitlines()[0].strip() if reply.text.strip() else ""
     kept = rewritten if _is_faithful(rewritten, question, recent) else beside.question
-    return Understood(question=kept, usage=reply.usage, cost_micros=Micros(reply.cost_micros or 0))
+    return Standalone(question=kept, usage=reply.usage, cost_micros=Micros(reply.cost_micros or 0))
 
 
 def _is_faithful(rewritten: str, question: str, before: Sequence[Exchange]) -> bool:

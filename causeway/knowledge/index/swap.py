@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import (
     ARRAY,
     Integer,
@@ -34,7 +33,13 @@ from causeway.contracts.vectors import Vectors
 from causeway.errors import InvalidInputError
 from causeway.knowledge.document import Chunk
 from causeway.knowledge.past_revisions import retire
+from causeway.seams import deferred
 from causeway.storage.schema import chunks, collections, documents
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,13 +113,16 @@ class Revisions:
             if rows:
                 await connection.execute(insert(page_words), rows)
 
-    async def fail(self, revision: Revision, reason: str) -> None:
-        """Say why a revision cannot be searched; an older one that can be stays searchable."""
+    async def fail(self, revision: Revision, reason: str, *, is_emptied: bool = False) -> None:
+        """Say why a revision cannot be searched; an older one that can be stays searchable, unless it was emptied."""
+        states = (*UNFINISHED, DocumentState.READY) if is_emptied else UNFINISHED
         failed = (
             update(documents)
-            .where(*_newest(revision.document_id, revision.number), documents.c.state.in_(UNFINISHED))
+            .where(*_newest(revision.document_id, revision.number), documents.c.state.in_(states))
             .values(state=DocumentState.FAILED, failure=reason, updated_at=func.now())
         )
+        if is_emptied:
+            failed = failed.values(ready_revision=None, ready_blob=None)
         async with self._database.begin() as connection:
             await connection.execute(failed)
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
 import pytest
+from sqlalchemy import update
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.clock import SystemClock
-from causeway.contracts.identity import Principal, Scope
+from causeway.contracts.identity import Principal, Scope, viewer_names
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.money import Micros
 from causeway.errors import InvalidInputError, NotFoundError
@@ -19,7 +21,10 @@ from causeway.knowledge.answer.conversing import ConversingAnswerer
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved
 from causeway.knowledge.answer.follow_up import Exchange
 from causeway.knowledge.document import Place
+from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.storage.database import Database
+from causeway.storage.schema import documents
+from causeway.testing.documents import Sheet, SheetPile
 from tests.knowledge.answer.passages import passage
 
 ANN = Principal(id="key_ann", name="Ann", scopes=frozenset({Scope.ASK}))
@@ -169,3 +174,27 @@ async def test_old_ones_are_forgotten_and_deleted_ones_gone(conversations: Conve
     await conversations.delete("c", ANN)
     with pytest.raises(NotFoundError):
         await conversations.read("c", ANN)
+
+
+async def test_what_rests_on_documents_that_the_reader_may_not_see_is_withheld(
+    conversations: Conversations, database: Database
+) -> None:
+    index = PostgresIndex(database)
+    await index.prepare()
+    pile = SheetPile(database, index)
+    await pile.add(Sheet(id="doc_1", path="a.md", texts=("a",)), Sheet(id="doc_2", path="b.md", texts=("b",)))
+    cat = replace(ANN, id="key_cat", user="usr_cat", sees_as=viewer_names("usr_cat", ()))
+    await say(conversations, cat, "first", "c")
+    assert await conversations.before("c", cat) == (Exchange("first", "nothing"),)
+    await conversations.change("c", cat, shared=True)
+    async with database.begin() as connection:
+        await connection.execute(
+            update(documents).where(documents.c.id == "doc_2").values(own_readers=["user:usr_dan"])
+        )
+    dan = replace(ANN, id="key_dan", user="usr_dan", sees_as=viewer_names("usr_dan", ()))
+    for reader, is_withheld in ((cat, True), (dan, False), (ANN, False)):
+        (turn,) = (await conversations.read("c", reader)).turns
+        assert (turn.is_withheld, turn.answer, len(turn.hits)) == (
+            (True, "", 0) if is_withheld else (False, "nothing", 2)
+        )
+    assert await conversations.before("c", cat) == ()

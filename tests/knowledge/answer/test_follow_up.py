@@ -5,7 +5,7 @@ import pytest
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
 from causeway.errors import ModelUnavailableError
-from causeway.knowledge.answer.follow_up import Exchange, Understood, leans, understood
+from causeway.knowledge.answer.follow_up import Exchange, Standalone, leans, standalone
 from causeway.prompts.shelf import Shelf
 from causeway.testing.gateway import FakeGateway
 
@@ -18,9 +18,9 @@ BEFORE = (
 
 async def ask(
     question: str, *replies: str, before: tuple[Exchange, ...] = BEFORE
-) -> tuple[Understood, FakeGateway]:
+) -> tuple[Standalone, FakeGateway]:
     gateway = FakeGateway(replies=replies or ("unused",))
-    found = await understood(question, before, gateway=gateway, prompts=Shelf.packaged(), call=CALL)
+    found = await standalone(question, before, gateway=gateway, prompts=Shelf.packaged(), call=CALL)
     return found, gateway
 
 
@@ -52,7 +52,7 @@ def test_a_question_that_leaves_out_what_it_is_about_leans_on_what_was_said(ques
 )
 async def test_a_question_that_stands_alone_costs_no_call(question: str) -> None:
     found, gateway = await ask(question)
-    assert (found, gateway.requests) == (Understood(question=question), [])
+    assert (found, gateway.requests) == (Standalone(question=question), [])
 
 
 async def test_without_anything_said_before_no_question_leans() -> None:
@@ -89,5 +89,5 @@ async def test_a_model_that_fails_leaves_the_question_beside_the_one_before() ->
             msg = "away"
             raise ModelUnavailableError(msg)
 
-    found = await understood("Why?", BEFORE, gateway=Away(), prompts=Shelf.packaged(), call=CALL)  # type: ignore[arg-type]
+    found = await standalone("Why?", BEFORE, gateway=Away(), prompts=Shelf.packaged(), call=CALL)  # type: ignore[arg-type]
     assert found.question == "What does the Larkrise 2 weigh? Why?"

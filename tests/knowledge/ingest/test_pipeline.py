@@ -172,6 +172,22 @@ async def test_a_repeat_changes_nothing(
     assert len(gateway.sizes) == 1
 
 
+@pytest.mark.parametrize("emptied", ["", " \n\n"])
+async def test_what_an_emptied_file_said_before_is_not_found_any_more(
+    pipeline: Pipeline, library: Library, index: PostgresIndex, blobs: Blobs, add: Add, emptied: str
+) -> None:
+    before = await add(MARKDOWN)
+    await pipeline.ingest(argument(before))
+    kept = (await library.document(before.document_id)).blob
+    await pipeline.ingest(argument(await add(emptied)))
+    document = await library.document(before.document_id)
+    assert (document.state, document.chunks) == (DocumentState.FAILED, 0)
+    assert document.failure in ("the file is empty", "the file has no text")
+    assert not await index.lexical("walk", 5)
+    assert blobs.path(kept).is_file()  # for those who cited it
+    assert [each.revision for each in await library.revisions(before.document_id)] == [1]
+
+
 async def test_a_long_document_is_embedded_in_batches_and_keeps_its_order(
     pipeline: Pipeline, library: Library, gateway: Gateway, index: PostgresIndex, add: Add
 ) -> None:
@@ -345,7 +361,7 @@ async def test_a_bad_edit_leaves_the_last_good_revision_searchable(
     pipeline: Pipeline, library: Library, add: Add, blobs: Blobs
 ) -> None:
     await pipeline.ingest(argument(good := await add(MARKDOWN)))
-    await pipeline.ingest(argument(await add(b"")))
+    await pipeline.ingest(argument(await add(b"PK\x03\x04 cut short")))
     document = await library.document(good.document_id)
     assert (document.state, document.revision, document.ready_revision) == (DocumentState.FAILED, 2, 1)
     assert "walk home" in await texts_of(library, good.document_id)
