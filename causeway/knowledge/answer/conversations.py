@@ -21,7 +21,7 @@ from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.knowledge.answer.events import Cited, Finished
 from causeway.knowledge.answer.follow_up import Exchange
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.sight import Sight
 from causeway.knowledge.search.request import Hit
 from causeway.storage.database import Database
 from causeway.storage.schema import conversations, documents, past_revisions, turns
@@ -239,7 +239,7 @@ class Conversations:
         sight = Sight.of(principal, self._database)
         there = select(documents.c.id).where(documents.c.id == func.any(asked), sight.documents)
         gone = select(past_revisions.c.document_id).where(
-            past_revisions.c.document_id == func.any(asked), sight.past_revisions
+            past_revisions.c.document_id == func.any(asked), sight.past
         )
         async with self._database.connect() as connection:
             return frozenset((await connection.scalars(union(there, gone))).all())
