@@ -21,6 +21,9 @@ from causeway.web import (
     admin_usage_api,
     ask_api,
     ask_pages,
+    collection_moves_api,
+    collections_api,
+    collections_pages,
     conversations_api,
     conversations_pages,
     document_places_api,
@@ -46,8 +49,10 @@ from causeway.web.stops import Stops
 
 _ROUTERS = (
     ask_api.router,
+    collections_api.router,
     conversations_api.router,
     documents_api.router,
+    collection_moves_api.router,
     document_places_api.router,
     sources_api.router,
     traces_api.router,
@@ -62,6 +67,7 @@ _ROUTERS = (
     conversations_pages.router,
     documents_pages.router,
     page_view_pages.router,
+    collections_pages.router,
     sources_pages.router,
     traces_pages.router,
     admin_pages.router,

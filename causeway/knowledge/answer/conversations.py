@@ -21,8 +21,8 @@ from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.knowledge.answer.events import Cited, Finished
 from causeway.knowledge.answer.follow_up import Exchange
-from causeway.knowledge.sight import Sight
 from causeway.knowledge.search.request import Hit
+from causeway.knowledge.sight import Sight
 from causeway.storage.database import Database
 from causeway.storage.schema import conversations, documents, past_revisions, turns
 
