@@ -38,6 +38,15 @@ _TOO_SLOW = _refusal(b"408 Request Timeout", b"The headers were not whole after 
 class DirectCycle(RequestResponseCycle, DirectReply):
     """uvicorn's request, which the gateway's door may also answer without ASGI's messages."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the client has not read what it was sent."""
+        return self.flow.write_paused and not self.disconnected
+
+    async def drained(self) -> None:
+        """Wait until it has, or has left."""
+        await self.flow.drain()
+
     def take_body(self) -> bytes | None:
         """The request's body, when all of it has come."""
         if self.more_body or self.disconnected or self.response_started:
