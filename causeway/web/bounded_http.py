@@ -149,6 +149,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._unanswered -= 1
         if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
+            if self.pipeline:  # requests that wait are enough: more would only fill the memory
+                self.flow.pause_reading()
         else:
             self._wait_for_the_next()
         if not self._is_whole and not self._is_in_head:

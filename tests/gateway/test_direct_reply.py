@@ -135,6 +135,21 @@ def test_a_failure_has_the_vendors_shape(door: Door) -> None:
         assert msgspec.json.decode(body)["error"]["code"] == "rate_limited"
 
 
+def test_a_client_that_asks_on_and_never_reads_is_made_to_wait(door: Door) -> None:
+    asked = request("words") * 50
+    with door.connect() as connection:
+        connection.settimeout(1.0)
+        assert not all(_sent(connection, asked) for _ in range(1_200))
+
+
+def _sent(connection: socket.socket, asked: bytes) -> bool:
+    try:
+        connection.sendall(asked)
+    except TimeoutError:
+        return False
+    return True
+
+
 class Full(DirectReply):
     """A client that has not read what it was sent, until it is waited for."""
 
