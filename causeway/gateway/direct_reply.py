@@ -17,6 +17,15 @@ class DirectReply:
     on_leave: Callable[[], None] | None = None
     """Told, once, when the client goes away."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the client has not read what it was sent, so that `drained` is to be awaited before more."""
+        raise NotImplementedError
+
+    async def drained(self) -> None:
+        """Wait until it has, or has left."""
+        raise NotImplementedError
+
     def take_body(self) -> bytes | None:
         """The request's body; None when it has not come as a whole, and is to be had by ASGI."""
         raise NotImplementedError

@@ -83,6 +83,8 @@ class Reply:
         """Send a whole document."""
         self._has_started = True
         if self.direct is not None:
+            if self.direct.is_full:
+                await self.direct.drained()
             self.direct.reply(status, self._head(len(body), headers, request_id), body)
             return
         lines = [_JSON, (b"content-length", b"%d" % len(body)), *self._lines(headers, request_id)]

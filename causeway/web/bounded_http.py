@@ -38,6 +38,15 @@ _TOO_SLOW = _refusal(b"408 Request Timeout", b"The headers were not whole after 
 class DirectCycle(RequestResponseCycle, DirectReply):
     """uvicorn's request, which the gateway's door may also answer without ASGI's messages."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the client has not read what it was sent."""
+        return self.flow.write_paused and not self.disconnected
+
+    async def drained(self) -> None:
+        """Wait until it has, or has left."""
+        await self.flow.drain()
+
     def take_body(self) -> bytes | None:
         """The request's body, when all of it has come."""
         if self.more_body or self.disconnected or self.response_started:
@@ -140,6 +149,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._unanswered -= 1
         if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
+            if self.pipeline:  # requests that wait are enough: more would only fill the memory
+                self.flow.pause_reading()
         else:
             self._wait_for_the_next()
         if not self._is_whole and not self._is_in_head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
+from causeway.gateway.direct_reply import DirectReply
 from causeway.gateway.openai_reply import COMMENT
+from causeway.gateway.reply import Reply
+from causeway.gateway.vendor_errors import openai_error
 from tests.gateway.v1_server import KEY, PATIENCE_S, RichGateway, edge_over, serving
 
 
@@ -129,3 +133,51 @@ def test_a_failure_has_the_vendors_shape(door: Door) -> None:
         assert head.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
         assert b"\r\nretry-after: 2\r\n" in head
         assert msgspec.json.decode(body)["error"]["code"] == "rate_limited"
+
+
+def test_a_client_that_asks_on_and_never_reads_is_made_to_wait(door: Door) -> None:
+    asked = request("words") * 50
+    with door.connect() as connection:
+        connection.settimeout(1.0)
+        assert not all(_sent(connection, asked) for _ in range(1_200))
+
+
+def _sent(connection: socket.socket, asked: bytes) -> bool:
+    try:
+        connection.sendall(asked)
+    except TimeoutError:
+        return False
+    return True
+
+
+class Full(DirectReply):
+    """A client that has not read what it was sent, until it is waited for."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.is_waited_for = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        return not self.is_waited_for.is_set()
+
+    async def drained(self) -> None:
+        self.events.append("waits")
+        await self.is_waited_for.wait()
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None:
+        self.events.append(f"sends {body.decode()}")
+
+
+async def _no_message(message: object) -> None:
+    raise AssertionError(message)
+
+
+async def test_no_answer_is_sent_to_a_client_that_does_not_read() -> None:
+    client = Full()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Reply(_no_message, openai_error, direct=client).json(b"{}"))
+        await asyncio.sleep(0)
+        assert client.events == ["waits"]
+        client.is_waited_for.set()
+    assert client.events == ["waits", "sends {}"]
