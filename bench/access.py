@@ -28,7 +28,7 @@ from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.vectors import Vectors
 from causeway.knowledge import Chunk
 from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.sight import Sight
 from causeway.settings import DatabaseSettings
 from causeway.storage.database import Database, open_database
 from causeway.storage.schema import collections, documents

@@ -30,7 +30,13 @@ from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
 from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Sources, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
+from causeway.knowledge.index import upkeep
+from causeway.knowledge.index.collection_moves import CollectionMoves
+from causeway.knowledge.index.pinecone_api import open_pinecone
+from causeway.knowledge.index.pinecone_index import PineconeIndex
+from causeway.knowledge.index.pinecone_upkeep import PineconeUpkeep
 from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.ingest import worker
 from causeway.knowledge.ingest.bounded_sandbox import BoundedSandbox
 from causeway.knowledge.ingest.chunk_context import ContextWriter
@@ -102,6 +108,8 @@ class Platform:
     sources: Sources
     search: Search
     answerer: Answerer
+    index: ChunkIndex
+    moves: CollectionMoves
 
     @property
     def providers(self) -> Providers:
@@ -168,7 +176,11 @@ async def open_platform(
         settings, providers = live.current, live.built.providers
         embedding = await _embedding_model(settings, providers, gateway)
         keeps_past = settings.knowledge.keep_versions_days > 0
-        index = PostgresIndex(database, keeps_past=keeps_past)
+        pinecone = await opened.enter_async_context(open_pinecone(settings.pinecone))
+        vectors = PineconeUpkeep(database, pinecone, clock=clock) if pinecone else None
+        index = PineconeIndex(
+            PostgresIndex(database, keeps_past=keeps_past), database, api=pinecone, upkeep=vectors
+        )
         blobs = Blobs(folder.blobs)
         originals = Originals(database=database, blobs=blobs)
         collections = Collections(
@@ -242,6 +254,8 @@ async def open_platform(
             ),
             search=search,
             answerer=answerer,
+            index=index,
+            moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
         )
         if is_worker:
             await index.prepare()
@@ -290,6 +304,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
         group.create_task(worker.tend(platform.library, stop=stop))
         group.create_task(platform.control.tend(stop=stop))
         group.create_task(platform.sources.tend(stop=stop))
+        group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from causeway.cli.collection_move import move, moves
 from causeway.cli.running import with_platform
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 @click.group()
 def collections() -> None:
     """List collections, make and change them, and control what is being read."""
+
+
+collections.add_command(move)
+collections.add_command(moves)
 
 
 @collections.command("list")

@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bars() -> Iterator[Progress]:
-    """A set of bars of bytes; on a stream that is no terminal they print their last state only."""
+def bars(*, counts_bytes: bool = True) -> Iterator[Progress]:
+    """A set of bars, of bytes or of things; on a stream that is no terminal they print their last state only."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
+        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
-    amounts = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), *amounts)
+    amounts = (DownloadColumn(), TransferSpeedColumn()) if counts_bytes else (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), *amounts, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield progress
 

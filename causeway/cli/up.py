@@ -181,6 +181,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         library=platform.library,
         uploads=platform.uploads,
         sources=platform.sources,
+        moves=platform.moves,
         blobs=platform.blobs,
         search=platform.search,
         answerer=platform.answerer,

@@ -4,7 +4,7 @@ A rule is a set of names: `EVERYONE`, ``user:ID``, ``group:ID``. A collection ha
 a document may have its own; the nearest decides. What comes of them stands in ``documents.readers``, kept true by
 triggers in the transaction of whatever changes. Administrators, programs' own keys and Causeway itself see everything.
 
-Owns the rules. How reads are bound by them is `causeway.knowledge.index.sight`'s; why it is so, docs/adr/0024's.
+Owns the rules. How reads are bound by them is `causeway.knowledge.sight`'s; why it is so, docs/adr/0024's.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from causeway.errors import InvalidInputError, NotFoundError, SettingsError
 from causeway.knowledge.collection_options import CollectionOptions, options_of
-from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.sight import Sight
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents, page_words, past_chunks, past_revisions
@@ -37,7 +37,11 @@ class EmbeddingModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A collection and what is in it; ``ready`` counts the documents that can be searched."""
+    """A collection and what is in it; ``ready`` counts the documents that can be searched.
+
+    Attributes:
+        vectors_in: Where its vectors are kept: ``postgres`` or ``pinecone``.
+    """
 
     id: str
     name: str
@@ -48,6 +52,7 @@ class Collection:
     chunks: int
     created_at: datetime
     options: CollectionOptions = field(default_factory=CollectionOptions)
+    vectors_in: str = "postgres"
 
 
 class Collections:

@@ -30,7 +30,7 @@ class Document:
     """One file of one source, identified by ``(collection, source, path)`` and never by its content.
 
     Attributes:
-        source: ``upload``; ``folder:`` and the root's absolute path; ``notion:``, ``slack:`` or ``web:`` and the
+        source: ``upload``; ``folder:`` and the root's absolute path; ``notion:``, ``slack:``, ``web:`` or ``mail:`` and the
             name that the settings give it.
         path: Where it is in its source, with forward slashes.
         blob: sha256 of its newest bytes.

@@ -9,7 +9,10 @@ from causeway.knowledge.collections import Collection, Collections, EmbeddingMod
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
 from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.index.collection_moves import Move
+from causeway.knowledge.index.pinecone_api import open_pinecone
 from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.left_sources import LeftSource
 from causeway.knowledge.ingest.progress import IngestProgress, ProgressReader, Smoothed
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
@@ -54,7 +57,9 @@ __all__ = [
     "IngestProgress",
     "KeptRevision",
     "KnowledgeAssistant",
+    "LeftSource",
     "Library",
+    "Move",
     "PageWord",
     "PageWords",
     "Pages",
@@ -76,6 +81,7 @@ __all__ = [
     "Uploads",
     "find_quote",
     "installed_tesseract",
+    "open_pinecone",
     "options_of",
     "picture_type",
 ]

@@ -41,10 +41,10 @@ from causeway.knowledge.collection_options import options_of
 from causeway.knowledge.collections import Collection, Collections
 from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
 from causeway.knowledge.incoming import Added, Incoming, Known
-from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.page_words import PageWords
 from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
+from causeway.knowledge.sight import Sight
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable, Priority
@@ -108,16 +108,16 @@ class Library:
         self._collections = collections
         self._originals = originals
         self._durable = durable
+        self._sight = Sight(database, None)
         self._keeps_past = keeps_past
         self.past = PastRevisions(database=database, originals=originals)
-        self._sight = Sight(database, None)
         self._is_queue_reached = False
 
     def seen_by(self, principal: Principal) -> Library:
         """The library as a caller sees it: of what they may not see, nothing can be read, deleted or tried again."""
         seen = copy(self)
         seen._sight = Sight.of(principal, self._database)
-        seen.past = self.past.where(seen._sight.past_revisions)
+        seen.past = self.past.seen_by(principal)
         return seen
 
     @property
@@ -219,11 +219,9 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        wanted = (
-            select(documents).where(documents.c.id == document_id, self._sight.documents).with_for_update()
-        )
+        wanted = select(documents).where(documents.c.id == document_id, self._sight.documents)
         async with self._database.begin() as connection:
-            row = (await connection.execute(wanted)).one_or_none()
+            row = (await connection.execute(wanted.with_for_update())).one_or_none()
             if row is None:
                 raise no_document(document_id)
             gone = [row, *((await connection.execute(_found_in(row))).all() if row.source_id else ())]
@@ -308,7 +306,7 @@ class Library:
                     (
                         past_revisions,
                         past_revisions.c.document_id,
-                        self._sight.past_revisions,
+                        self._sight.past,
                     ),  # deleted since
                 )
             )
@@ -363,8 +361,8 @@ class Library:
     async def text_of(self, document_id: str) -> tuple[Chunk, ...]:
         """The searchable revision's chunks in order; none when no revision is searchable."""
         columns = [chunks.c[name] for name in ("ordinal", "heading", "text", "page", "tokens", "places")]
-        is_seen = chunks.c.document_id.in_(select(documents.c.id).where(self._sight.documents))
         ordered = select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+        is_seen = chunks.c.document_id.in_(select(documents.c.id).where(self._sight.documents))
         ordered = ordered.where(is_seen) if self._sight.is_bounded else ordered
         async with self._sight.connect() as connection:
             rows = (await connection.execute(ordered)).mappings().all()
@@ -413,23 +411,17 @@ class Library:
 
     async def purge(self, document_id: str) -> int:
         """Forget the revisions of a document that are not searchable any more, for good; how many there were."""
-        if self._sight.is_bounded and not await self.past.all(document_id):
-            return 0
         return await self.past.purge(document_id)
 
     async def words_of(self, document_id: str, revision: int, *, page: int) -> PageWords | None:
-        """The words of a page that was read from its picture; None for any other page.
-
-        Raises:
-            NotFoundError: There is no such revision that the reader sees.
-        """
-        await self.revision(document_id, revision)
+        """The words of a page that was read from its picture; None for any other page."""
         found = select(page_words.c.words).where(
             page_words.c.document_id == document_id,
             page_words.c.revision == revision,
             page_words.c.page == page,
+            self._sight.words,
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             packed = await connection.scalar(found)
         return None if packed is None else PageWords.unpack(packed)
 

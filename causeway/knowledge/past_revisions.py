@@ -29,14 +29,15 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    true,
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway.contracts.identity import Principal
 from causeway.errors import NotFoundError
 from causeway.knowledge.document import Chunk, unpacked
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.sight import Sight
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents, page_words, past_chunks, past_revisions
 
@@ -79,7 +80,6 @@ async def retire(
         documents.c.ready_blob,
         documents.c.pages,
         documents.c.metadata,
-        documents.c.readers,
         bindparam(None, list(chunk_ids), ARRAY(Text)),
     ).where(documents.c.id == document_id, documents.c.ready_revision.is_not(None))
     names = [
@@ -89,7 +89,6 @@ async def retire(
         "blob",
         "pages",
         "metadata",
-        "readers",
         "chunk_ids",
     ]
     await connection.execute(insert(past_revisions).from_select(names, revision))
@@ -105,18 +104,18 @@ class PastRevisions:
     def __init__(self, *, database: Database, originals: Originals) -> None:
         self._database = database
         self._originals = originals
-        self._is_seen: ColumnElement[bool] = true()
+        self._sight = Sight(database, None)
 
-    def where(self, is_seen: ColumnElement[bool]) -> PastRevisions:
-        """Only those that pass; `causeway.knowledge.index.sight` says which a caller sees."""
+    def seen_by(self, principal: Principal) -> PastRevisions:
+        """Those that a caller sees: a document's as the document, a deleted one's as it was seen at last."""
         seen = copy(self)
-        seen._is_seen = is_seen
+        seen._sight = Sight.of(principal, self._database)
         return seen
 
     async def all(self, document_id: str) -> tuple[KeptRevision, ...]:
         """Those of a document, the newest first; none when there are none."""
-        listed = _rows().where(past_revisions.c.document_id == document_id, self._is_seen)
-        async with self._database.connect() as connection:
+        listed = _rows().where(past_revisions.c.document_id == document_id, self._sight.past)
+        async with self._sight.connect() as connection:
             rows = await connection.execute(listed.order_by(past_revisions.c.revision.desc()))
             return tuple(KeptRevision(**row._mapping) for row in rows)
 
@@ -129,9 +128,9 @@ class PastRevisions:
         found = _rows().where(
             past_revisions.c.document_id == document_id,
             past_revisions.c.revision == revision,
-            self._is_seen,
+            self._sight.past,
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             row = (await connection.execute(found)).one_or_none()
         if row is None:
             raise NotFoundError(
@@ -145,10 +144,10 @@ class PastRevisions:
         named = select(past_revisions.c.chunk_ids).where(
             past_revisions.c.document_id == document_id,
             past_revisions.c.revision == revision,
-            self._is_seen,
+            self._sight.past,
         )
         names = ("id", "heading", "text", "page", "tokens", "places")
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             chunk_ids: Sequence[str] = await connection.scalar(named) or ()
             # one statement, so that a swap does not take a chunk from the one table to the other in between
             found = union_all(
@@ -175,7 +174,7 @@ class PastRevisions:
 
     async def purge(self, document_id: str) -> int:
         """Forget all of a document's, at once and for good; how many there were."""
-        return await self._purge(document_id)
+        return await self._purge(document_id, self._sight.past)
 
     async def purge_before(self, moment: datetime) -> int:
         """Forget those that were replaced or deleted before ``moment``, and what crashes left; how many there were."""

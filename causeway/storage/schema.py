@@ -279,6 +279,13 @@ collections = Table(
         comment="goes up with every change of the options",
     ),
     Column(
+        "vectors_in",
+        Text,
+        nullable=False,
+        server_default="postgres",
+        comment="where its vectors end up: postgres or pinecone",
+    ),
+    Column(
         "readers",
         ARRAY(Text),
         nullable=False,
@@ -304,7 +311,7 @@ documents = Table(
         "source",
         Text,
         nullable=False,
-        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:' or 'web:' and its name",
+        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:', 'web:' or 'mail:' and its name",
     ),
     Column(
         "path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"
@@ -403,6 +410,8 @@ source_runs = Table(
     ),
     Column("failures", JSONB, nullable=False, server_default=text("'[]'"), comment="path and reason of each"),
     Column("problem", Text, comment="why the last run could not be finished"),
+    Column("source", Text, nullable=False, server_default="", comment="what its documents have as theirs"),
+    Column("collection", Text, nullable=False, server_default="", comment="the name of the one they are in"),
 )
 
 _PLACES = "rectangles [page, left, top, right, bottom], the sides in ten-thousandths of the page as shown"
@@ -420,7 +429,11 @@ chunks = Table(
     Column("text", Text, nullable=False),
     Column("page", Integer, comment="the page it begins on, from 1; null where there are no pages"),
     Column("tokens", Integer, nullable=False, comment="of heading and text, as the embedding model counts"),
-    Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading, context and text"),
+    Column(
+        "embedding",
+        VECTOR(),
+        comment="unit length; of heading, context and text; null when it is where the collection's vectors are kept",
+    ),
     Column(
         "context",
         Text,
@@ -446,6 +459,7 @@ chunks = Table(
     Column("places", JSONB, nullable=False, server_default=text("'[]'"), comment=_PLACES),
     # deferrable: one statement moves many chunks, and between two of its rows places are taken twice
     UniqueConstraint("document_id", "ordinal", deferrable=True, initially="IMMEDIATE"),
+    Index("ix_chunks_vectors_here", "collection_id", postgresql_where=text("embedding IS NOT NULL")),
 )
 
 past_revisions = Table(
@@ -468,12 +482,13 @@ past_revisions = Table(
         comment="in order; those that a later revision has too are in chunks, the others in past_chunks",
     ),
     Column("retired_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column("own_readers", ARRAY(Text), comment="as the document's, at last"),
     Column(
         "readers",
         ARRAY(Text),
         nullable=False,
         server_default=text("'{}'"),
-        comment="who might have seen its document then",
+        comment="the document's, and its last ones when it is gone; written by a trigger alone",
     ),
 )
 
@@ -496,6 +511,36 @@ page_words = Table(
     Column("revision", Integer, primary_key=True),
     Column("page", Integer, primary_key=True, comment="from 1; only pages that were read from their picture"),
     Column("words", LargeBinary, nullable=False, comment="as causeway.knowledge.page_words packs them"),
+)
+
+external_vectors = Table(
+    "external_vectors",
+    tables,
+    Column("chunk_id", Text, primary_key=True, comment="whose chunk may be gone"),
+    Column("collection_id", Text, nullable=False, index=True, comment="which may be gone too"),
+    Column("dimensions", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False, comment="md5 of the vector that was sent"),
+    Column("is_there", Boolean, nullable=False, comment="it was read back, number for number"),
+    Column("sent_at", DateTime(timezone=True), comment="null before it was accepted"),
+)
+
+collection_moves = Table(
+    "collection_moves",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("target", Text, nullable=False, comment="postgres or pinecone"),
+    Column("state", Text, nullable=False, comment="copying, cleaning or done"),
+    Column("total", BigInteger, nullable=False, server_default="0", comment="vectors, as last counted"),
+    Column(
+        "copied",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of these, read back from the target",
+    ),
+    Column("problem", Text, comment="what it waits for; null while it goes on"),
+    _moment("requested_at"),
+    _moment("finished_at", nullable=True),
 )
 
 chunk_keywords = Table(

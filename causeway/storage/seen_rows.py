@@ -22,7 +22,15 @@ from causeway.storage.database_failures import MAY_NOT, sqlstate
 from causeway.storage.migrate import take_turn
 
 ROLE = "causeway_reader"
-READABLE = ("collections", "documents", "chunks", "chunk_keywords")
+READABLE = (
+    "collections",
+    "documents",
+    "chunks",
+    "chunk_keywords",
+    "past_revisions",
+    "past_chunks",
+    "page_words",
+)
 """The tables that the role may read, and only read."""
 
 _IS_READY = text(
@@ -47,6 +55,7 @@ _MAKE = text(
         END IF;
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO causeway_reader', current_schema());
         GRANT SELECT ON collections, documents, chunks, chunk_keywords TO causeway_reader;
+        GRANT SELECT ON past_revisions, past_chunks, page_words TO causeway_reader;
     END $$
     """
 )

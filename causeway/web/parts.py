@@ -48,6 +48,8 @@ from causeway.knowledge import (
     DocumentState,
     IngestControl,
     KeptRevision,
+    LeftSource,
+    Move,
     PageWords,
     ProgressReader,
     SearchRequest,
@@ -115,7 +117,7 @@ class LibraryDoor(Protocol):
 
 
 class SeenLibraryDoor(Protocol):
-    """The documents that one caller may see; any other is not there. `causeway.knowledge.SeenLibrary`."""
+    """The documents that one caller may see; any other is not there. `causeway.knowledge.Library.seen_by`."""
 
     async def collections(self) -> Sequence[Collection]:
         """Every collection, by name."""
@@ -218,6 +220,26 @@ class SourceDoor(Protocol):
 
     async def request(self, name: str) -> SourceStatus:
         """Have one synced as soon as a worker is free."""
+        ...
+
+    async def left(self) -> Sequence[LeftSource]:
+        """Those that were taken out of the settings."""
+        ...
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        """Show such a one no more, and delete its documents if they are to go."""
+        ...
+
+
+class MoveDoor(Protocol):
+    """Where collections keep their vectors; `causeway.knowledge.index.collection_moves.CollectionMoves`."""
+
+    async def all(self) -> Sequence[Move]:
+        """The last move of every collection that was moved, by name."""
+        ...
+
+    async def request(self, name: str, target: str) -> Move:
+        """Have one moved."""
         ...
 
 
@@ -347,6 +369,7 @@ class WebParts:
     library: LibraryDoor
     uploads: UploadDoor
     sources: SourceDoor
+    moves: MoveDoor
     blobs: BlobDoor
     search: SearchDoor
     answerer: AnswerDoor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from causeway.knowledge import Selection, SourceStatus
@@ -44,22 +44,49 @@ class SourceShape(BaseModel):
     problem: str | None = Field(description="Why the last run could not be finished")
 
 
+class LeftShape(BaseModel):
+    """A source that was taken out of the settings."""
+
+    name: str
+    source: str = Field(description="What its documents have as theirs")
+    collection: str
+    documents: int = Field(description="How many it left, which stay until they are deleted")
+
+
 class SourceList(BaseModel):
     """Every source of the settings, by name."""
 
     sources: list[SourceShape]
+    left: list[LeftShape] = Field(description="Sources that are in the settings no more, until decided on")
 
 
 @router.get("", name="api_sources")
 async def sources(parts: Parts, _operator: Operator) -> SourceList:
     """The sources."""
-    return SourceList(sources=[_shape(each) for each in await parts.sources.all()])
+    return SourceList(
+        sources=[_shape(each) for each in await parts.sources.all()],
+        left=[LeftShape.model_validate(each.as_dict()) for each in await parts.sources.left()],
+    )
 
 
 @router.post("/{name}/sync", name="api_sync_source", status_code=202)
 async def sync(name: SourceName, parts: Parts, _operator: Operator) -> SourceShape:
     """Sync a source as soon as a worker is free, looking at everything again."""
     return _shape(await parts.sources.request(name))
+
+
+@router.delete("/{name}", name="api_remove_source")
+async def remove(
+    name: SourceName,
+    parts: Parts,
+    _operator: Operator,
+    documents: Annotated[
+        bool, Query(description="Whether the documents that it left are deleted; kept if not")
+    ],
+) -> LeftShape:
+    """Decide on a source that was taken out of the settings; answers with what it had left."""
+    left = await parts.sources.forget(name, documents=documents)
+    return LeftShape.model_validate(left.as_dict())
 
 
 @router.post("/{name}/{action}", name="api_control_source", status_code=202)

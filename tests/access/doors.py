@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.access.worlds import BOARD, BY_ITSELF, HIDDEN, IN_BOARD, OPEN
+from tests.access.worlds import BOARD, BY_ITSELF, HIDDEN, IN_BOARD, OPEN, PAST
 
 QUESTIONS: Final = (
     "What is Nightfall?",
@@ -92,15 +92,45 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /api/documents": _uploads("/api/documents"),
     "GET /api/documents/{document_id}": [Probe(f"/api/documents/{each}") for each in HIDDEN],
     "DELETE /api/documents/{document_id}": [Probe(f"/api/documents/{each}") for each in HIDDEN],
-    "GET /api/documents/{document_id}/file": [Probe(f"/api/documents/{each}/file") for each in HIDDEN],
-    "GET /api/documents/{document_id}/pages/{number}": [
-        Probe(f"/api/documents/{each}/pages/1") for each in HIDDEN
+    "GET /api/documents/{document_id}/file": [
+        Probe(f"/api/documents/{each}/file{query}")
+        for each in (*HIDDEN, PAST)
+        for query in ("", "?revision=1")
     ],
+    "GET /api/documents/{document_id}/pages/{number}": [
+        Probe(f"/api/documents/{each}/pages/1{query}")
+        for each in (*HIDDEN, PAST)
+        for query in ("", "?revision=1")
+    ],
+    "GET /api/documents/{document_id}/chunks": [
+        Probe(f"/api/documents/{each}/chunks{query}")
+        for each in (*HIDDEN, PAST)
+        for query in ("", "?revision=1")
+    ],
+    "GET /api/documents/{document_id}/revisions": [
+        Probe(f"/api/documents/{each}/revisions") for each in (*HIDDEN, PAST)
+    ],
+    "DELETE /api/documents/{document_id}/revisions": [
+        Probe(f"/api/documents/{each}/revisions") for each in (*HIDDEN, PAST)
+    ],
+    "GET /api/documents/{document_id}/pages/{number}/words": [
+        Probe(f"/api/documents/{each}/pages/1/words{query}")
+        for each in (*HIDDEN, PAST)
+        for query in ("", "?revision=1", "?quote=zebraquartz")
+    ],
+    "GET /documents/{document_id}/pages/{number}": [
+        Probe(f"/documents/{each}/pages/1{query}")
+        for each in (*HIDDEN, PAST)
+        for query in ("", "?revision=1")
+    ],
+    "POST /documents/{document_id}/purge": [Probe(f"/documents/{each}/purge") for each in (*HIDDEN, PAST)],
     "GET /documents": _gets(
         "/documents", "/documents?q=nightfall", f"/documents?collection={BOARD}", "/documents?page=2"
     ),
     "POST /documents": _uploads("/documents"),
-    "GET /documents/{document_id}": [Probe(f"/documents/{each}") for each in HIDDEN],
+    "GET /documents/{document_id}": [
+        Probe(f"/documents/{each}{query}") for each in (*HIDDEN, PAST) for query in ("", "?revision=1")
+    ],
     "POST /documents/{document_id}/delete": [Probe(f"/documents/{each}/delete") for each in HIDDEN],
     "POST /documents/{document_id}/retry": [Probe(f"/documents/{each}/retry") for each in HIDDEN],
     "GET /api/traces": _gets("/api/traces", "/api/traces?limit=200"),

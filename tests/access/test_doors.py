@@ -16,7 +16,7 @@ from causeway.knowledge import SearchRequest
 from causeway.testing.clock import FrozenClock
 from causeway.web.app import routes
 from tests.access.doors import ADMINISTRATION, ENDING, QUESTIONS, V1, WALLED, Probe, filled
-from tests.access.worlds import BOARD, HIDDEN, MARKS, OPEN, World, seen_of, world
+from tests.access.worlds import BOARD, HIDDEN, MARKS, OPEN, PAST, World, seen_of, world
 
 NewDatabase = Callable[[], AbstractContextManager[str]]
 ECHOED = re.compile(r"nightfall|severance|zebraquartz", re.IGNORECASE)
@@ -169,6 +169,17 @@ async def test_what_is_hidden_is_there_for_whom_it_is_for(full: World) -> None:
     assert "What is Nightfall?" in (await full.ben.get(own)).text
     vote = {"trace_id": full.secrets["trace_id"], "vote": "up"}
     assert (await full.ben.post("/api/feedback", json=vote)).status_code == 204
+
+
+async def test_a_revision_of_before_is_walled_as_its_document_is(full: World) -> None:
+    """Who saw a document at last may open what was cited of it when it is deleted; others may not."""
+    for path in (f"/api/documents/{PAST}/chunks?revision=1", f"/documents/{PAST}?revision=1"):
+        assert "zebraquartz before" in (await full.ben.get(path)).text
+        assert (await full.ann.get(path)).status_code == 404
+    assert len((await full.ben.get(f"/api/documents/{PAST}/revisions")).json()["revisions"]) == 1
+    assert (await full.ann.get(f"/api/documents/{PAST}/revisions")).json()["revisions"] == []
+    await full.site.admin.access.allow_collection(BOARD, [])
+    assert (await full.ben.get(f"/documents/{PAST}?revision=1")).status_code == 404
 
 
 async def test_a_trace_is_no_copy_of_documents(full: World) -> None:

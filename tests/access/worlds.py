@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 
 from causeway.accounts.users import User
 from causeway.contracts.identity import Role, Scope
@@ -31,7 +31,7 @@ from causeway.prompts.shelf import Shelf
 from causeway.settings import GatewaySettings, KnowledgeSettings, ModelSettings
 from causeway.storage.blobs import Blobs
 from causeway.storage.durable import Durable
-from causeway.storage.schema import collections
+from causeway.storage.schema import collections, documents
 from causeway.testing.clock import FrozenClock
 from causeway.testing.documents import Sheet, SheetPile
 from causeway.testing.gateway import FakeGateway
@@ -44,6 +44,8 @@ BOARD: Final = "board-nightfall"
 IN_FOLDER: Final = f"doc_{'a1' * 16}"
 BY_ITSELF: Final = f"doc_{'b2' * 16}"
 IN_BOARD: Final = f"doc_{'c3' * 16}"
+PAST: Final = f"doc_{'d4' * 16}"
+"""It was deleted, and is kept for those who cited it."""
 HIDDEN: Final = (IN_FOLDER, BY_ITSELF, IN_BOARD)
 OPEN: Final = f"doc_{'0f' * 16}"
 
@@ -103,6 +105,15 @@ _HIDDEN_SHEETS = (
 )
 
 
+_GONE = Sheet(
+    id=PAST,
+    title="Old severance of project Nightfall",
+    collection=BOARD,
+    path="old-nightfall.md",
+    texts=("The board agreed on zebraquartz before.",),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """A whole Causeway with people in it.
@@ -137,9 +148,9 @@ async def world(
         spans = Spans(SpanWriter(site.database.url))
         durable = Durable(site.database.url, executor_id="exe_test")
         try:
-            site, search, answerer = _furnished(site, folder, clock, spans, durable)
+            site, library, search, answerer = _furnished(site, folder, clock, spans, durable)
             users = await _people(site)
-            await _documents(site, users, holds_hidden=holds_hidden)
+            await _documents(site, library, users, holds_hidden=holds_hidden)
             secrets = await _secrets(answerer, site, users) if holds_hidden else secrets or {}
             app = build_app(site.parts)
             ann, ben = await _browser(app, site, users["ann"]), await _browser(app, site, users["ben"])
@@ -166,7 +177,7 @@ async def world(
 
 def _furnished(
     site: AdminSite, folder: Path, clock: FrozenClock, spans: Spans, durable: Durable
-) -> tuple[AdminSite, Search, Answerer]:
+) -> tuple[AdminSite, Library, Search, Answerer]:
     gateway = ListedFake(replies=("Tents may be returned within 45 days of delivery [1].",))
     settings = KnowledgeSettings(check="off", collection="handbook")
     index = PostgresIndex(site.database)
@@ -202,7 +213,7 @@ def _furnished(
         edge=edge,
         examples={"handbook": ("How long may I return a tent?",), BOARD: ("What is Nightfall?",)},
     )
-    return replace(site, parts=parts), search, answerer
+    return replace(site, parts=parts), library, search, answerer
 
 
 class ListedFake(FakeGateway):
@@ -221,7 +232,9 @@ async def _people(site: AdminSite) -> dict[str, User]:
     return made
 
 
-async def _documents(site: AdminSite, users: Mapping[str, User], *, holds_hidden: bool) -> None:
+async def _documents(
+    site: AdminSite, library: Library, users: Mapping[str, User], *, holds_hidden: bool
+) -> None:
     index = PostgresIndex(site.database)
     await index.prepare()
     pile = SheetPile(site.database, index)
@@ -237,6 +250,11 @@ async def _documents(site: AdminSite, users: Mapping[str, User], *, holds_hidden
         await access.allow_collection(BOARD, [ben])
         await pile.add(*_HIDDEN_SHEETS)
         await access.allow_document(BY_ITSELF, [ben])
+        await pile.add(_GONE)
+        async with site.database.begin() as connection:
+            stored = update(documents).where(documents.c.id == PAST)
+            await connection.execute(stored.values(blob="ab" * 32, ready_blob="ab" * 32))
+        await library.delete(PAST)
     await pile.add(*_OPEN_SHEETS)
 
 

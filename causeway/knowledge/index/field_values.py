@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Select, String, Text, cast, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.sight import Sight
 from causeway.storage.schema import collections, documents
 
 _MOST: Final = 2000

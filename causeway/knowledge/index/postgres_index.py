@@ -38,10 +38,17 @@ from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, to_sql
-from causeway.knowledge.index.sight import Sight
-from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
+from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, readable, to_sql
+from causeway.knowledge.index.stores import (
+    IndexedCollection,
+    IndexStats,
+    Match,
+    PlacedChunk,
+    StoredChunk,
+    Upkeep,
+)
 from causeway.knowledge.index.swap import known_vectors, lock, swap
+from causeway.knowledge.sight import Sight
 from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
@@ -82,6 +89,10 @@ class PostgresIndex:
         seen = copy(self)
         seen._sight = Sight.of(principal, self._database)
         return seen
+
+    @property
+    def _seen(self) -> Filter:
+        return readable(self._sight.names)
 
     @property
     def sight(self) -> Sight:
@@ -155,7 +166,13 @@ class PostgresIndex:
         return {bytes(row.digest): np.asarray(row.embedding, dtype=np.float32) for row in rows}
 
     async def dense(
-        self, vector: Vectors, k: int, where: Filter = EVERYTHING, *, exact: bool = False
+        self,
+        vector: Vectors,
+        k: int,
+        where: Filter = EVERYTHING,
+        *,
+        exact: bool = False,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Sequence[Match]:
         """The ``k`` chunks nearest to ``vector`` by cosine, nearest first; equal ones by chunk id.
 
@@ -164,8 +181,9 @@ class PostgresIndex:
             k: Most chunks.
             where: Only chunks of these documents; those must have been embedded by the vector's model.
             exact: Compare with every chunk that passes ``where``, however many.
+            missing: Gets nothing: all vectors are here.
         """
-        where = all_of(self._sight.where, where)
+        where = all_of(self._seen, where)
         async with self._sight.connect() as connection:
             if (
                 exact
@@ -187,13 +205,13 @@ class PostgresIndex:
 
     async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
         """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
-        where = all_of(self._sight.where, where)
+        where = all_of(self._seen, where)
         async with self._sight.connect() as connection:
             return await self._keywords.search(connection, query.replace("\x00", ""), k, where)
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
         """The searchable chunks of a document, in its order; none when it is not there or not ready."""
-        is_theirs = (chunks.c.document_id == document_id, _passes(self._sight.where))
+        is_theirs = (chunks.c.document_id == document_id, _passes(self._seen))
         wanted = select(*_CHUNK).where(*is_theirs).order_by(chunks.c.ordinal)
         async with self._sight.connect() as connection:
             return [_stored(row) for row in await connection.execute(wanted)]
@@ -210,13 +228,18 @@ class PostgresIndex:
             return {row.id: _placed(row) for row in await connection.execute(wanted)}
 
     async def cosines(
-        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+        self,
+        chunk_ids: Sequence[str],
+        vector: Vectors,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Mapping[str, float]:
         """How near each of ``chunk_ids`` is to ``vector``; without those that are gone or do not pass ``where``."""
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
             chunks.c.id == func.any(list(chunk_ids)),
             func.vector_dims(chunks.c.embedding) == len(vector),
-            _passes(all_of(self._sight.where, where)),
+            _passes(all_of(self._seen, where)),
         )
         async with self._sight.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
@@ -224,10 +247,10 @@ class PostgresIndex:
     async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
         """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
         wanted = select(chunks.c.id, chunks.c.embedding).where(
-            chunks.c.id == func.any(list(chunk_ids)), _passes(self._sight.where)
+            chunks.c.id == func.any(list(chunk_ids)), chunks.c.embedding.is_not(None), _passes(self._seen)
         )
         async with self._sight.connect() as connection:
-            return {row.id: row.embedding for row in await connection.execute(wanted)}
+            return {row.id: np.asarray(row.embedding, np.float32) for row in await connection.execute(wanted)}
 
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
@@ -235,6 +258,27 @@ class PostgresIndex:
         wanted = select(*columns).where(self._sight.collections).order_by(collections.c.name)
         async with self._sight.connect() as connection:
             return [IndexedCollection(**row._mapping) for row in await connection.execute(wanted)]
+
+    async def stats(self) -> Sequence[IndexStats]:
+        """What is searchable of each collection, by name."""
+        counted = (
+            select(
+                collections.c.name.label("collection"),
+                collections.c.vectors_in,
+                func.count(chunks.c.document_id.distinct()).label("documents"),
+                func.count(chunks.c.id).label("chunks"),
+                func.count(chunks.c.embedding).label("vectors_here"),
+            )
+            .outerjoin(chunks, chunks.c.collection_id == collections.c.id)
+            .group_by(collections.c.id)
+            .order_by(collections.c.name)
+        )
+        async with self._database.connect() as connection:
+            return [IndexStats(**row._mapping) for row in await connection.execute(counted)]
+
+    async def maintain(self) -> Upkeep:
+        """Nothing: a write leaves nothing to do here but what PostgreSQL's autovacuum does."""
+        return Upkeep()
 
     async def _prepare_vectors(self, dimensions: int) -> None:
         """Make the HNSW index for vectors of that many dimensions, unless it is there or cannot be."""
@@ -275,6 +319,18 @@ def _passes(where: Filter) -> ColumnElement[bool]:
     return chunks.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
 
 
+def _passes_in_order(where: Filter) -> ColumnElement[bool]:
+    """The same, asked of each row as a scan comes to it.
+
+    As a join it is turned round: the planner takes it that few rows have these dimensions, since no statistics are kept
+    of that, reads the whole vector index and sorts it anew.
+    """
+    if where == EVERYTHING:
+        return true()
+    its_document = select(to_sql(where)).where(documents.c.id == chunks.c.document_id)
+    return its_document.correlate(chunks).scalar_subquery()
+
+
 def _nearest_exactly(vector: Vectors, k: int, where: Filter) -> Select[str, float]:
     """Filter first, then compare: MATERIALIZED keeps the planner from turning it round."""
     passing = (
@@ -293,7 +349,9 @@ def _nearest_by_index(vector: Vectors, k: int, where: Filter) -> Select[str, flo
     short = cast(chunks.c.embedding, HALFVEC(len(vector)))
     near = (
         select(chunks.c.id, chunks.c.embedding)
-        .where(func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes(where))
+        .where(
+            func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes_in_order(where)
+        )
         .order_by(short.cosine_distance(vector))
         .limit(2 * k)
         .cte("near")

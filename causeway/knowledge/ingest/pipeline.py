@@ -32,7 +32,7 @@ from causeway.errors import (
     UnreadableDocumentError,
 )
 from causeway.knowledge.document import Chunk
-from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.ingest.chunk_strategies import Cut
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.interruption import while_wanted
@@ -73,7 +73,7 @@ class Pipeline:
         self,
         *,
         revisions: Revisions,
-        index: PostgresIndex,
+        index: ChunkIndex,
         preparation: Preparation,
         gateway: ModelGateway,
         spans: Spans,

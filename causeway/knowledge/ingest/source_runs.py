@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -43,6 +43,7 @@ class SourceRun:
         next_at: When the next is due; None when only asked for.
         complete_at: When the newest run began that saw and took everything.
         thorough_at: When the newest such run began that relied on nothing known before.
+        source: What its documents have as theirs, and ``collection`` where they are; empty before its first run.
     """
 
     name: str
@@ -58,6 +59,8 @@ class SourceRun:
     counts: Mapping[str, int] = field(default_factory=dict)
     failures: Sequence[Mapping[str, str]] = ()
     problem: str | None = None
+    source: str = ""
+    collection: str = ""
 
 
 class SourceRuns:
@@ -74,6 +77,17 @@ class SourceRuns:
             rows = await connection.execute(select(source_runs).where(source_runs.c.name.in_(names)))
             found = {row.name: _run(row) for row in rows}
         return tuple(found.get(name, SourceRun(name=name)) for name in names)
+
+    async def others(self, names: Sequence[str]) -> tuple[SourceRun, ...]:
+        """The runs of sources that have none of these names, by name."""
+        listed = select(source_runs).where(source_runs.c.name.not_in(names)).order_by(source_runs.c.name)
+        async with self._database.connect() as connection:
+            return tuple(_run(row) for row in await connection.execute(listed))
+
+    async def forget(self, name: str) -> None:
+        """Know nothing of a source any more."""
+        async with self._database.begin() as connection:
+            await connection.execute(delete(source_runs).where(source_runs.c.name == name))
 
     async def request(self, name: str) -> None:
         """Have a source synced as soon as a worker is free; when it is being synced, once more after that."""
@@ -116,8 +130,12 @@ class SourceRuns:
             await self._durable.enqueue(SYNC, f"{last.name}@{run}", key=key, within=connection)
         return True
 
-    async def start(self, name: str, run: int, now: datetime) -> SourceRun | None:
+    async def start(
+        self, name: str, run: int, now: datetime, *, source: str = "", collection: str = ""
+    ) -> SourceRun | None:
         """Mark a run as under way; None when it is finished or overtaken.
+
+        ``source`` and ``collection`` are noted: where its documents are, for when it is in the settings no more.
 
         A resumed run keeps when it began and whether somebody wanted it; what is requested from now on is another run.
         """
@@ -131,6 +149,8 @@ class SourceRuns:
             )
             .values(
                 state="running",
+                source=source or source_runs.c.source,
+                collection=collection or source_runs.c.collection,
                 started_at=case((is_resumed, source_runs.c.started_at), else_=now),
                 is_asked=case((is_resumed, source_runs.c.is_asked), else_=source_runs.c.is_requested),
                 is_requested=and_(is_resumed, source_runs.c.is_requested),

@@ -25,6 +25,7 @@ from causeway.knowledge.document import DocumentState
 from causeway.knowledge.ingest.connector import Connector
 from causeway.knowledge.ingest.folder_source import PREFIX
 from causeway.knowledge.ingest.interruption import while_wanted
+from causeway.knowledge.ingest.left_sources import LeftSource, LeftSources, Place
 from causeway.knowledge.ingest.source_kinds import folder_root, open_source
 from causeway.knowledge.ingest.source_runs import SYNC, SourceRun, SourceRuns
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
@@ -119,6 +120,7 @@ class Sources:
         self._settings = settings
         self._knowledge = knowledge
         self._opening = opening or self._open
+        self._left = LeftSources(library=library, runs=runs, current=self._places())
 
     def _open(self, name: str, settings: SourceSettings) -> AbstractAsyncContextManager[Connector]:
         return open_source(name, settings, clock=self._clock)
@@ -163,6 +165,20 @@ class Sources:
         self._section(name)
         return await self._runs.cancel(name, self._clock.now())
 
+    async def left(self) -> tuple[LeftSource, ...]:
+        """Sources that were taken out of the settings and whose documents nobody has decided on, by name."""
+        return await self._left.all()
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        """Show such a source no more; with ``documents``, delete what it left. Raises as `LeftSources.forget` does."""
+        return await self._left.forget(name, documents=documents)
+
+    def _places(self) -> dict[str, Place]:
+        return {
+            name: (section.collection or self._knowledge.collection, _source_of(name, section))
+            for name, section in self._settings.items()
+        }
+
     async def wait(self, name: str, after: int, *, patience_s: float) -> SourceStatus:
         """A source once a run later than number ``after`` is finished.
 
@@ -199,7 +215,7 @@ class Sources:
     def _status(self, run: SourceRun, paused: frozenset[tuple[str, str]]) -> SourceStatus:
         section = self._settings[run.name]
         source, collection = _source_of(run.name, section), section.collection or self._knowledge.collection
-        place = str(section.path) if section.path else ", ".join(section.urls) or f"{section.kind}'s API"
+        place = str(section.path) if section.path else ", ".join(section.urls) or _server(section)
         return SourceStatus(
             name=run.name,
             kind=section.kind,
@@ -243,7 +259,10 @@ class Sources:
             DatabaseUnavailableError: The database is gone.
         """
         name, _, number = argument.rpartition("@")
-        begun = await self._runs.start(name, int(number), self._clock.now())
+        collection, source = self._places().get(name, ("", ""))
+        begun = await self._runs.start(
+            name, int(number), self._clock.now(), source=source, collection=collection
+        )
         if begun is None or begun.started_at is None:
             return
         since = self._since(begun)
@@ -313,6 +332,10 @@ class Sources:
                 retry_failed=retry_failed,
                 limit=limit,
             )
+
+
+def _server(section: SourceSettings) -> str:
+    return section.host or f"{section.kind}'s API"
 
 
 def _source_of(name: str, section: SourceSettings) -> str:

@@ -9,9 +9,8 @@ from sqlalchemy.exc import ProgrammingError
 from causeway.contracts.identity import Principal, Scope, viewer_names
 from causeway.gateway.audit import record
 from causeway.knowledge.access import AccessRules
-from causeway.knowledge.index.filters import EVERYTHING, Filter
 from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.index.sight import Sight
+from causeway.knowledge.sight import Sight
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
 from causeway.testing.documents import Sheet, SheetPile
@@ -26,8 +25,8 @@ class Unfiltered(Sight):
     """The second wall alone: no predicate in any query."""
 
     @property
-    def where(self) -> Filter:
-        return EVERYTHING
+    def names(self) -> tuple[str, ...] | None:
+        return None
 
     @property
     def collections(self) -> ColumnElement[bool]:

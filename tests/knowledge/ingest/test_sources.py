@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from causeway.errors import (
     DeadlineError,
+    InvalidInputError,
     NotFoundError,
     SettingsError,
     UnreadableDocumentError,
@@ -429,3 +430,74 @@ async def test_each_kind_is_opened_by_its_own_connector(tmp_path: Path, clock: F
         with pytest.raises(NotFoundError, match="no export at"):
             async with open_source("old", export, clock=clock):
                 pass
+
+
+# --- what is taken out of the settings -----------------------------------------------------------------
+
+
+def without(sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, *names: str) -> Sources:
+    """As the next process has it, with sections gone."""
+    left = {name: section for name, section in {"wiki": WIKI, "site": ASKED}.items() if name not in names}
+    return Sources(
+        library=library, runs=runs, clock=clock, spans=Spans(), settings=left, knowledge=KnowledgeSettings()
+    )
+
+
+async def test_a_source_that_is_taken_out_keeps_its_documents_until_somebody_decides(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, memory: MemorySource
+) -> None:
+    memory.put("b.md", "two")
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    assert await sources.left() == ()
+    later = without(sources, runs, library, clock, "wiki")
+    (left,) = await later.left()
+    assert (left.name, left.source, left.collection, left.documents) == ("wiki", "notion:wiki", "wiki", 2)
+    assert (await library.documents()).total == 2
+
+    assert (await later.forget("wiki", documents=False)).documents == 2
+    assert await later.left() == ()
+    assert (await library.documents()).total == 2, "kept"
+
+
+async def test_its_documents_are_deleted_when_that_is_asked_for(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock
+) -> None:
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    later = without(sources, runs, library, clock, "wiki")
+    assert (await later.forget("wiki", documents=True)).documents == 1
+    assert (await library.documents()).total == 0
+    with pytest.raises(NotFoundError, match="no source 'wiki'"):
+        await later.forget("wiki", documents=True)
+
+
+async def test_a_source_of_the_settings_cannot_be_removed_so(sources: Sources) -> None:
+    with pytest.raises(InvalidInputError, match="take its section out"):
+        await sources.forget("wiki", documents=True)
+
+
+async def test_documents_that_a_source_of_the_settings_has_too_are_not_left(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, database: Database
+) -> None:
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    async with database.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO source_runs (name, source, collection) VALUES ('twin', 'notion:wiki', 'wiki')")
+        )
+    (left,) = await sources.left()
+    assert (left.name, left.documents) == ("twin", 0)
+    await sources.forget("twin", documents=True)
+    assert (await library.documents()).total == 1
+
+
+async def test_a_source_that_ran_in_an_earlier_release_is_found_by_its_name(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, database: Database
+) -> None:
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE source_runs SET source = '', collection = ''"))
+    (left,) = await without(sources, runs, library, clock, "wiki").left()
+    assert (left.source, left.collection, left.documents) == ("notion:wiki", "wiki", 1)

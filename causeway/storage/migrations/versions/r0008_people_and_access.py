@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 _NOW = sa.text("now()")
 
@@ -37,6 +37,38 @@ DECLARE
 BEGIN
     PERFORM FROM collections WHERE id = which FOR NO KEY UPDATE;
     UPDATE documents SET own_readers = own_readers WHERE collection_id = which;
+    UPDATE past_revisions SET own_readers = own_readers WHERE collection_id = which;
+    RETURN NULL;
+END $$
+"""
+
+_SET_PAST_READERS = """
+CREATE FUNCTION causeway_set_past_readers() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    live record;
+BEGIN
+    -- as its document, for as long as there is one; then by its own rule, folder or collection as they were and become
+    SELECT own_readers, readers INTO live FROM documents WHERE id = NEW.document_id;
+    IF FOUND THEN
+        NEW.own_readers := live.own_readers;
+        NEW.readers := live.readers;
+        RETURN NEW;
+    END IF;
+    NEW.readers := coalesce(
+        NEW.own_readers,
+        (SELECT rule.readers FROM folder_rules AS rule
+         WHERE rule.collection_id = NEW.collection_id AND starts_with(NEW.path, rule.folder || '/')
+         ORDER BY length(rule.folder) DESC LIMIT 1),
+        (SELECT readers FROM collections WHERE id = NEW.collection_id FOR SHARE),
+        '{}');
+    RETURN NEW;
+END $$
+"""
+
+_FOLLOW_READERS = """
+CREATE FUNCTION causeway_follow_readers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE past_revisions SET own_readers = own_readers WHERE document_id = NEW.id;
     RETURN NULL;
 END $$
 """
@@ -49,9 +81,22 @@ END $$
 """
 """Whether the caller sees any document of a collection; not SQL, so that neither table depends on the other."""
 
+_KEEPS_SEEN = """
+CREATE FUNCTION causeway_keeps_seen(which text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM documents WHERE id = which)
+        OR EXISTS (SELECT FROM past_revisions WHERE document_id = which);
+END $$
+"""
+"""Whether the caller sees a document or any revision that is kept of it."""
+
 _TRIGGERS = (
     "CREATE TRIGGER documents_set_readers BEFORE INSERT OR UPDATE OF collection_id, path, own_readers, readers "
     "ON documents FOR EACH ROW EXECUTE FUNCTION causeway_set_readers()",
+    "CREATE TRIGGER documents_follow_readers AFTER UPDATE OF collection_id, path, own_readers, readers "
+    "ON documents FOR EACH ROW EXECUTE FUNCTION causeway_follow_readers()",
+    "CREATE TRIGGER past_revisions_set_readers BEFORE INSERT OR UPDATE OF collection_id, path, own_readers, readers "
+    "ON past_revisions FOR EACH ROW EXECUTE FUNCTION causeway_set_past_readers()",
     "CREATE TRIGGER collections_spread_readers AFTER UPDATE OF readers ON collections "
     "FOR EACH ROW EXECUTE FUNCTION causeway_spread_readers('id')",
     "CREATE TRIGGER folder_rules_spread_readers AFTER INSERT OR UPDATE OR DELETE ON folder_rules "
@@ -72,6 +117,12 @@ _WALL = (
     "CREATE POLICY chunks_seen ON chunks "
     "USING (EXISTS (SELECT FROM documents WHERE documents.id = chunks.document_id))",
     "ALTER TABLE collections ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE past_revisions ENABLE ROW LEVEL SECURITY",
+    f"CREATE POLICY past_revisions_seen ON past_revisions USING (readers && {_VIEWER})",
+    "ALTER TABLE past_chunks ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY past_chunks_seen ON past_chunks USING (causeway_keeps_seen(document_id))",
+    "ALTER TABLE page_words ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY page_words_seen ON page_words USING (causeway_keeps_seen(document_id))",
     f"CREATE POLICY collections_seen ON collections USING (readers && {_VIEWER} OR causeway_holds_seen(id))",
 )
 
@@ -81,9 +132,17 @@ def upgrade() -> None:
     _people()
     _sessions()
     _readers()
-    for function in (_SET_READERS, _SPREAD_READERS, _HOLDS_SEEN):
+    for function in (
+        _SET_READERS,
+        _SET_PAST_READERS,
+        _FOLLOW_READERS,
+        _SPREAD_READERS,
+        _HOLDS_SEEN,
+        _KEEPS_SEEN,
+    ):
         op.execute(function)
-    for statement in (*_TRIGGERS, "UPDATE documents SET own_readers = NULL", *_WALL):
+    filled = ("UPDATE documents SET own_readers = NULL", "UPDATE past_revisions SET own_readers = NULL")
+    for statement in (*_TRIGGERS, *filled, *_WALL):
         op.execute(statement)
 
 
@@ -229,6 +288,10 @@ def _readers() -> None:
             comment="who may see it after all rules, written by a trigger alone",
         ),
     )
+    op.create_index(op.f("ix_documents_readers"), "documents", ["readers"], postgresql_using="gin")
+    op.add_column(
+        "past_revisions", sa.Column("own_readers", ARRAY(sa.Text()), comment="as the document's, at last")
+    )
     op.add_column(
         "past_revisions",
         sa.Column(
@@ -236,7 +299,6 @@ def _readers() -> None:
             ARRAY(sa.Text()),
             server_default=sa.text("'{}'"),
             nullable=False,
-            comment="who might have seen its document then",
+            comment="the document's, and its last ones when it is gone; written by a trigger alone",
         ),
     )
-    op.create_index(op.f("ix_documents_readers"), "documents", ["readers"], postgresql_using="gin")

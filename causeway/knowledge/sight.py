@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy import ColumnElement, Text, and_, exists, literal, or_, true
+from sqlalchemy import ColumnElement, Text, exists, literal, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.identity import Principal
-from causeway.knowledge.index.filters import EVERYTHING, Filter, ReadableBy, to_sql
 from causeway.storage.database import Database
-from causeway.storage.schema import collections, documents, past_revisions
+from causeway.storage.schema import collections, documents, page_words, past_revisions
 
 
 class Sight:
@@ -43,32 +42,38 @@ class Sight:
         return self._database.seen_by(self._sees_as).connect()
 
     @property
-    def where(self) -> Filter:
-        """The predicate of every search."""
-        return EVERYTHING if self._sees_as is None else ReadableBy(tuple(sorted(self._sees_as)))
+    def names(self) -> tuple[str, ...] | None:
+        """The names that rules have for this caller; None for who sees everything."""
+        return None if self._sees_as is None else tuple(sorted(self._sees_as))
 
     @property
     def documents(self) -> ColumnElement[bool]:
-        """The same as SQL, over the table ``documents``."""
-        return to_sql(self.where)
+        """Documents that are seen, over their table."""
+        return self._overlaps(documents.c.readers)
 
     @property
-    def past_revisions(self) -> ColumnElement[bool]:
-        """Over the table ``past_revisions``: as their document is seen now, and a deleted one as it was seen last.
+    def past(self) -> ColumnElement[bool]:
+        """Kept revisions that are seen, over their table."""
+        return self._overlaps(past_revisions.c.readers)
 
-        There is no second wall behind it: the reading role may not touch that table.
-        """
-        if self._sees_as is None:
+    @property
+    def words(self) -> ColumnElement[bool]:
+        """Words of pages that are seen, over their table: of a document, or of a revision that is kept."""
+        if self.names is None:
             return true()
-        its = documents.c.id == past_revisions.c.document_id
-        could_be_seen = past_revisions.c.readers.bool_op("&&")(literal(sorted(self._sees_as), ARRAY(Text)))
-        return or_(exists().where(its, self.documents), and_(~exists().where(its), could_be_seen))
+        live = exists().where(documents.c.id == page_words.c.document_id, self.documents)
+        kept = exists().where(past_revisions.c.document_id == page_words.c.document_id, self.past)
+        return or_(live, kept)
 
     @property
     def collections(self) -> ColumnElement[bool]:
         """Collections that this caller may know of: open to them, or holding a document that is."""
-        if self._sees_as is None:
+        if self.names is None:
             return true()
         held = exists().where(documents.c.collection_id == collections.c.id, self.documents)
-        is_open = collections.c.readers.bool_op("&&")(literal(sorted(self._sees_as), ARRAY(Text)))
-        return or_(is_open, held)
+        return or_(self._overlaps(collections.c.readers), held)
+
+    def _overlaps(self, readers: ColumnElement[object]) -> ColumnElement[bool]:
+        if self.names is None:
+            return true()
+        return readers.bool_op("&&")(literal(list(self.names), ARRAY(Text)))
