@@ -31,6 +31,7 @@ from causeway.sections import (
     KnowledgeSettings,
     ModelSettings,
     OidcSettings,
+    PineconeSettings,
     PriceSettings,
     ProviderSettings,
     RedisSettings,
@@ -57,6 +58,7 @@ __all__ = [
     "ModelSettings",
     "OidcSettings",
     "Origins",
+    "PineconeSettings",
     "PriceSettings",
     "ProviderSettings",
     "RedisSettings",
@@ -84,7 +86,7 @@ _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _LISTS = {
     "oidc": {"allowed_domains"},
     "providers": {"models"},
-    "sources": {"urls", "include", "exclude", "allow_networks"},
+    "sources": {"urls", "include", "exclude", "folders", "allow_networks"},
 }
 """Settings by section that are written as comma-separated words in the environment."""
 _OTHERS_KEYS = "_API_KEY"
@@ -106,6 +108,10 @@ class StorageSettings(Section):
 
     dir: Path = Field(
         default_factory=_data_home, description="The data folder: database, uploaded files, state"
+    )
+    blobs_dir: Path | None = Field(
+        default=None,
+        description="Stored files, when not in the data folder: a mount that the workers of several machines share",
     )
     models_dir: Path = Field(
         default_factory=lambda: _cache_home() / "models",
@@ -129,6 +135,7 @@ class Settings(Section):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     tiers: dict[str, TierSettings] = Field(default_factory=dict, validate_default=True)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    pinecone: PineconeSettings = Field(default_factory=PineconeSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 

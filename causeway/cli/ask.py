@@ -77,16 +77,15 @@ def search(
         if as_json:
             hits = [hit_shape(hit).model_dump() for hit in found.hits]
             understood = dict(found.understood)
-            click.echo(
-                json.dumps(
-                    {"hits": hits, "understood": understood, "took_ms": found.took_ms}, ensure_ascii=False
-                )
-            )
+            told = {"hits": hits, "understood": understood, "took_ms": found.took_ms}
+            click.echo(json.dumps({**told, "notes": list(found.notes)}, ensure_ascii=False))
             return
         for rank, hit in enumerate(found.hits, start=1):
             click.secho(f"{rank:2}. {_place(hit)}", bold=True, nl=False)
             click.secho(f"  {hit.score:.2f}", dim=True)
             click.echo(f"    {_clip(hit.text)}\n")
+        for note in found.notes:
+            click.secho(note, fg="yellow", err=True)
         click.secho(f"{len(found.hits)} hits in {found.took_ms} ms", dim=True, err=True)
 
     with_platform(find)

@@ -69,6 +69,7 @@ async def _examine(settings: Settings, pages: dict[str, dict[str, object]]) -> l
     findings += _models(settings)
     findings += [_provider(name, settings) for name in settings.providers]
     findings += [_ocr()]
+    findings += await _guarded("Pinecone", lambda: _pinecone(settings))
     return findings
 
 
@@ -173,6 +174,17 @@ def _provider(name: str, settings: Settings) -> Finding:
     if provider.kind == "openai" and not provider.base_url:
         return Finding(what, "broken", "no base_url", f"set providers.{name}.base_url")
     return Finding(what, "ok", provider.base_url or provider.kind)
+
+
+async def _pinecone(settings: Settings) -> list[Finding]:
+    from causeway.knowledge import open_pinecone
+
+    async with open_pinecone(settings.pinecone) as api:
+        if api is None:
+            return [Finding("Pinecone", "off", "vectors are kept in PostgreSQL", "set pinecone.api_key")]
+        names = await api.check()
+    found = f"{settings.pinecone.host} answers; indexes: {', '.join(names) or 'none yet'}"
+    return [Finding("Pinecone", "ok", found)]
 
 
 def _ocr() -> Finding:

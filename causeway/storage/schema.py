@@ -265,6 +265,27 @@ collections = Table(
     Column("dimensions", Integer, nullable=False),
     _moment("created_at"),
     Column(
+        "options",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="how its documents are cut, and what becomes of personal data; what is not said is the default",
+    ),
+    Column(
+        "options_version",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="goes up with every change of the options",
+    ),
+    Column(
+        "vectors_in",
+        Text,
+        nullable=False,
+        server_default="postgres",
+        comment="where its vectors end up: postgres or pinecone",
+    ),
+    Column(
         "readers",
         ARRAY(Text),
         nullable=False,
@@ -290,7 +311,7 @@ documents = Table(
         "source",
         Text,
         nullable=False,
-        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:' or 'web:' and its name",
+        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:', 'web:' or 'mail:' and its name",
     ),
     Column(
         "path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"
@@ -301,7 +322,7 @@ documents = Table(
     Column("blob", Text, nullable=False, comment="sha256 of the newest bytes; the file is in the blob store"),
     Column("modified_at", DateTime(timezone=True), nullable=False, comment="as its source says"),
     Column("revision", Integer, nullable=False, server_default="1", comment="goes up with every new content"),
-    Column("state", Text, nullable=False, comment="queued, processing, ready or failed"),
+    Column("state", Text, nullable=False, comment="queued, processing, ready, failed, paused or cancelled"),
     Column("failure", Text, comment="why it failed, for its owner"),
     Column("ready_revision", Integer, comment="the revision whose chunks are searchable; null when none is"),
     Column("ready_blob", Text, comment="the bytes those chunks came from"),
@@ -319,6 +340,15 @@ documents = Table(
         server_default="",
         comment="what its source said of its content when it was taken, such as an ETag",
     ),
+    Column(
+        "options_version",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="its collection's when it was last queued; a lower one than that has it queued again",
+    ),
+    Column("started_at", DateTime(timezone=True), comment="when its newest revision was begun on"),
+    Column("notice", Text, comment="what was left out or replaced in the newest revision, for its owner"),
     Column("own_readers", ARRAY(Text), comment="who may see it; null leaves it to its folder or collection"),
     Column(
         "readers",
@@ -330,6 +360,26 @@ documents = Table(
     UniqueConstraint("collection_id", "source", "path"),
     Index(None, "state"),
     Index(None, "readers", postgresql_using="gin"),
+)
+
+ingest_holds = Table(
+    "ingest_holds",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", Text, primary_key=True, server_default="", comment="empty holds every source"),
+    Column("document_id", Text, primary_key=True, server_default="", comment="empty holds every document"),
+    _moment("since"),
+)
+
+upload_keys = Table(
+    "upload_keys",
+    tables,
+    Column("key", Text, primary_key=True, comment="of whom, and the Idempotency-Key that was sent"),
+    Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("collection", Text, nullable=False, comment="as it was asked for"),
+    Column("path", Text, nullable=False),
+    Column("blob", Text, nullable=False, comment="sha256 of what was sent"),
+    _moment("at"),
 )
 
 source_runs = Table(
@@ -360,6 +410,8 @@ source_runs = Table(
     ),
     Column("failures", JSONB, nullable=False, server_default=text("'[]'"), comment="path and reason of each"),
     Column("problem", Text, comment="why the last run could not be finished"),
+    Column("source", Text, nullable=False, server_default="", comment="what its documents have as theirs"),
+    Column("collection", Text, nullable=False, server_default="", comment="the name of the one they are in"),
 )
 
 _PLACES = "rectangles [page, left, top, right, bottom], the sides in ten-thousandths of the page as shown"
@@ -377,8 +429,28 @@ chunks = Table(
     Column("text", Text, nullable=False),
     Column("page", Integer, comment="the page it begins on, from 1; null where there are no pages"),
     Column("tokens", Integer, nullable=False, comment="of heading and text, as the embedding model counts"),
-    Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading and text"),
-    Column("searchable", Text, Computed("heading || E'\\n' || text", persisted=True), nullable=False),
+    Column(
+        "embedding",
+        VECTOR(),
+        comment="unit length; of heading, context and text; null when it is where the collection's vectors are kept",
+    ),
+    Column(
+        "context",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="what a model wrote of its place in the document; found by, never shown as the document's",
+    ),
+    Column("parent", Integer, comment="the ordinal of the first chunk of the section that answers are given"),
+    Column(
+        "searchable",
+        Text,
+        Computed(
+            "heading || E'\\n' || CASE WHEN context = '' THEN '' ELSE context || E'\\n' END || text",
+            persisted=True,
+        ),
+        nullable=False,
+    ),
     Column(
         "digest",
         LargeBinary,
@@ -387,6 +459,7 @@ chunks = Table(
     Column("places", JSONB, nullable=False, server_default=text("'[]'"), comment=_PLACES),
     # deferrable: one statement moves many chunks, and between two of its rows places are taken twice
     UniqueConstraint("document_id", "ordinal", deferrable=True, initially="IMMEDIATE"),
+    Index("ix_chunks_vectors_here", "collection_id", postgresql_where=text("embedding IS NOT NULL")),
 )
 
 past_revisions = Table(
@@ -440,6 +513,36 @@ page_words = Table(
     Column("words", LargeBinary, nullable=False, comment="as causeway.knowledge.page_words packs them"),
 )
 
+external_vectors = Table(
+    "external_vectors",
+    tables,
+    Column("chunk_id", Text, primary_key=True, comment="whose chunk may be gone"),
+    Column("collection_id", Text, nullable=False, index=True, comment="which may be gone too"),
+    Column("dimensions", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False, comment="md5 of the vector that was sent"),
+    Column("is_there", Boolean, nullable=False, comment="it was read back, number for number"),
+    Column("sent_at", DateTime(timezone=True), comment="null before it was accepted"),
+)
+
+collection_moves = Table(
+    "collection_moves",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("target", Text, nullable=False, comment="postgres or pinecone"),
+    Column("state", Text, nullable=False, comment="copying, cleaning or done"),
+    Column("total", BigInteger, nullable=False, server_default="0", comment="vectors, as last counted"),
+    Column(
+        "copied",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of these, read back from the target",
+    ),
+    Column("problem", Text, comment="what it waits for; null while it goes on"),
+    _moment("requested_at"),
+    _moment("finished_at", nullable=True),
+)
+
 chunk_keywords = Table(
     "chunk_keywords",
     tables,
@@ -456,6 +559,26 @@ chunk_keywords = Table(
     # new entries wait unsorted up to this size and every search reads them: large enough for quick writes, small
     # enough not to be felt (20 chunks take 15 ms instead of 33 ms)
     Index(None, "lexemes", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
+)
+
+chunk_contexts = Table(
+    "chunk_contexts",
+    tables,
+    Column(
+        "hash", Text, primary_key=True, comment="sha256 of the model, the prompt and all that it was shown"
+    ),
+    Column("context", Text, nullable=False),
+    _moment("at"),
+)
+
+durable_workers = Table(
+    "durable_workers",
+    tables,
+    Column("executor_id", Text, primary_key=True, comment="under which it takes durable work"),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    _moment("started_at"),
+    _moment("seen_at"),
 )
 
 votes = Table(

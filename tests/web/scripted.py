@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 from tokenizers import Tokenizer
@@ -26,7 +27,7 @@ from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.money import Micros
-from causeway.errors import ModelUnavailableError, NotFoundError, NotSignedInError
+from causeway.errors import InvalidInputError, ModelUnavailableError, NotFoundError, NotSignedInError
 from causeway.knowledge import (
     Added,
     AnswerEvent,
@@ -40,6 +41,8 @@ from causeway.knowledge import (
     Finished,
     Hit,
     KeptRevision,
+    LeftSource,
+    Move,
     PageWords,
     Retrieved,
     Scores,
@@ -49,6 +52,7 @@ from causeway.knowledge import (
     SourceStatus,
     TextDelta,
 )
+from causeway.knowledge.index.collection_moves import MoveState, Target
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
@@ -282,6 +286,9 @@ class ScriptedLibrary:
         await self.document(document_id)
         return self._slots[document_id].chunks if self._now(document_id).chunks else ()
 
+    async def is_original_hidden(self, document_id: str) -> bool:
+        return False
+
     async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
         for kept in self.past.get(document_id, ()):
             if kept.revision == number:
@@ -434,6 +441,7 @@ class ScriptedArrival:
         by: Principal,
         collection: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         return self._library.receive(self._content, self._name, collection)
 
@@ -564,11 +572,38 @@ class ScriptedSources:
             )
         }
 
+        self._left = {
+            "old-wiki": LeftSource(
+                name="old-wiki", source="notion:old-wiki", collection="fernhill", documents=214
+            )
+        }
+        self.forgotten: list[tuple[str, bool]] = []
+
     def clear(self) -> None:
         self._sources.clear()
+        self._left.clear()
+
+    async def left(self) -> Sequence[LeftSource]:
+        return tuple(self._left.values())
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        if name in self._sources:
+            raise InvalidInputError(f"source '{name}' is in the settings; take its section out")
+        if name not in self._left:
+            raise NotFoundError(f"there is no source '{name}' that was taken out of the settings")
+        self.forgotten.append((name, documents))
+        return self._left.pop(name)
 
     async def all(self) -> Sequence[SourceStatus]:
         return tuple(self._sources.values())
+
+    async def source(self, name: str) -> SourceStatus:
+        if name not in self._sources:
+            raise NotFoundError(f"the settings have no source '{name}'")
+        return self._sources[name]
+
+    async def cancel(self, name: str) -> bool:
+        return (await self.source(name)).last.state != "idle"
 
     async def request(self, name: str) -> SourceStatus:
         if name not in self._sources:
@@ -576,6 +611,35 @@ class ScriptedSources:
         asked = self._sources[name]
         self._sources[name] = replace(asked, last=replace(asked.last, is_requested=True))
         return self._sources[name]
+
+
+class ScriptedMoves:
+    """One collection that was moved; another can be."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.now()
+        self._moves = {"handbook": self._move("handbook", "pinecone", "done")}
+
+    def _move(self, name: str, target: str, state: str) -> Move:
+        return Move(
+            collection=name,
+            target=cast(Target, target),
+            state=cast(MoveState, state),
+            total=120,
+            copied=120 if state == "done" else 40,
+            problem=None,
+            requested_at=self._now,
+            finished_at=self._now if state == "done" else None,
+        )
+
+    async def all(self) -> Sequence[Move]:
+        return tuple(self._moves.values())
+
+    async def request(self, name: str, target: str) -> Move:
+        if name not in ("handbook", "fernhill"):
+            raise NotFoundError(f"there is no collection '{name}'")
+        self._moves[name] = self._move(name, target, "copying")
+        return self._moves[name]
 
 
 def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
@@ -652,6 +716,7 @@ def scripted(
         library=library,
         uploads=library,
         sources=sources,
+        moves=ScriptedMoves(clock),
         blobs=library,
         search=ScriptedSearch(library),
         answerer=answerer,

@@ -124,6 +124,11 @@ def readers_in(where: Filter) -> tuple[str, ...] | None:
     return next((part.names for part in parts if isinstance(part, ReadableBy)), None)
 
 
+def readable(names: tuple[str, ...] | None) -> Filter:
+    """What one of ``names`` may read; None may read everything."""
+    return EVERYTHING if names is None else ReadableBy(names)
+
+
 def from_pairs(pairs: Mapping[str, object]) -> Filter:
     """The filter that ``--filter key=value`` and the API's ``filters`` mean: every pair holds.
 

@@ -38,8 +38,15 @@ from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, ReadableBy, all_of, to_sql
-from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
+from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, readable, to_sql
+from causeway.knowledge.index.stores import (
+    IndexedCollection,
+    IndexStats,
+    Match,
+    PlacedChunk,
+    StoredChunk,
+    Upkeep,
+)
 from causeway.knowledge.index.swap import known_vectors, lock, swap
 from causeway.knowledge.sight import Sight
 from causeway.seams import deferred
@@ -85,7 +92,7 @@ class PostgresIndex:
 
     @property
     def _seen(self) -> Filter:
-        return EVERYTHING if self._sight.names is None else ReadableBy(self._sight.names)
+        return readable(self._sight.names)
 
     @property
     def sight(self) -> Sight:
@@ -159,7 +166,13 @@ class PostgresIndex:
         return {bytes(row.digest): np.asarray(row.embedding, dtype=np.float32) for row in rows}
 
     async def dense(
-        self, vector: Vectors, k: int, where: Filter = EVERYTHING, *, exact: bool = False
+        self,
+        vector: Vectors,
+        k: int,
+        where: Filter = EVERYTHING,
+        *,
+        exact: bool = False,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Sequence[Match]:
         """The ``k`` chunks nearest to ``vector`` by cosine, nearest first; equal ones by chunk id.
 
@@ -168,6 +181,7 @@ class PostgresIndex:
             k: Most chunks.
             where: Only chunks of these documents; those must have been embedded by the vector's model.
             exact: Compare with every chunk that passes ``where``, however many.
+            missing: Gets nothing: all vectors are here.
         """
         where = all_of(self._seen, where)
         async with self._sight.connect() as connection:
@@ -215,7 +229,12 @@ class PostgresIndex:
             return {row.id: _placed(row) for row in await connection.execute(wanted)}
 
     async def cosines(
-        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+        self,
+        chunk_ids: Sequence[str],
+        vector: Vectors,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Mapping[str, float]:
         """How near each of ``chunk_ids`` is to ``vector``; without those that are gone or do not pass ``where``."""
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
@@ -228,10 +247,11 @@ class PostgresIndex:
 
     async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
         """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
-        is_wanted = (chunks.c.id == func.any(list(chunk_ids)), _passes(self._seen))
-        wanted = select(chunks.c.id, chunks.c.embedding).where(*is_wanted)
+        wanted = select(chunks.c.id, chunks.c.embedding).where(
+            chunks.c.id == func.any(list(chunk_ids)), chunks.c.embedding.is_not(None), _passes(self._seen)
+        )
         async with self._sight.connect() as connection:
-            return {row.id: row.embedding for row in await connection.execute(wanted)}
+            return {row.id: np.asarray(row.embedding, np.float32) for row in await connection.execute(wanted)}
 
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
@@ -239,6 +259,27 @@ class PostgresIndex:
         wanted = select(*columns).where(self._sight.collections).order_by(collections.c.name)
         async with self._sight.connect() as connection:
             return [IndexedCollection(**row._mapping) for row in await connection.execute(wanted)]
+
+    async def stats(self) -> Sequence[IndexStats]:
+        """What is searchable of each collection, by name."""
+        counted = (
+            select(
+                collections.c.name.label("collection"),
+                collections.c.vectors_in,
+                func.count(chunks.c.document_id.distinct()).label("documents"),
+                func.count(chunks.c.id).label("chunks"),
+                func.count(chunks.c.embedding).label("vectors_here"),
+            )
+            .outerjoin(chunks, chunks.c.collection_id == collections.c.id)
+            .group_by(collections.c.id)
+            .order_by(collections.c.name)
+        )
+        async with self._database.connect() as connection:
+            return [IndexStats(**row._mapping) for row in await connection.execute(counted)]
+
+    async def maintain(self) -> Upkeep:
+        """Nothing: a write leaves nothing to do here but what PostgreSQL's autovacuum does."""
+        return Upkeep()
 
     async def _prepare_vectors(self, dimensions: int) -> None:
         """Make the HNSW index for vectors of that many dimensions, unless it is there or cannot be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,23 @@ from causeway.seams import deferred
 from causeway.settings import SourceSettings
 
 if TYPE_CHECKING:
-    from causeway.knowledge.ingest import notion, notion_export, slack, slack_export, web_pages
+    from causeway.knowledge.ingest import (
+        mail_files,
+        mail_imap,
+        mail_mbox,
+        notion,
+        notion_export,
+        slack,
+        slack_export,
+        web_pages,
+    )
 else:  # what reads a source is for the process that does the background work
-    notion, notion_export, slack, slack_export, web_pages = (
+    mail_files, mail_imap, mail_mbox, notion, notion_export, slack, slack_export, web_pages = (
         deferred(f"causeway.knowledge.ingest.{name}")
-        for name in ("notion", "notion_export", "slack", "slack_export", "web_pages")
+        for name in (
+            *("mail_files", "mail_imap", "mail_mbox", "notion", "notion_export"),
+            *("slack", "slack_export", "web_pages"),
+        )
     )
 
 _SETTLE_S = 2.0
@@ -61,6 +73,12 @@ def open_source(
             if settings.path is not None:
                 return slack_export.open_slack_export(name, settings, clock=clock)
             return slack.open_slack(name, settings, clock=clock)
+        case "mail":
+            if settings.path is None:
+                return mail_imap.open_imap(name, settings, clock=clock)
+            place = folder_root(name, settings)
+            kind = mail_mbox.Mbox if place.is_file() else mail_files.MailFiles
+            return nullcontext(kind(name, place, settings))
         case "web":
             return web_pages.open_web(name, settings, clock=clock)
 

@@ -20,8 +20,7 @@ from causeway.errors import CausewayError, NotFoundError
 from causeway.knowledge.index.field_values import field_values
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
 from causeway.knowledge.index.identifiers import identifiers
-from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.index.stores import IndexedCollection, PlacedChunk
+from causeway.knowledge.index.stores import ChunkIndex, IndexedCollection, PlacedChunk
 from causeway.knowledge.search.fusion import Fused
 from causeway.knowledge.search.neighbours import promoted
 from causeway.knowledge.search.plain_words import Understood, fields_to_ask_for, understand
@@ -53,7 +52,7 @@ class Search:
 
     def __init__(
         self,
-        index: PostgresIndex,
+        index: ChunkIndex,
         gateway: ModelGateway,
         settings: KnowledgeSettings,
         *,
@@ -113,7 +112,7 @@ class Search:
             self._record(span, result)
             return result
 
-    async def _understood(self, index: PostgresIndex, request: SearchRequest) -> Understood:
+    async def _understood(self, index: ChunkIndex, request: SearchRequest) -> Understood:
         """The filters that the query says; what the request gives itself is not read once more."""
         zone = request.zone
         if not request.plain_words:
@@ -132,7 +131,7 @@ class Search:
 
     async def _hits(
         self,
-        index: PostgresIndex,
+        index: ChunkIndex,
         request: SearchRequest,
         collections: Sequence[IndexedCollection],
         where: Filter,
@@ -146,6 +145,7 @@ class Search:
             candidates = await retrieve(index, request.query, vectors, k=k, where=where, vector_weight=weight)
             span.set({"causeway.candidates.vector": candidates.from_vectors})
             span.set({"causeway.candidates.keyword": candidates.from_keywords})
+        notes.extend(candidates.missing)
         found = _in_order(request.query, candidates)
         if self._wants_rerank(request, notes):
             found = await self._reranked(request.query, found, call, notes)
@@ -246,7 +246,7 @@ def _in_order(query: str, candidates: Candidates) -> list[_Candidate]:
     return _without_repeats(_favour_identifiers(query, sorted(found, key=_order)))
 
 
-async def _collections(index: PostgresIndex, name: str | None) -> Sequence[IndexedCollection]:
+async def _collections(index: ChunkIndex, name: str | None) -> Sequence[IndexedCollection]:
     known = await index.collections()
     if name is None:
         return known
