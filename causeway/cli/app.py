@@ -13,7 +13,8 @@ import click
 
 from causeway import __version__
 from causeway.cli.ask import ask, search
-from causeway.cli.collection_move import collections
+from causeway.cli.collection_move import hang_into
+from causeway.cli.collections import collections
 from causeway.cli.doctor import doctor
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
@@ -58,6 +59,7 @@ for command in (
     doctor,
 ):
     cli.add_command(command)
+hang_into(collections)
 
 
 def main() -> None:

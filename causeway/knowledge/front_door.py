@@ -4,16 +4,20 @@ from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
-from causeway.knowledge.collections import Collection, EmbeddingModel
+from causeway.knowledge.collection_options import PII_ACTIONS, STRATEGIES, CollectionOptions, options_of
+from causeway.knowledge.collections import Collection, Collections, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
+from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.index.collection_moves import Move
 from causeway.knowledge.index.pinecone_api import open_pinecone
+from causeway.knowledge.ingest.control import IngestControl
 from causeway.knowledge.ingest.left_sources import LeftSource
-from causeway.knowledge.ingest.ocr_tesseract import installed as installed_tesseract
+from causeway.knowledge.ingest.progress import IngestProgress, ProgressReader, Smoothed
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.tesseract_languages import installed as installed_tesseract
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress
@@ -26,7 +30,9 @@ from causeway.knowledge.search.search import Search
 
 __all__ = [
     "PDF",
+    "PII_ACTIONS",
     "SHOWN",
+    "STRATEGIES",
     "AccessRules",
     "Added",
     "AnswerEvent",
@@ -35,7 +41,9 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionOptions",
     "CollectionRules",
+    "Collections",
     "Document",
     "DocumentPage",
     "DocumentRule",
@@ -45,6 +53,8 @@ __all__ = [
     "Folders",
     "Hit",
     "Incoming",
+    "IngestControl",
+    "IngestProgress",
     "KeptRevision",
     "KnowledgeAssistant",
     "LeftSource",
@@ -55,11 +65,14 @@ __all__ = [
     "Pages",
     "Place",
     "Progress",
+    "ProgressReader",
     "Retrieved",
     "Scores",
     "Search",
     "SearchRequest",
     "SearchResult",
+    "Selection",
+    "Smoothed",
     "SourceRun",
     "SourceStatus",
     "Sources",
@@ -69,5 +82,6 @@ __all__ = [
     "find_quote",
     "installed_tesseract",
     "open_pinecone",
+    "options_of",
     "picture_type",
 ]

@@ -22,6 +22,8 @@ from causeway.web import (
     ask_api,
     ask_pages,
     collection_moves_api,
+    collections_api,
+    collections_pages,
     document_places_api,
     documents_api,
     documents_pages,
@@ -44,6 +46,7 @@ from causeway.web.response_headers import guarded
 
 _ROUTERS = (
     ask_api.router,
+    collections_api.router,
     documents_api.router,
     collection_moves_api.router,
     document_places_api.router,
@@ -59,6 +62,7 @@ _ROUTERS = (
     ask_pages.router,
     documents_pages.router,
     page_view_pages.router,
+    collections_pages.router,
     sources_pages.router,
     traces_pages.router,
     admin_pages.router,

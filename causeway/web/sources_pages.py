@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from causeway.web.collections_api import Action, Shelves
 from causeway.web.rendering import is_fragment, link, page
 from causeway.web.sign_in import Operator, Parts
-from causeway.web.sources_api import SourceName
+from causeway.web.sources_api import SourceName, act_on_source
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,4 +42,18 @@ async def remove(
 ) -> Response:
     """Decide on a source that was taken out of the settings, from a plain form; without a word documents are kept."""
     await parts.sources.forget(source, documents=documents == "delete")
+    return RedirectResponse(link(request, "sources"), status_code=303)
+
+
+@router.post("/sources/{source}/{action}", name="source_control")
+async def control(
+    source: SourceName,
+    action: Action,
+    request: Request,
+    parts: Parts,
+    shelves: Shelves,
+    _operator: Operator,
+) -> Response:
+    """Pause, resume, cancel or re-index a source's documents, from a plain form."""
+    await act_on_source(parts, shelves, source, action)
     return RedirectResponse(link(request, "sources"), status_code=303)

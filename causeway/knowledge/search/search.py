@@ -343,6 +343,8 @@ def _described(hit: Hit, *, with_text: bool) -> Mapping[str, object]:
     described: dict[str, object] = {
         "id": hit.chunk_id,
         "document_id": hit.document_id,
+        "revision": hit.revision,
+        "ordinal": hit.ordinal,
         "title": hit.title,
         "page": hit.page,
         "score": hit.score,

@@ -300,6 +300,7 @@ async def test_a_search_leaves_a_span_with_what_was_asked_and_found(
     attributes = span.attributes
     found = json.loads(str(attributes[names.RETRIEVAL_DOCUMENTS]))
     assert found[0]["id"] == "chk_tents_1_1"
+    assert (found[0]["revision"], found[0]["ordinal"]) == (1, 1)
     assert ("text" in found[0]) is capture_content
     assert (attributes.get(names.RETRIEVAL_QUERY) == "aluminium poles") is capture_content
     assert json.loads(str(attributes["causeway.filters"])) == {"type": "pdf"}

@@ -6,12 +6,12 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 _SOURCE = (
     "'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:', 'web:' or 'mail:' and its name"
 )
-_EMBEDDING = "unit length; of heading and text"
+_EMBEDDING = "unit length; of heading, context and text"
 _ELSEWHERE = f"{_EMBEDDING}; null when it is where the collection's vectors are kept"
 
 
