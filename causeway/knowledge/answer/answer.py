@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
@@ -43,11 +43,17 @@ _WORDS_OF_A_VERDICT: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskRequest:
-    """A question; ``collection`` None asks all of them."""
+    """A question.
+
+    Attributes:
+        collection: The collection to ask; None asks all of them.
+        filters: Which documents may answer; as `SearchRequest.filters`.
+    """
 
     question: str
     collection: str | None = None
     conversation_id: str | None = None
+    filters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -133,7 +139,10 @@ class Answerer:
 
     async def _passages(self, request: AskRequest, call: Call) -> tuple[Passage, ...]:
         asked = SearchRequest(
-            query=request.question, collection=request.collection, top_k=self._settings.passages
+            query=request.question,
+            collection=request.collection,
+            filters=request.filters,
+            top_k=self._settings.passages,
         )
         hits = (await self._search.search(asked, call)).hits
         candidates = cut(hits)
