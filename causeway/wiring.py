@@ -21,6 +21,10 @@ from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
+from causeway.evals.calibration import Calibrations
+from causeway.evals.evals import Evals
+from causeway.evals.run_store import RunStore
+from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
@@ -28,6 +32,7 @@ from causeway.gateway.ledger import Ledger
 from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
+from causeway.guard.pii import Finder
 from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Sources, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.index.postgres_index import PostgresIndex
@@ -89,6 +94,8 @@ class Platform:
     sources: Sources
     search: Search
     answerer: Answerer
+    evals: Evals
+    calibrations: Calibrations
 
     @property
     def providers(self) -> Providers:
@@ -171,15 +178,27 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
+        prompts = Shelf.packaged()
         answerer = Answerer(
             search=search,
             gateway=gateway,
-            prompts=Shelf.packaged(),
+            prompts=prompts,
             spans=spans,
             clock=clock,
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
+        calibrations = Calibrations(RunStore(database), prompts, models=settings.models)
+        subjects = Subjects(
+            settings,
+            answerer=answerer,
+            search=search,
+            library=library,
+            gateway=gateway,
+            calibrations=calibrations,
+            clock=clock,
+        )
+        finder = Finder(settings.guard)
         traces = TraceStore(database, spans)
         platform = Platform(
             settings=settings,
@@ -219,6 +238,14 @@ async def open_platform(
             ),
             search=search,
             answerer=answerer,
+            evals=Evals(
+                RunStore(database),
+                durable,
+                subjects=subjects,
+                personal_data=lambda text: [str(found.kind) for found in finder.find(text)],
+                clock=clock,
+            ),
+            calibrations=calibrations,
         )
         if is_worker:
             await index.prepare()
@@ -254,6 +281,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     """Background work, until the block ends."""
     worker.register(durable, pipeline, platform.settings.knowledge)
     platform.sources.register(durable)
+    platform.evals.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:

@@ -14,6 +14,7 @@ import click
 from causeway import __version__
 from causeway.cli.ask import ask, search
 from causeway.cli.doctor import doctor
+from causeway.cli.evals import evals
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
 from causeway.cli.models import models
@@ -35,7 +36,21 @@ def cli() -> None:
     """
 
 
-for command in (up, serve, worker, ingest, sources, search, ask, keys, teams, models, settings, doctor):
+for command in (
+    up,
+    serve,
+    worker,
+    ingest,
+    sources,
+    search,
+    ask,
+    keys,
+    teams,
+    models,
+    settings,
+    evals,
+    doctor,
+):
     cli.add_command(command)
 
 

@@ -34,6 +34,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         fault: Why there is no answer, as ``code: message``; such a case is never counted as passed.
         label: What a classifier or the router chose.
+        certainty: How sure a judge was, in log-odds of yes.
         rows: What a query returned.
         first_text_ms: Until the first words; None when nothing was written.
         reused_from: The run whose outcome this is, when the same subject had been asked the same before.
@@ -44,6 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     shown: tuple[Shown, ...] = ()
     marks: tuple[Mark, ...] = ()
     label: str | None = None
+    certainty: float | None = None
     rows: tuple[tuple[Any, ...], ...] | None = None
     fault: str | None = None
     trace_id: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -100,18 +100,17 @@ class RunStore:
         async with self._database.begin() as connection:
             await connection.execute(update(eval_runs).where(eval_runs.c.id == run_id).values(**values))
 
-    async def keep(
-        self, run_id: str, *, name: str, repeat: int, asked: str, outcome: Outcome, scores: Sequence[Score]
-    ) -> None:
+    async def keep(self, run_id: str, result: Result, *, asked: str) -> None:
         """Keep a result; one that is there already stays, since a case that was running at a crash runs twice."""
         row = {
             "run_id": run_id,
-            "case_name": name,
-            "repeat": repeat,
+            "case_name": result.case,
+            "repeat": result.repeat,
             "asked": asked,
-            "outcome": outcome.as_json(),
-            "scores": msgspec.to_builtins(tuple(scores)),
-            "is_faulty": outcome.fault is not None,
+            "outcome": result.outcome.as_json(),
+            "scores": msgspec.to_builtins(result.scores),
+            "is_faulty": result.outcome.fault is not None,
+            "at": result.at,
         }
         async with self._database.begin() as connection:
             await connection.execute(insert(eval_results).values(row).on_conflict_do_nothing())
@@ -162,7 +161,7 @@ class RunStore:
             func.coalesce(func.sum(eval_results.c.outcome["cost_micros"].astext.cast(Integer)), 0).label(
                 "cost"
             ),
-            func.count().filter(eval_results.c.at >= run.started_at).label("lately"),
+            func.count().filter(eval_results.c.at >= (run.started_at or run.created_at)).label("lately"),
         ).where(eval_results.c.run_id == run.id)
         async with self._database.connect() as connection:
             row = (await connection.execute(counted)).one()
@@ -174,7 +173,7 @@ class RunStore:
 
 
 def _run(row: Row[Any]) -> Run:
-    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's values by name
+    values = dict(row._mapping)
     values["options"] = msgspec.convert(values["options"], RunOptions)
     values["state"] = RunState(values["state"])
     return Run(**values)

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from causeway.contracts.chat import ChatRequest, Message
 from causeway.contracts.clock import Clock
+from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.errors import InvalidInputError
 from causeway.evals.checks import Aspect
@@ -34,6 +35,8 @@ from causeway.prompts.prompt import Prompt
 
 PURPOSE: Final = "evals"
 """What ledgers and dashboards call these calls."""
+EVALS: Final = Principal(id="evals", name="evals", scopes=frozenset({Scope.ADMIN}))
+"""For whom suites are run: a line of its own in the ledger, bounded by the tier ``internal`` and by a run's own limit."""
 _REPLY_TOKENS: Final = 400
 
 
@@ -183,17 +186,19 @@ class ChatSubject:
         gateway: The door to the model.
         clock: For durations.
         model: An alias or a model's own name.
+        means: The model's own name.
         prompt: What makes the messages; without one they are the case's own, its question last.
     """
 
     aspects: tuple[Aspect, ...] = ("text",)
 
     def __init__(
-        self, gateway: ModelGateway, clock: Clock, *, model: str, prompt: Prompt | None = None
+        self, gateway: ModelGateway, clock: Clock, *, model: str, means: str, prompt: Prompt | None = None
     ) -> None:
         self._gateway = gateway
         self._clock = clock
         self._model = model
+        self._means = means
         self._prompt = prompt
 
     @property
@@ -204,7 +209,7 @@ class ChatSubject:
     async def identity(self) -> Mapping[str, object]:
         """The model's name and the prompt's version and digest."""
         prompt = self._prompt
-        return {"model": self._model} | (
+        return {"model": self._means} | (
             {"prompt": prompt.reference, "prompt_sha256": prompt.sha256} if prompt else {}
         )
 
