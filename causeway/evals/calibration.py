@@ -83,6 +83,7 @@ class JudgeSubject:
     """A judge, asked for its verdict about pairs of a right and a given answer."""
 
     aspects: tuple[Aspect, ...] = ("label",)
+    is_exact = False
 
     def __init__(
         self, judge: Judge, clock: Clock, *, rubric: str, model: str, identity: Mapping[str, object]

@@ -180,6 +180,7 @@ def _retrieval(case: Case, outcome: Outcome) -> Iterator[Score]:
     if quotes:
         texts = [f"{passage.heading}\n{passage.text}" for passage in outcome.shown]
         yield Score(name="evidence", value=ranking.evidence_share(texts, quotes))
+        yield Score(name="evidence rank", value=ranking.evidence_rank(texts, quotes))
 
 
 # --- time and money ----------------------------------------------------------------------------------

@@ -193,7 +193,11 @@ class Evals:
             NotFoundError: There is no such run.
         """
         started = await self.store.started(run_id)
-        return Record.of_results(started, await self.store.results(started.run.id))
+        return Record.of_results(
+            started,
+            await self.store.results(started.run.id),
+            is_exact=self._subjects.named(started.run.subject).is_exact,
+        )
 
     async def results(self, run_id: str) -> list[Result]:
         """What became of a run's cases."""

@@ -4,7 +4,9 @@ Three things fail the gate. A case that could not be answered, because nothing i
 as a leaked canary, in a single case. A regression: a check that is worse over the same cases by more than chance explains,
 at five percent over all checks together (Holm), so that a change which changes nothing is let through in 95 of 100.
 
-A plain difference never fails it: 44 of 50 after 46 of 50 says nothing.
+A plain difference does not fail it: 44 of 50 after 46 of 50 says nothing of a model that writes. Search is another matter.
+Asked twice it finds the same, so a fall is the change's doing and no chance: there a mean that falls by more than
+`TOLERANCE` fails, which is room for the last digits of another processor.
 """
 
 from __future__ import annotations
@@ -18,7 +20,19 @@ from causeway.evals.record import CaseRecord, Record, shared_cases
 from causeway.evals.statistics import Paired, compare, detectable, holm
 
 ALPHA: Final = 0.05
-GATED: Final = (PASSED, "facts", "refusal", "citations", FOUND, "ndcg", "evidence", "label", "table")
+TOLERANCE: Final = 0.01
+GATED: Final = (
+    PASSED,
+    "facts",
+    "refusal",
+    "citations",
+    FOUND,
+    "ndcg",
+    "evidence",
+    "evidence rank",
+    "label",
+    "table",
+)
 """Checks whose regressions fail the gate; a judge that agrees well enough with people joins them."""
 _LEAST_SHARED: Final = 0.8
 _SHOWN: Final = 8
@@ -31,7 +45,7 @@ class Line:
     Attributes:
         cases: How many have it in both.
         is_gated: Its regressions fail the gate.
-        is_worse: By more than chance explains.
+        is_worse: By more than chance explains, or at all where there is no chance.
         is_better: The same the other way.
     """
 
@@ -88,7 +102,10 @@ def compare_runs(earlier: Record, later: Record) -> Comparison:
     found = {check: _paired(check, pairs) for check in later.checks() if check in earlier.checks()}
     paired = {check: each for check, each in found.items() if each is not None}
     gated = [check for check in paired if _is_gated(check, later)]
-    worse = holm({check: paired[check][0].p_worse for check in gated}, alpha=ALPHA)
+    if earlier.is_exact and later.is_exact:
+        worse = {check for check in gated if paired[check][0].difference.estimate < -TOLERANCE}
+    else:
+        worse = holm({check: paired[check][0].p_worse for check in gated}, alpha=ALPHA)
     better = holm({check: paired[check][0].p_better for check in gated}, alpha=ALPHA)
     lines = [
         Line(
@@ -143,7 +160,7 @@ def judge_gate(later: Record, comparison: Comparison | None) -> Verdict:
     if any(line.is_worse for line in comparison.lines) and comparison.broken:
         reasons.append(f"passed before and not now: {_named(comparison.broken)}")
     least = detectable(shared)
-    if least is not None:
+    if least is not None and not later.is_exact:
         notes.append(
             f"{shared} questions show a fall of {least:.0%} or more in 4 of 5 cases, and smaller ones less often"
         )

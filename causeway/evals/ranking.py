@@ -1,4 +1,4 @@
-"""How good a list of passages is: recall, precision and nDCG over documents, and the share of evidence it holds.
+"""How good a list of passages is: recall, precision and nDCG over documents, and how much evidence it holds how far up.
 
 Documents are counted once, at the place of their first passage: several passages of one document do not make a list better
 or worse. nDCG with binary relevance: Järvelin and Kekäläinen, https://doi.org/10.1145/582415.582418.
@@ -34,3 +34,11 @@ def evidence_share(texts: Sequence[str], quotes: Sequence[str]) -> float:
     """The share of ``quotes`` that one of the passages' ``texts`` has."""
     held = sum(any(has_quote(quote, text) for text in texts) for quote in quotes)
     return held / len(quotes) if quotes else 1.0
+
+
+def evidence_rank(texts: Sequence[str], quotes: Sequence[str]) -> float:
+    """The mean over ``quotes`` of one over the place of the first passage that has it; nothing for one that none has."""
+    places = [
+        next((n for n, text in enumerate(texts, start=1) if has_quote(quote, text)), None) for quote in quotes
+    ]
+    return sum(1 / place for place in places if place) / len(quotes) if quotes else 1.0

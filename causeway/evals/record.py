@@ -40,6 +40,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         run: The run's id.
         informing: Checks whose judge is not good enough to gate.
+        is_exact: The subject does the same when it is asked twice.
         flaky: Cases that passed in one repeat and failed in another.
     """
 
@@ -51,10 +52,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     identity: dict[str, object]
     cases: dict[str, CaseRecord]
     informing: tuple[str, ...] = ()
+    is_exact: bool = False
     flaky: tuple[str, ...] = ()
 
     @classmethod
-    def of_results(cls, started: Started, results: Sequence[Result]) -> Self:
+    def of_results(cls, started: Started, results: Sequence[Result], *, is_exact: bool = False) -> Self:
         """The record of a run."""
         run, cases = started.run, {case.name: case for case in started.suite.cases}
         values: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -84,6 +86,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 for name in sorted(values)
             },
             informing=tuple(sorted(informing)),
+            is_exact=is_exact,
             flaky=tuple(flaky(passes)),
         )
 

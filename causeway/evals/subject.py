@@ -46,6 +46,7 @@ class Subject(Protocol):
     Attributes:
         name: As the command line calls it.
         aspects: What its outcomes have to be checked.
+        is_exact: Asked twice, it does the same: no difference between two runs is chance.
     """
 
     @property
@@ -56,6 +57,11 @@ class Subject(Protocol):
     @property
     def aspects(self) -> Collection[Aspect]:
         """What its outcomes have to be checked."""
+        ...
+
+    @property
+    def is_exact(self) -> bool:
+        """Asked twice, it does the same."""
         ...
 
     async def identity(self) -> Mapping[str, object]:
@@ -96,6 +102,7 @@ class KnowledgeSubject:
 
     name = "knowledge"
     aspects: tuple[Aspect, ...] = ("text", "passages")
+    is_exact = False
 
     def __init__(self, answerer: Answers, identify: Identify, clock: Clock) -> None:
         self._answerer = answerer
@@ -152,6 +159,7 @@ class RetrievalSubject:
 
     name = "retrieval"
     aspects: tuple[Aspect, ...] = ("passages",)
+    is_exact = True
 
     def __init__(self, search: Searches, identify: Identify, clock: Clock, *, top_k: int) -> None:
         self._search = search
@@ -191,6 +199,7 @@ class ChatSubject:
     """
 
     aspects: tuple[Aspect, ...] = ("text",)
+    is_exact = False
 
     def __init__(
         self, gateway: ModelGateway, clock: Clock, *, model: str, means: str, prompt: Prompt | None = None
@@ -250,6 +259,7 @@ class RouterSubject:
 
     name = "router"
     aspects: tuple[Aspect, ...] = ("label",)
+    is_exact = True
 
     def __init__(self, gateway: ModelGateway, clock: Clock, *, labels: Mapping[str, str]) -> None:
         self._gateway = gateway
