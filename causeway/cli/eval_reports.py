@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from causeway.evals.calibration import Calibration
     from causeway.evals.gate import Comparison, Verdict
     from causeway.evals.record import Record
     from causeway.evals.run import Progress, Result, Run
@@ -26,6 +27,7 @@ class Finished:
     run: Run
     record: Record
     results: list[Result]
+    calibration: Calibration | None
 
 
 def baseline_path(name: str, suite: str, subject: str) -> Path:
@@ -62,8 +64,15 @@ async def wait(platform: Platform, run: Run) -> Run:
 
 async def finished(platform: Platform, run: Run) -> Finished:
     """``run`` with what became of its cases."""
+    from causeway.evals.calibration import SUITE, calibrate
+
+    results = await platform.evals.results(run.id)
+    is_of_judge = run.suite == SUITE
     return Finished(
-        run=run, record=await platform.evals.record(run.id), results=await platform.evals.results(run.id)
+        run=run,
+        record=await platform.evals.record(run.id),
+        results=results,
+        calibration=calibrate(await platform.evals.suite_of(run), results) if is_of_judge else None,
     )
 
 
@@ -83,7 +92,8 @@ def print_report(
 
     comparison = compare_runs(beside, done.record) if beside is not None else None
     verdict = judge_gate(done.record, comparison)
-    page = report.markdown(done.record, done.results, comparison=comparison, verdict=verdict)
+    page = report.agreement(done.calibration) + "\n\n" if done.calibration else ""
+    page += report.markdown(done.record, done.results, comparison=comparison, verdict=verdict)
     if markdown is not None:
         markdown.write_text(page, encoding="utf-8")
     if junit is not None:
@@ -135,6 +145,15 @@ def report_shape(done: Finished, comparison: Comparison | None, verdict: Verdict
         "scores": scores,
         "gate": {"passed": verdict.is_passed, "reasons": verdict.reasons, "notes": verdict.notes},
     }
+    if done.calibration is not None:
+        held_out = done.calibration.held_out
+        shape["agreement"] = {
+            "kappa": held_out.kappa,
+            "accuracy": held_out.accuracy,
+            "abstained": held_out.abstained,
+            "threshold": done.calibration.threshold,
+            "may_gate": done.calibration.trust.may_gate,
+        }
     if comparison is not None:
         shape["comparison"] = {
             "baseline": comparison.earlier.run,

@@ -180,6 +180,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         edge=platform.edge,
         readiness=platform.readiness,
         admin=_administration(platform),
+        evals=platform.evals,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(

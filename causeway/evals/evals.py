@@ -181,6 +181,16 @@ class Evals:
             await self.store.change(run.id, state=RunState.STOPPED, problem="somebody stopped it")
         return await self.store.run(run.id)
 
+    async def runs(
+        self, *, suite: str | None = None, subject: str | None = None, limit: int = 50
+    ) -> list[Run]:
+        """The newest runs."""
+        return await self.store.runs(suite=suite, subject=subject, limit=limit)
+
+    async def suite_of(self, run: Run) -> Suite:
+        """The suite as it was when ``run`` began."""
+        return await self.store.suite(run.suite_version)
+
     async def progress(self, run_id: str) -> tuple[Run, Progress]:
         """A run and how far it is."""
         run = await self.store.run(run_id)
@@ -334,7 +344,14 @@ class Evals:
 
     async def _end(self, run_id: str, problem: str | None) -> None:
         state = RunState.DONE if problem is None else RunState.STOPPED
-        await self.store.change(run_id, state=state, problem=problem, finished_at=self._clock.now())
+        record = await self.record(run_id)
+        summary = {}
+        for check in record.checks():
+            interval, cases = record.interval(check)
+            summary[check] = (interval.estimate, interval.low, interval.high, cases)
+        await self.store.change(
+            run_id, state=state, problem=problem, summary=summary, finished_at=self._clock.now()
+        )
 
     async def _require_documents(self, suite: Suite) -> None:
         needed = suite.documents

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from xml.etree import ElementTree
 
+from causeway.evals.calibration import Calibration
 from causeway.evals.checks import PASSED
 from causeway.evals.gate import Comparison, Verdict
+from causeway.evals.judge import GATE_KAPPA
 from causeway.evals.record import Record
 from causeway.evals.run import Result
 from causeway.evals.statistics import detectable
@@ -66,6 +68,25 @@ def junit(record: Record, results: Sequence[Result], verdict: Verdict | None = N
         suite.set(name, str(count))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def agreement(found: Calibration) -> str:
+    """How well a judge agrees with people, as Markdown."""
+    lines = [
+        f"Kappa {found.held_out.kappa:.2f} on the held-out half, at a threshold of {found.threshold:+.2f}: the judge "
+        + (
+            "may gate."
+            if found.trust.may_gate
+            else f"informs and gates nothing, for that is below {GATE_KAPPA}."
+        ),
+        "",
+        "| half | rightly yes | rightly no | wrongly yes | wrongly no | abstained | accuracy | kappa |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for half, each in (("development", found.development), ("held out", found.held_out)):
+        counts = (each.right_yes, each.right_no, each.wrong_yes, each.wrong_no, each.abstained)
+        lines.append(f"| {half} | {' | '.join(map(str, counts))} | {each.accuracy:.2f} | {each.kappa:.2f} |")
+    return "\n".join(lines)
 
 
 def _size(record: Record) -> str:

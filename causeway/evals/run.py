@@ -61,6 +61,7 @@ class Run:
         total: Answers that it takes, repeats counted.
         attempt: Goes up when it is resumed.
         problem: Why it stopped.
+        summary: Mean, both ends of its interval and cases of each check, once it has ended.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Run:
     problem: str | None
     attempt: int
     total: int
+    summary: Mapping[str, tuple[float, float, float, int]] | None
     started_by: str
     created_at: datetime
     started_at: datetime | None

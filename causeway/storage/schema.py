@@ -343,6 +343,7 @@ eval_runs = Table(
     Column("problem", Text, comment="why it stopped"),
     Column("attempt", Integer, nullable=False, server_default="1", comment="goes up when it is resumed"),
     Column("total", Integer, nullable=False, comment="answers that it takes, repeats counted"),
+    Column("summary", JSONB, comment="mean, ends of the interval and cases of each check, once it has ended"),
     Column("started_by", Text, nullable=False, comment="the principal"),
     _moment("created_at"),
     _moment("started_at", nullable=True),

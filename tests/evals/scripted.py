@@ -42,7 +42,7 @@ class ScriptedJudge:
 
     def check(self, rubrics: Sequence[str]) -> None:
         if set(rubrics) - set(RUBRICS):
-            raise NotFoundError("no such rubric")
+            raise NotFoundError(f"no rubric is called {rubrics[0]}")
 
     async def scores(
         self, case: Case, outcome: Outcome, *, rubrics: Sequence[str], model: str, call: Call

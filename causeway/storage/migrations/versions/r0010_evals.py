@@ -61,6 +61,11 @@ def _runs() -> None:
             comment="goes up when it is resumed",
         ),
         sa.Column("total", sa.Integer(), nullable=False, comment="answers that it takes, repeats counted"),
+        sa.Column(
+            "summary",
+            JSONB(),
+            comment="mean, ends of the interval and cases of each check, once it has ended",
+        ),
         sa.Column("started_by", sa.Text(), nullable=False, comment="the principal"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.Column("started_at", sa.DateTime(timezone=True)),
