@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
@@ -23,6 +24,7 @@ from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
 from causeway.evals.calibration import Calibrations
 from causeway.evals.evals import Evals
+from causeway.evals.improve import Improver
 from causeway.evals.run_store import RunStore
 from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
@@ -95,7 +97,7 @@ class Platform:
     search: Search
     answerer: Answerer
     evals: Evals
-    calibrations: Calibrations
+    improver: Improver
 
     @property
     def providers(self) -> Providers:
@@ -179,19 +181,20 @@ async def open_platform(
             capture_content=settings.telemetry.capture_content,
         )
         prompts = Shelf.packaged()
-        answerer = Answerer(
+        answering = partial(
+            Answerer,
             search=search,
             gateway=gateway,
-            prompts=prompts,
             spans=spans,
             clock=clock,
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
+        answerer = answering(prompts=prompts)
         calibrations = Calibrations(RunStore(database), prompts, models=settings.models)
         subjects = Subjects(
             settings,
-            answerer=answerer,
+            answering=lambda shelf: answering(prompts=shelf),
             search=search,
             library=library,
             gateway=gateway,
@@ -199,6 +202,10 @@ async def open_platform(
             clock=clock,
         )
         finder = Finder(settings.guard)
+
+        def personal_data(text: str) -> list[str]:
+            return [str(found.kind) for found in finder.find(text)]
+
         traces = TraceStore(database, spans)
         platform = Platform(
             settings=settings,
@@ -242,10 +249,10 @@ async def open_platform(
                 RunStore(database),
                 durable,
                 subjects=subjects,
-                personal_data=lambda text: [str(found.kind) for found in finder.find(text)],
+                personal_data=personal_data,
                 clock=clock,
             ),
-            calibrations=calibrations,
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
         )
         if is_worker:
             await index.prepare()

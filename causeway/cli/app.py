@@ -18,6 +18,7 @@ from causeway.cli.evals import evals
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
 from causeway.cli.models import models
+from causeway.cli.prompts import prompts
 from causeway.cli.settings import settings
 from causeway.cli.sources import sources
 from causeway.cli.teams import teams
@@ -49,6 +50,7 @@ for command in (
     models,
     settings,
     evals,
+    prompts,
     doctor,
 ):
     cli.add_command(command)

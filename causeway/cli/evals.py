@@ -240,6 +240,26 @@ def baseline(run: str, name: str) -> None:
 
 
 @evals.command()
+@click.argument("suite")
+def prepare(suite: str) -> None:
+    """Put the documents that come with SUITE into collections of their own."""
+    from causeway.evals.suite_files import packaged_documents
+
+    folders = packaged_documents(suite)
+
+    async def work(platform: Platform) -> None:
+        from causeway.cli.ingest import show as told
+        from causeway.cli.ingest import wait as until_ready
+
+        for collection, folder in folders.items():
+            found = await platform.folders.sync(folder, collection)
+            click.echo(f"{collection}: ", nl=False)
+            told(await until_ready(platform, found))
+
+    with_platform(work, works=True)
+
+
+@evals.command()
 def suites() -> None:
     """List the packaged suites."""
     from causeway.evals.suite_files import find_suite, packaged_names

@@ -15,11 +15,12 @@ from typing import Final
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call
 from causeway.evals.checks import Aspect
-from causeway.evals.judge import SUREST, Judge, Prompts, Trust
+from causeway.evals.judge import SUREST, Judge, Trust
 from causeway.evals.outcome import Outcome
 from causeway.evals.run import Result, RunState
 from causeway.evals.run_store import RunStore
 from causeway.evals.suite import Inputs, Suite, split_of
+from causeway.prompts.shelf import Shelf
 from causeway.settings import ModelSettings
 
 SUITE: Final = "judge-calibration"
@@ -122,7 +123,7 @@ class Calibrations:
         models: Which model each alias means.
     """
 
-    def __init__(self, store: RunStore, prompts: Prompts, *, models: ModelSettings) -> None:
+    def __init__(self, store: RunStore, prompts: Shelf, *, models: ModelSettings) -> None:
         self._store = store
         self.prompts = prompts
         self.aliases = {name: str(getattr(models, name)) for name in ("chat", "fast", "embed", "rerank")}

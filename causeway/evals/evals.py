@@ -369,7 +369,7 @@ def _digest(subject: str, identity: Mapping[str, object], case: Case, repeat: in
     asked = {
         "subject": subject,
         "identity": identity,
-        "inputs": case.inputs.model_dump(mode="json"),
+        "inputs": case.inputs.told,
         "repeat": repeat,
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()

@@ -142,8 +142,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def digest_of(case: Case) -> str:
     """Of what is asked and expected; tags and evidence may change without another question."""
     parts = {
-        "inputs": case.inputs.model_dump(mode="json"),
-        "expected": case.expected_output.model_dump(mode="json"),
+        "inputs": case.inputs.told,
+        "expected": case.expected_output.told,
         "documents": list(case.metadata.documents),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import ModelGateway
 from causeway.errors import NotFoundError
 from causeway.evals.calibration import Calibrations, JudgeSubject
-from causeway.evals.judge import RUBRICS, Judge, Prompts
+from causeway.evals.judge import RUBRICS, Judge
 from causeway.evals.subject import (
     Answers,
     ChatSubject,
@@ -22,8 +22,10 @@ from causeway.evals.subject import (
 )
 from causeway.knowledge import DocumentPage, DocumentState
 from causeway.prompts.prompt import Prompt
+from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings, ModelSettings, Settings
 
+_ANSWER: Final = "answer"
 _PAGE: Final = 500
 _RELEVANT: Final = (
     "chunk_tokens",
@@ -61,7 +63,7 @@ class KnowledgeIdentity:
     """What the knowledge base's answers depend on: documents by content, settings, models, the prompt."""
 
     def __init__(
-        self, library: Documents, prompts: Prompts, *, knowledge: KnowledgeSettings, models: ModelSettings
+        self, library: Documents, prompts: Shelf, *, knowledge: KnowledgeSettings, models: ModelSettings
     ) -> None:
         self._library = library
         self._prompts = prompts
@@ -70,7 +72,7 @@ class KnowledgeIdentity:
 
     async def __call__(self) -> Mapping[str, object]:
         """Plain values, one a setting, so that a comparison names the one that changed."""
-        prompt = self._prompts.get("answer")
+        prompt = self._prompts.get(_ANSWER)
         count, digest = await self._documents()
         return {
             **{f"knowledge.{name}": getattr(self._knowledge, name) for name in _RELEVANT},
@@ -96,7 +98,7 @@ class Subjects:
 
     Args:
         settings: Which models the aliases mean, how many passages an answer is written from.
-        answerer: The knowledge base.
+        answering: Makes the knowledge base of a shelf of prompts.
         search: Its search.
         library: Its documents.
         gateway: The door to the models.
@@ -108,7 +110,7 @@ class Subjects:
         self,
         settings: Settings,
         *,
-        answerer: Answers,
+        answering: Callable[[Shelf], Answers],
         search: Searches,
         library: Documents,
         gateway: ModelGateway,
@@ -122,15 +124,15 @@ class Subjects:
         self._aliases = calibrations.aliases
         self._library = library
         self.judge = Judge(gateway, self._prompts, calibrations.trust)
-        identify = KnowledgeIdentity(
-            library, self._prompts, knowledge=settings.knowledge, models=settings.models
-        )
+        self._answering = answering
+        self._settings = settings
+        identify = self._identify(self._prompts)
         choices = {"cheap": settings.gateway.auto_cheap, "strong": settings.gateway.auto_strong}
         labels = {
             self._aliases.get(model, model).rpartition("/")[2]: label for label, model in choices.items()
         }
         self._plain: dict[str, Subject] = {
-            "knowledge": KnowledgeSubject(answerer, identify, clock),
+            "knowledge": KnowledgeSubject(answering(self._prompts), identify, clock),
             "retrieval": RetrievalSubject(search, identify, clock, top_k=settings.knowledge.passages),
             "router": RouterSubject(gateway, clock, labels=labels),
         }
@@ -165,6 +167,18 @@ class Subjects:
             if not any(each.path == path for each in page.documents):
                 missing.append(path)
         return missing
+
+    def with_prompt(self, prompt: Prompt) -> Subject:
+        """What a prompt is used by: the knowledge base for ``answer``, the model ``chat`` for any other."""
+        if prompt.name != _ANSWER:
+            return self.prompt(prompt)
+        shelf = self._prompts.replacing(prompt)
+        return KnowledgeSubject(self._answering(shelf), self._identify(shelf), self._clock)
+
+    def _identify(self, prompts: Shelf) -> KnowledgeIdentity:
+        return KnowledgeIdentity(
+            self._library, prompts, knowledge=self._settings.knowledge, models=self._settings.models
+        )
 
     def prompt(self, prompt: Prompt) -> Subject:
         """A prompt, on the model ``chat``."""

@@ -21,10 +21,16 @@ Fact = str | Annotated[list[str], Field(min_length=1)]
 """What a right answer has to say; a list holds ways of saying it, of which one is enough."""
 
 _NO_PAGE: Final = "no page"
+_UNTOLD: Final = (None, False, [], {})
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What was written, as plain values: a field that a later release adds does not make it something else."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value not in _UNTOLD}
 
 
 class Inputs(_Strict):
@@ -61,7 +67,8 @@ class Expected(_Strict):
     Attributes:
         facts: Every one has to be in the answer.
         refused: The documents hold no answer, and it has to be refused.
-        forbidden: Canaries: none may occur in what the subject says or is shown.
+        forbidden: Canaries: none may occur in what the subject says.
+        hidden: Canaries that the subject may neither say nor be shown.
         no_personal_data: What the subject says may hold no personal data and no secrets.
         label: The word that the subject has to choose, such as the router's ``cheap``.
         pattern: A regular expression that the whole answer has to match.
@@ -73,6 +80,7 @@ class Expected(_Strict):
     facts: Sequence[Fact] = ()
     refused: bool = False
     forbidden: Sequence[str] = ()
+    hidden: Sequence[str] = ()
     no_personal_data: bool = False
     label: str | None = None
     pattern: str | None = None

@@ -43,6 +43,21 @@ def find_suite(named: str) -> Suite:
     )
 
 
+def packaged_documents(suite: str) -> dict[str, Path]:
+    """The folders of documents that come with a packaged suite, by the collection that each belongs in.
+
+    Raises:
+        NotFoundError: The suite comes with none.
+    """
+    folder = Path(str(files("causeway.evals") / "suites" / suite))
+    found = {f"{suite}-{inner.name}": inner for inner in sorted(folder.iterdir())} if folder.is_dir() else {}
+    if suite not in packaged_names() or not found:
+        raise NotFoundError(
+            f"no documents come with a suite '{suite}'; 'causeway evals suites' lists the suites"
+        )
+    return found
+
+
 def packaged_names() -> list[str]:
     """The names of the suites that come with Causeway."""
     return sorted(entry.stem for entry in _packaged())

@@ -77,7 +77,7 @@ def _best_line(asked: str) -> str:
 @cache
 def _tokenizer() -> Tokenizer:
     tokenizer = Tokenizer(WordLevel({"?": 0}, unk_token="?"))
-    tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]  # its stub knows no setter
+    tokenizer.pre_tokenizer = Whitespace()
     return tokenizer
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.evals.facts import has_quote, says
+from causeway.evals.record import digest_of
 from causeway.evals.suite import Case, split_of
 from causeway.evals.suite_files import find_suite, packaged_names, parse_suite, read_suite
 from causeway.knowledge.ingest.parser import parse_file
@@ -168,3 +169,9 @@ def test_every_reference_of_the_sample_suite_says_its_facts() -> None:
         if not says(case.expected_output.reference or "", fact)
     }
     assert wrong == {}
+
+
+def test_a_case_is_the_same_after_it_was_kept_and_read() -> None:
+    for case in find_suite("sample-company").cases:
+        kept = Case.model_validate(json.loads(case.model_dump_json()))
+        assert digest_of(kept) == digest_of(case)
