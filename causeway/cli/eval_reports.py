@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from causeway.evals.calibration import Calibration
-    from causeway.evals.gate import Comparison, Verdict
+    from causeway.evals.gate import Comparison, Ruling
     from causeway.evals.record import Record
     from causeway.evals.run import Progress, Result, Run
     from causeway.wiring import Platform
@@ -91,18 +91,18 @@ def print_report(
     from causeway.evals.gate import compare_runs, judge_gate
 
     comparison = compare_runs(beside, done.record) if beside is not None else None
-    verdict = judge_gate(done.record, comparison)
+    ruling = judge_gate(done.record, comparison)
     page = report.agreement(done.calibration) + "\n\n" if done.calibration else ""
-    page += report.markdown(done.record, done.results, comparison=comparison, verdict=verdict)
+    page += report.markdown(done.record, done.results, comparison=comparison, ruling=ruling)
     if markdown is not None:
         markdown.write_text(page, encoding="utf-8")
     if junit is not None:
-        junit.write_text(report.junit(done.record, done.results, verdict), encoding="utf-8")
-    click.echo(json.dumps(report_shape(done, comparison, verdict), ensure_ascii=False) if as_json else page)
+        junit.write_text(report.junit(done.record, done.results, ruling), encoding="utf-8")
+    click.echo(json.dumps(report_shape(done, comparison, ruling), ensure_ascii=False) if as_json else page)
     if done.run.problem:
         remedy = f"'causeway evals resume {done.run.id[:12]}' goes on"
         click.secho(f"stopped: {done.run.problem}; {remedy}", fg="yellow", err=True)
-    return verdict.is_passed
+    return ruling.is_passed
 
 
 def run_shape(run: Run, progress: Progress) -> dict[str, object]:
@@ -124,7 +124,7 @@ def run_shape(run: Run, progress: Progress) -> dict[str, object]:
     }
 
 
-def report_shape(done: Finished, comparison: Comparison | None, verdict: Verdict) -> dict[str, object]:
+def report_shape(done: Finished, comparison: Comparison | None, ruling: Ruling) -> dict[str, object]:
     """A report as JSON."""
     scores = {}
     for check in done.record.checks():
@@ -143,7 +143,7 @@ def report_shape(done: Finished, comparison: Comparison | None, verdict: Verdict
         "state": done.run.state,
         "problem": done.run.problem,
         "scores": scores,
-        "gate": {"passed": verdict.is_passed, "reasons": verdict.reasons, "notes": verdict.notes},
+        "gate": {"passed": ruling.is_passed, "reasons": ruling.reasons, "notes": ruling.notes},
     }
     if done.calibration is not None:
         held_out = done.calibration.held_out

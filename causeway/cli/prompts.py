@@ -63,7 +63,7 @@ def _show(found: Improvement) -> None:
         click.echo(f"{trial.passed:.2f}  {trial.candidate.name}")
     for name, reason in found.dropped:
         click.secho(f"  not tried: {name}: {reason}", fg="yellow", err=True)
-    if found.best is None or found.comparison is None or found.verdict is None:
+    if found.best is None or found.comparison is None or found.ruling is None:
         return
     click.echo(f"\n'{found.best.name}' on the held-out half:")
     for line in found.comparison.lines:
@@ -72,5 +72,5 @@ def _show(found: Improvement) -> None:
                 f"  {line.check}: {line.earlier:.2f} to {line.later:.2f} "
                 f"({line.paired.fixed} better, {line.paired.broken} worse, p of better {line.paired.p_better:.3f})"
             )
-    for reason in found.verdict.reasons:
+    for reason in found.ruling.reasons:
         click.secho(f"  {reason}", fg="yellow")

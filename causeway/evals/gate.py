@@ -83,7 +83,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Ruling:
     """What the gate says; ``reasons`` is empty when it lets the run through."""
 
     reasons: tuple[str, ...]
@@ -132,7 +132,7 @@ def compare_runs(earlier: Record, later: Record) -> Comparison:
     )
 
 
-def judge_gate(later: Record, comparison: Comparison | None) -> Verdict:
+def judge_gate(later: Record, comparison: Comparison | None) -> Ruling:
     """Whether ``later`` is let through, beside the baseline of ``comparison`` if there is one."""
     reasons = list(_broken_invariants(later))
     notes: list[str] = []
@@ -142,7 +142,7 @@ def judge_gate(later: Record, comparison: Comparison | None) -> Verdict:
         f"{check} informs: its judge agrees too little with people to gate" for check in later.informing
     ]
     if comparison is None:
-        return Verdict(reasons=tuple(reasons), notes=(*notes, "no baseline, so no regression was looked for"))
+        return Ruling(reasons=tuple(reasons), notes=(*notes, "no baseline, so no regression was looked for"))
     shared = len(comparison.shared)
     if shared < _LEAST_SHARED * len(later.cases):
         reasons.append(
@@ -164,7 +164,7 @@ def judge_gate(later: Record, comparison: Comparison | None) -> Verdict:
         notes.append(
             f"{shared} questions show a fall of {least:.0%} or more in 4 of 5 cases, and smaller ones less often"
         )
-    return Verdict(reasons=tuple(reasons), notes=tuple(notes))
+    return Ruling(reasons=tuple(reasons), notes=tuple(notes))
 
 
 def _broken_invariants(later: Record) -> list[str]:

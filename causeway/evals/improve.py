@@ -21,7 +21,7 @@ from causeway.contracts.chat import ChatRequest, Message
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.errors import CausewayError, InvalidInputError
 from causeway.evals.checks import PASSED, FindsPersonalData, grade
-from causeway.evals.gate import ALPHA, Comparison, Verdict, compare_runs, judge_gate
+from causeway.evals.gate import ALPHA, Comparison, Ruling, compare_runs, judge_gate
 from causeway.evals.outcome import Outcome
 from causeway.evals.record import CaseRecord, Record, digest_of
 from causeway.evals.subject import EVALS, PURPOSE, Subject
@@ -71,7 +71,7 @@ class Improvement:
         dropped: Candidates that could not be tried, and why.
         best: The one that met the present prompt on the held-out half; None when none was better on the other.
         comparison: That meeting.
-        verdict: The gate's word on it.
+        ruling: The gate's word on it.
     """
 
     present: float
@@ -79,12 +79,12 @@ class Improvement:
     dropped: tuple[tuple[str, str], ...]
     best: Candidate | None
     comparison: Comparison | None
-    verdict: Verdict | None
+    ruling: Ruling | None
 
     @property
     def is_won(self) -> bool:
         """Whether the best candidate is to be promoted."""
-        if self.comparison is None or self.verdict is None or not self.verdict.is_passed:
+        if self.comparison is None or self.ruling is None or not self.ruling.is_passed:
             return False
         line = next((line for line in self.comparison.lines if line.check == PASSED), None)
         return line is not None and line.later > line.earlier and line.paired.p_better <= ALPHA
@@ -149,7 +149,7 @@ class Improver:
                 dropped=tuple(dropped),
                 best=None,
                 comparison=None,
-                verdict=None,
+                ruling=None,
             )
         best = trials[0].candidate
         later = await self._measure(best.prompt, held_out)
@@ -160,7 +160,7 @@ class Improver:
             dropped=tuple(dropped),
             best=best,
             comparison=comparison,
-            verdict=judge_gate(later, comparison),
+            ruling=judge_gate(later, comparison),
         )
 
     async def _rewrites(self, prompt: Prompt, model: str) -> list[str]:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from causeway.evals.calibration import Calibration
 from causeway.evals.checks import PASSED
-from causeway.evals.gate import Comparison, Verdict
+from causeway.evals.gate import Comparison, Ruling
 from causeway.evals.judge import GATE_KAPPA
 from causeway.evals.record import Record
 from causeway.evals.run import Result
@@ -23,12 +23,12 @@ def markdown(
     results: Sequence[Result],
     *,
     comparison: Comparison | None = None,
-    verdict: Verdict | None = None,
+    ruling: Ruling | None = None,
 ) -> str:
     """A page about a run, beside a baseline where there is one."""
     lines = [f"# {record.suite} against {record.subject}", "", f"Run `{record.run}`, {_size(record)}.", ""]
-    if verdict is not None:
-        lines += [*_verdict(verdict), ""]
+    if ruling is not None:
+        lines += [*_ruling(ruling), ""]
     lines += [*_scores(record), ""]
     if comparison is not None:
         lines += [*_comparison(comparison), ""]
@@ -36,7 +36,7 @@ def markdown(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def junit(record: Record, results: Sequence[Result], verdict: Verdict | None = None) -> str:
+def junit(record: Record, results: Sequence[Result], ruling: Ruling | None = None) -> str:
     """The cases as a build server's tests; a broken gate is one more that failed."""
     suite = ElementTree.Element("testsuite", name=f"{record.suite} against {record.subject}")
     counts = {"tests": 0, "failures": 0, "errors": 0}
@@ -58,12 +58,12 @@ def junit(record: Record, results: Sequence[Result], verdict: Verdict | None = N
             ElementTree.SubElement(case, "failure", message=_clean(failed.reason)).text = _clean(
                 result.outcome.text
             )
-    if verdict is not None:
+    if ruling is not None:
         gate = ElementTree.SubElement(suite, "testcase", name="gate", classname=record.suite)
         counts["tests"] += 1
-        if verdict.reasons:
+        if ruling.reasons:
             counts["failures"] += 1
-            ElementTree.SubElement(gate, "failure", message=_clean("; ".join(verdict.reasons)))
+            ElementTree.SubElement(gate, "failure", message=_clean("; ".join(ruling.reasons)))
     for name, count in counts.items():
         suite.set(name, str(count))
     ElementTree.indent(suite)
@@ -96,11 +96,11 @@ def _size(record: Record) -> str:
     return f"{cases} cases{shown}"
 
 
-def _verdict(verdict: Verdict) -> Iterator[str]:
-    yield "**The gate lets it through.**" if verdict.is_passed else "**The gate stops it.**"
+def _ruling(ruling: Ruling) -> Iterator[str]:
+    yield "**The gate lets it through.**" if ruling.is_passed else "**The gate stops it.**"
     yield ""
-    yield from (f"- {reason}" for reason in verdict.reasons)
-    yield from (f"- {note} (note)" for note in verdict.notes)
+    yield from (f"- {reason}" for reason in ruling.reasons)
+    yield from (f"- {note} (note)" for note in ruling.notes)
 
 
 def _scores(record: Record) -> Iterator[str]:

@@ -21,7 +21,7 @@ Fact = str | Annotated[list[str], Field(min_length=1)]
 """What a right answer has to say; a list holds ways of saying it, of which one is enough."""
 
 _NO_PAGE: Final = "no page"
-_UNTOLD: Final = (None, False, [], {})
+_UNTOLD: Final[tuple[object, ...]] = (None, False, [], {})
 
 
 class _Strict(BaseModel):

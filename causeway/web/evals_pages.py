@@ -65,7 +65,7 @@ class CaseLine:
     @property
     def change(self) -> Literal["broken", "fixed", "same"]:
         """Whether it passed in one of both alone."""
-        now, before = verdict(self.result), verdict(self.beside)
+        now, before = is_passed(self.result), is_passed(self.beside)
         if now is None or before is None or now == before:
             return "same"
         return "fixed" if now else "broken"
@@ -134,7 +134,7 @@ async def show_run(run_id: RunId, request: Request, evals: Evals, _admin: Admin)
         "lines": await _lines(evals, run),
         "others": others,
         "calibration": await _calibration(evals, run),
-        "verdict": verdict,
+        "is_passed": is_passed,
     }
     return page(request, "eval_run.html", values)
 
@@ -170,7 +170,7 @@ async def show_comparison(
         "comparison": comparison,
         "gate": judge_gate(record, comparison),
         "lines": lines,
-        "verdict": verdict,
+        "is_passed": is_passed,
     }
     return page(request, "eval_compare.html", values)
 
@@ -199,13 +199,13 @@ async def show_case(
         "case": case,
         "sides": sides,
         "pieces": difference(answers[0], answers[1]) if len(answers) > 1 else [],
-        "verdict": verdict,
+        "is_passed": is_passed,
         "gold": set(case.metadata.documents),
     }
     return page(request, "eval_case.html", values)
 
 
-def verdict(result: Result | None) -> bool | None:
+def is_passed(result: Result | None) -> bool | None:
     """Whether a case passed; None when nothing decides that."""
     scores = result.scores if result is not None else ()
     return next((score.passed for score in scores if score.name == PASSED), None)

@@ -33,9 +33,9 @@ def even(passed: int, of: int = 50, check: str = "passed", **more: object) -> Re
 
 
 def test_a_run_like_the_baseline_is_let_through() -> None:
-    verdict = judge_gate(even(45), compare_runs(even(45), even(45)))
-    assert verdict.is_passed
-    assert any("50 questions show a fall of 17%" in note for note in verdict.notes)
+    ruling = judge_gate(even(45), compare_runs(even(45), even(45)))
+    assert ruling.is_passed
+    assert any("50 questions show a fall of 17%" in note for note in ruling.notes)
 
 
 def test_two_questions_fewer_are_no_regression() -> None:
@@ -43,11 +43,11 @@ def test_two_questions_fewer_are_no_regression() -> None:
 
 
 def test_a_regression_is_stopped_and_explained() -> None:
-    verdict = judge_gate(even(35), compare_runs(even(45), even(35)))
-    assert not verdict.is_passed
-    assert "passed fell from 0.90 to 0.70 over 50 cases (10 worse, 0 better, p = 0.00" in verdict.reasons[0]
-    assert verdict.reasons[1].startswith("passed before and not now: q35, q36")
-    assert verdict.reasons[1].endswith("and 2 more")
+    ruling = judge_gate(even(35), compare_runs(even(45), even(35)))
+    assert not ruling.is_passed
+    assert "passed fell from 0.90 to 0.70 over 50 cases (10 worse, 0 better, p = 0.00" in ruling.reasons[0]
+    assert ruling.reasons[1].startswith("passed before and not now: q35, q36")
+    assert ruling.reasons[1].endswith("and 2 more")
 
 
 def test_an_improvement_is_let_through_and_told() -> None:
@@ -59,8 +59,8 @@ def test_an_improvement_is_let_through_and_told() -> None:
 
 @pytest.mark.parametrize("check", ["no canary", "no personal data", "format", "marks"])
 def test_one_broken_invariant_is_enough(check: str) -> None:
-    verdict = judge_gate(even(49, check=check), None)
-    assert verdict.reasons == (f"'{check}' must always hold and does not in 1 cases: q49",)
+    ruling = judge_gate(even(49, check=check), None)
+    assert ruling.reasons == (f"'{check}' must always hold and does not in 1 cases: q49",)
 
 
 def test_a_case_that_could_not_be_answered_stops_the_run() -> None:
@@ -90,9 +90,9 @@ def test_the_last_digits_of_a_search_do_not_matter() -> None:
 def test_a_judge_that_only_informs_does_not_stop_anything() -> None:
     check = "judge: correctness"
     before, after = even(50, check=check), even(10, check=check, informing=(check,))
-    verdict = judge_gate(after, compare_runs(before, after))
-    assert verdict.is_passed
-    assert f"{check} informs" in verdict.notes[0]
+    ruling = judge_gate(after, compare_runs(before, after))
+    assert ruling.is_passed
+    assert f"{check} informs" in ruling.notes[0]
     assert not judge_gate(even(10, check=check), compare_runs(before, even(10, check=check))).is_passed
 
 

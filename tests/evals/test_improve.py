@@ -114,8 +114,8 @@ async def test_without_a_better_one_the_held_out_half_stays_unseen() -> None:
 
 async def test_a_candidate_that_cannot_be_answered_does_not_win() -> None:
     found = await _improver(Door()).improve("greet", _suite(), edits=[Edit("b", "Exactly. Break.")])
-    assert found.verdict is not None
-    assert "could not be answered" in found.verdict.reasons[0]
+    assert found.ruling is not None
+    assert "could not be answered" in found.ruling.reasons[0]
     assert not found.is_won
 
 

@@ -20,7 +20,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from causeway.contracts.chat import ChatChunk, ChatRequest, StopReason
 from causeway.contracts.model_gateway import Call
 from causeway.evals.checks import grade
-from causeway.evals.gate import Verdict, compare_runs, judge_gate
+from causeway.evals.gate import Ruling, compare_runs, judge_gate
 from causeway.evals.outcome import Outcome
 from causeway.evals.record import CaseRecord, Record, digest_of
 from causeway.evals.subject import EVALS, KnowledgeSubject, RetrievalSubject, Subject
@@ -166,7 +166,7 @@ async def _record(subject: Subject) -> Record:
     )
 
 
-async def _gate(before: Subject, after: Subject) -> Verdict:
+async def _gate(before: Subject, after: Subject) -> Ruling:
     earlier, later = await _record(before), await _record(after)
     return judge_gate(later, compare_runs(earlier, later))
 
@@ -179,8 +179,8 @@ async def test_a_search_that_did_not_change_is_let_through(database: Database, i
 
 async def test_a_search_without_rerank_is_stopped(database: Database, index: PostgresIndex) -> None:
     await _stock(database, index, 320)
-    verdict = await _gate(_retrieval(index), _retrieval(index, rerank=False))
-    assert any(reason.startswith("evidence") for reason in verdict.reasons), verdict
+    ruling = await _gate(_retrieval(index), _retrieval(index, rerank=False))
+    assert any(reason.startswith("evidence") for reason in ruling.reasons), ruling
 
 
 async def test_chunks_of_the_wrong_size_are_stopped(database: Database, index: PostgresIndex) -> None:
@@ -190,8 +190,8 @@ async def test_chunks_of_the_wrong_size_are_stopped(database: Database, index: P
         *(replace(sheet, id=f"{sheet.id}_small", collection="small") for sheet in _sheets(24))
     )
     bad = await _record(_OnlySmall(_search(index), _identity, FrozenClock(), top_k=4))
-    verdict = judge_gate(bad, compare_runs(good, bad))
-    assert any("evidence fell" in reason for reason in verdict.reasons), verdict
+    ruling = judge_gate(bad, compare_runs(good, bad))
+    assert any("evidence fell" in reason for reason in ruling.reasons), ruling
 
 
 async def test_an_answer_prompt_without_the_citation_rule_is_stopped(
@@ -205,8 +205,8 @@ async def test_an_answer_prompt_without_the_citation_rule_is_stopped(
         prompt,
         sections=tuple((role, text.replace(f"- {RULE}\n", "")) for role, text in prompt.sections),
     )
-    verdict = await _gate(_knowledge(index, packaged), _knowledge(index, Shelf({"answer": without})))
-    assert any(reason.startswith(("passed fell", "refusal fell")) for reason in verdict.reasons), verdict
+    ruling = await _gate(_knowledge(index, packaged), _knowledge(index, Shelf({"answer": without})))
+    assert any(reason.startswith(("passed fell", "refusal fell")) for reason in ruling.reasons), ruling
 
 
 class _OnlySmall(RetrievalSubject):

@@ -27,7 +27,7 @@ RESULTS = [
 def test_a_page_has_scores_with_intervals_and_what_failed() -> None:
     before, after = even(45), even(35)
     comparison = compare_runs(before, after)
-    page = markdown(after, RESULTS, comparison=comparison, verdict=judge_gate(after, comparison))
+    page = markdown(after, RESULTS, comparison=comparison, ruling=judge_gate(after, comparison))
     assert "**The gate stops it.**" in page
     assert "| passed | 0.70 | 0.56 to 0.81 | 50 |" in page
     assert "| passed **worse** | 0.90 | 0.70 | 10, 0 |" in page
