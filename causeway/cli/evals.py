@@ -22,7 +22,7 @@ from causeway.cli.running import with_platform
 if TYPE_CHECKING:
     from causeway.cli.eval_reports import Finished
     from causeway.evals.record import Record
-    from causeway.evals.run import Forecast
+    from causeway.evals.run import Forecast, Preferences
     from causeway.evals.suite import Suite
     from causeway.wiring import Platform
 
@@ -206,16 +206,24 @@ def show(run: str, case: str | None, as_json: bool) -> None:
 @evals.command()
 @click.argument("earlier")
 @click.argument("later")
+@click.option("--judge-model", help="Have this model say which answers are better, in both orders.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def compare(earlier: str, later: str, as_json: bool) -> None:
+def compare(earlier: str, later: str, judge_model: str | None, as_json: bool) -> None:
     """Compare two runs over the cases that they share."""
 
-    async def work(platform: Platform) -> tuple[Finished, Record]:
+    async def work(platform: Platform) -> tuple[Finished, Record, Preferences | None]:
         found, _ = await platform.evals.progress(later)
-        return await finished(platform, found), await platform.evals.record(earlier)
+        asked = await platform.evals.preferences(earlier, later, model=judge_model) if judge_model else None
+        return await finished(platform, found), await platform.evals.record(earlier), asked
 
-    done, before = with_platform(work, models=False)
+    done, before, preferred = with_platform(work, models=judge_model is not None)
     print_report(done, before, as_json=as_json)
+    if preferred is not None:
+        click.echo(
+            f"answers that differ: {preferred.later} better now, {preferred.earlier} better before, "
+            f"{preferred.neither} undecided (p = {preferred.p:.3f})",
+            err=as_json,
+        )
 
 
 @evals.command()

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import SYSTEM, Principal
@@ -22,8 +22,9 @@ from causeway.errors import CausewayError, InvalidInputError
 from causeway.evals.checks import FindsPersonalData, grade
 from causeway.evals.outcome import Outcome, Score
 from causeway.evals.record import Record
-from causeway.evals.run import Forecast, Progress, Result, Run, RunOptions, RunState, Started
+from causeway.evals.run import Forecast, Preferences, Progress, Result, Run, RunOptions, RunState, Started
 from causeway.evals.run_store import RunStore
+from causeway.evals.statistics import mcnemar
 from causeway.evals.subject import EVALS, PURPOSE, Subject
 from causeway.evals.suite import Case, Suite
 from causeway.storage.durable import Durable
@@ -45,6 +46,12 @@ class Judges(Protocol):
         self, case: Case, outcome: Outcome, *, rubrics: Sequence[str], model: str, call: Call
     ) -> Sequence[Score]:
         """A score for each of ``rubrics`` that applies."""
+        ...
+
+    async def prefer(
+        self, question: str, one: str, other: str, *, reference: str = "", model: str, call: Call
+    ) -> Literal["one", "other"] | None:
+        """The better of two answers, asked in both orders; None when that cannot be told."""
         ...
 
     def check(self, rubrics: Sequence[str]) -> None:
@@ -213,6 +220,37 @@ class Evals:
         """What became of a run's cases."""
         return await self.store.results((await self.store.run(run_id)).id)
 
+    async def preferences(self, earlier: str, later: str, *, model: str) -> Preferences:
+        """Which run's answers the judge on ``model`` finds better, where both answered and differ.
+
+        Raises:
+            NotFoundError: There is no such run.
+            CausewayError: The judge cannot be reached.
+        """
+        after = await self.store.started(later)
+        before = {result.case: result.outcome for result in await self.results(earlier)}
+        now = {result.case: result.outcome for result in await self.results(later)}
+        counts = {"one": 0, "other": 0, None: 0}
+        for case in after.suite.cases:
+            one, other = before.get(case.name), now.get(case.name)
+            if one is None or other is None or not _differ(one, other):
+                continue
+            preferred = await self._subjects.judge.prefer(
+                case.inputs.question,
+                one.text,
+                other.text,
+                reference=case.expected_output.reference or "",
+                model=model,
+                call=Call(principal=EVALS, purpose=PURPOSE),
+            )
+            counts[preferred] += 1
+        return Preferences(
+            earlier=counts["one"],
+            later=counts["other"],
+            neither=counts[None],
+            p=mcnemar(counts["other"], counts["one"]),
+        )
+
     async def forecast(self, suite: Suite, subject: str, options: RunOptions) -> Forecast:
         """What a run will probably take, by the newest one of the same suite and subject."""
         asked = len(suite.cases) * options.repeats
@@ -363,6 +401,12 @@ class Evals:
                 f"suite '{suite.name}' needs {len(missing)} documents that the library does not have: {named}{more}; "
                 "ingest them, or mend their paths in the suite"
             )
+
+
+def _differ(one: Outcome, other: Outcome) -> bool:
+    """Whether both say something, and not the same."""
+    are_answers = all(each.text and not each.refused and each.fault is None for each in (one, other))
+    return are_answers and one.text != other.text
 
 
 def _digest(subject: str, identity: Mapping[str, object], case: Case, repeat: int) -> str:

@@ -128,3 +128,18 @@ class Started:
 
     run: Run
     suite: Suite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """Which of two runs' answers a judge finds better, case by case, in both orders.
+
+    Attributes:
+        neither: Cases where the order decided, or the judge did not.
+        p: How probable so uneven a split is if the judge tossed a coin.
+    """
+
+    earlier: int
+    later: int
+    neither: int
+    p: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from causeway.contracts.model_gateway import Call
 from causeway.errors import CausewayError, NotFoundError
@@ -38,11 +39,16 @@ class ScriptedSubject:
 
 
 class ScriptedJudge:
-    """Finds every answer correct, and cannot gate."""
+    """Finds every answer correct, prefers the shorter, and cannot gate."""
 
     def check(self, rubrics: Sequence[str]) -> None:
         if set(rubrics) - set(RUBRICS):
             raise NotFoundError(f"no rubric is called {rubrics[0]}")
+
+    async def prefer(
+        self, question: str, one: str, other: str, *, reference: str = "", model: str, call: Call
+    ) -> Literal["one", "other"] | None:
+        return None if len(one) == len(other) else "one" if len(one) < len(other) else "other"
 
     async def scores(
         self, case: Case, outcome: Outcome, *, rubrics: Sequence[str], model: str, call: Call

@@ -193,6 +193,23 @@ async def test_only_the_first_cases_are_judged_when_so_many_are_wanted(evals: Ev
     assert record.informing == ("judge: correctness",)
 
 
+async def test_a_judge_compares_only_answers_that_differ(evals: Evals, door: ScriptedDoor) -> None:
+    texts = [
+        {"q0": "same", "q1": "long one", "q2": "a", "q3": "no", "q4": "1st"},
+        {"q0": "same", "q1": "short", "q2": "longer", "q3": "yes", "q4": "2nd"},
+    ]
+    runs = []
+    for told in texts:
+        door.subject.say = lambda question, told=told: Outcome(  # type: ignore[misc]  # bound now
+            text=told[question], refused=question == "q3"
+        )
+        run = await evals.start(suite_of(5), "scripted", ONE)
+        await evals.execute(run.id)
+        runs.append(run.id)
+    found = await evals.preferences(*runs, model="chat")
+    assert (found.earlier, found.later, found.neither, found.p) == (1, 1, 1, 1.0)
+
+
 async def test_what_a_run_takes_is_known_from_the_one_before(
     evals: Evals, door: ScriptedDoor, clock: FrozenClock
 ) -> None:
