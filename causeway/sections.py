@@ -322,14 +322,21 @@ class KnowledgeSettings(Section):
     max_file_bytes: int = Field(default=200_000_000, gt=0, description="Larger files are refused")
     max_pages: int = Field(default=3000, gt=0, description="Documents of more pages are refused")
     ocr_languages: str = Field(
-        default="eng",
+        default="auto",
         pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$",
-        description="Languages that scans and pictures are read in, as Tesseract names them, such as eng+deu",
+        description="Languages that scans and pictures are read in, as Tesseract names them, such as eng+deu;"
+        " auto: those installed for the script on the page",
     )
     ocr_page_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest time that reading the picture of one page may take"
     )
     workers: int = Field(default=4, ge=1, le=64, description="Documents ingested at the same time")
+    keep_versions_days: int = Field(
+        default=30,
+        ge=0,
+        le=36500,
+        description="Days that a replaced or deleted revision can still be opened where it was cited; 0 keeps none",
+    )
     candidates: int = Field(default=50, ge=5, le=500, description="Chunks each search arm brings")
     vector_weight: float = Field(
         default=0.7, ge=0, le=1, description="Share of the vector score in the fused score"

@@ -176,12 +176,14 @@ def _provider(name: str, settings: Settings) -> Finding:
 
 
 def _ocr() -> Finding:
-    from importlib.util import find_spec
+    from causeway.knowledge.ingest.ocr_tesseract import installed
 
-    found = [name for name in ("tesserocr", "rapidocr") if find_spec(name)]
-    if found:
-        return Finding("OCR", "ok", " and ".join(found), "tesserocr needs Tesseract's language data too")
-    return Finding("OCR", "off", "scans and pictures are refused", "pip install 'causeway[ocr]'")
+    there = installed()
+    if there:
+        more = "apt install tesseract-ocr-deu (and the like) for more languages"
+        return Finding("OCR", "ok", f"Tesseract: {', '.join(there.languages)}; RapidOCR for the rest", more)
+    better = "apt install tesseract-ocr for the faster and better engine"
+    return Finding("OCR", "ok", "RapidOCR: Latin and Chinese script", better)
 
 
 def _settings_rows(settings: Settings, origins: Origins) -> list[dict[str, str]]:

@@ -240,9 +240,13 @@ async def _greet(platform: Platform, settings: Settings, listener: socket.socket
 
 
 async def _load_demo(platform: Platform) -> None:
+    import asyncio
+
     from causeway.cli.ingest import show, wait
+    from causeway.cli.samples import lay_out
     from causeway.wiring import sample_documents
 
-    found = await platform.folders.sync(sample_documents(), None)
+    place = platform.folder.root / "samples"
+    found = await platform.folders.sync(await asyncio.to_thread(lay_out, sample_documents(), place), None)
     if found.documents:
         show(await wait(platform, found))

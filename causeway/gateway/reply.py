@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from causeway.errors import CausewayError
+from causeway.gateway.direct_reply import DirectReply
 from causeway.gateway.vendor_errors import ErrorShape, error_headers
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -33,6 +34,10 @@ class Reply:
         send: ASGI's.
         error_shape: The vendor's JSON of an error.
         request_id_header: What the vendor's clients read the request's id from.
+        direct: The request as our own server holds it.
+
+    Attributes:
+        beat_every_s: How often a stream beats by `keep_beating`; None when somebody else calls `beat`.
     """
 
     __slots__ = (
@@ -44,11 +49,20 @@ class Reply:
         "_send",
         "_sent_since_beat",
         "_turn",
+        "beat_every_s",
+        "direct",
     )
 
     def __init__(
-        self, send: Send, error_shape: ErrorShape, *, request_id_header: bytes | None = None
+        self,
+        send: Send,
+        error_shape: ErrorShape,
+        *,
+        request_id_header: bytes | None = None,
+        direct: DirectReply | None = None,
     ) -> None:
+        self.direct = direct
+        self.beat_every_s: float | None = None
         self._send = send
         self._error_shape = error_shape
         self._request_id_header = request_id_header
@@ -69,6 +83,9 @@ class Reply:
         """Send a whole document."""
         self._has_started = True
         lines = [_JSON, (b"content-length", b"%d" % len(body)), *self._lines(headers, request_id)]
+        if self.direct is not None:
+            self.direct.reply(status, b"".join([b"%b: %b\r\n" % line for line in lines]), body)
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -113,6 +130,12 @@ class Reply:
             if not self._has_started:
                 await self._start_events({}, None)
             await self._send({"type": "http.response.body", "body": self._heartbeat, "more_body": True})
+
+    async def keep_beating(self, every_s: float) -> None:
+        """Beat every so often, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.beat()
 
     async def fail(self, error: CausewayError, headers: Mapping[str, str] = {}) -> None:
         """Send ``error``: as the response, or as the last event of a stream that has begun."""

@@ -29,17 +29,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
-from dbos import DBOSPortableJSONSerializer as Json
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import CausewayError, DatabaseUnavailableError, TryLaterError
+from causeway.seams import deferred
 from causeway.storage.database_failures import explained
+
+if TYPE_CHECKING:
+    import dbos
+else:  # a process that only serves needs it with its first upload
+    dbos = deferred("dbos")
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +152,7 @@ class Durable:
         if within is not None and self._connection is None:
             raise RuntimeError(f"await state() or launch() before enqueueing '{key}' within a transaction")
         client = (await self._reach()).client
-        options: EnqueueOptions = {
+        options: dbos.EnqueueOptions = {
             "workflow_name": _WORKFLOW,
             "queue_name": name,
             "workflow_id": key,
@@ -230,7 +234,7 @@ class _Connection:
     def __init__(self, url: URL) -> None:
         _route_logs()
         self.url = url.render_as_string(hide_password=False)
-        DBOS.migrate(self.url, schema=_SCHEMA)
+        dbos.DBOS.migrate(self.url, schema=_SCHEMA)
         # two are held for listening and for the lock of DBOS's own jobs; queues and workflows share the others
         self.engine: Engine = create_engine(
             url,
@@ -239,10 +243,10 @@ class _Connection:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 10, "application_name": "causeway durable"},
         )
-        self.client = DBOSClient(
+        self.client = dbos.DBOSClient(
             system_database_engine=self.engine,
             dbos_system_schema=_SCHEMA,
-            serializer=Json(),
+            serializer=dbos.DBOSPortableJSONSerializer(),
             application_name=_APPLICATION,
             retry_connection_errors=False,
         )
@@ -307,23 +311,23 @@ class _Worker:
             self._connection.client.register_queue(
                 name, worker_concurrency=task.concurrency + _AHEAD, polling_interval_sec=_POLL_S
             )
-        DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_MOST_STARTS)(self._workflow())
-        config: DBOSConfig = {
+        dbos.DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_MOST_STARTS)(self._workflow())
+        config: dbos.DBOSConfig = {
             "name": _APPLICATION,
             "application_version": _APPLICATION,
             "executor_id": self._executor_id,
             "system_database_url": self._connection.url,
             "system_database_engine": self._connection.engine,
             "dbos_system_schema": _SCHEMA,
-            "serializer": Json(),
+            "serializer": dbos.DBOSPortableJSONSerializer(),
             "run_migrations": False,
             "enable_otlp": False,
             "log_level": "WARNING",
             "scheduler_polling_interval_sec": 3600.0,
         }
-        DBOS(config=config)
-        DBOS.listen_queues(list(self._tasks))
-        DBOS.launch()
+        dbos.DBOS(config=config)
+        dbos.DBOS.listen_queues(list(self._tasks))
+        dbos.DBOS.launch()
 
     def _workflow(self) -> Callable[[str, str, str], str]:
         def run(name: str, argument: str, key: str) -> str:
@@ -338,7 +342,7 @@ class _Worker:
 
     def _destroy(self) -> None:
         try:
-            DBOS.destroy(destroy_registry=True)
+            dbos.DBOS.destroy(destroy_registry=True)
         finally:
             _THE_WORKER_OF_THIS_PROCESS.release()
 

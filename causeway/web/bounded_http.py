@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from causeway.gateway.direct_reply import DirectReply
 
 MAX_HEAD_BYTES = 65_536
 """nginx takes 32 KiB, Apache 8 KiB a line; what comes in one read of the socket (256 KiB) is not cut apart."""
@@ -31,6 +33,36 @@ _TOO_LARGE = _refusal(
     b"431 Request Header Fields Too Large", b"The headers are over %d bytes; send fewer." % MAX_HEAD_BYTES
 )
 _TOO_SLOW = _refusal(b"408 Request Timeout", b"The headers were not whole after %d s." % HEAD_TIMEOUT_S)
+
+
+class DirectCycle(RequestResponseCycle, DirectReply):
+    """uvicorn's request, which the gateway's door may also answer without ASGI's messages."""
+
+    def take_body(self) -> bytes | None:
+        """The request's body, when all of it has come."""
+        if self.more_body or self.disconnected or self.response_started:
+            return None
+        body = bytes(self.body)
+        self.body.clear()
+        self.message_event.clear()
+        self.flow.resume_reading()  # to hear when the client leaves
+        return body
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None:
+        """Send a whole answer, in one write: two would be two packets and two calls of the system."""
+        if self.disconnected:
+            return
+        lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self.default_headers), head]
+        if b"\nconnection: close\r\n" in head:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join((*lines, b"\r\n", body)))
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -56,6 +88,9 @@ class BoundedHttp(HttpToolsProtocol):
         """Wait for nothing more."""
         self._end_timer()
         super().connection_lost(exc)
+        cycle = self.cycle
+        if isinstance(cycle, DirectCycle) and cycle.on_leave is not None and not cycle.response_complete:
+            cycle.on_leave()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless what came since the last thing understood is too much."""
@@ -80,6 +115,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._unanswered += 1
         self._end_timer()
         super().on_headers_complete()
+        if self.cycle is not None:  # uvicorn names the class it makes, and its task has not begun
+            self.cycle.__class__ = DirectCycle
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""

@@ -7,19 +7,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from causeway import __version__
 from causeway.contracts.identity import Principal
 from causeway.contracts.money import to_dollars
+from causeway.seams import deferred
 from causeway.web import static_files
+
+if TYPE_CHECKING:
+    import markdown_it
+else:
+    markdown_it = deferred("markdown_it")
 
 THEME_COOKIE = "causeway_theme"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -172,13 +177,17 @@ def _moment(at: datetime) -> Markup:
 
 
 @cache
-def _markdown() -> MarkdownIt:
+def _markdown() -> markdown_it.MarkdownIt:
     """CommonMark with tables; raw HTML is shown as text, and nothing can be fetched or led to.
 
     Passages and answers are other people's words: a picture would tell its server who reads, and a link could say
     one thing and go elsewhere, so both are shown as they were written.
     """
-    return MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
+    return (
+        markdown_it.MarkdownIt("commonmark", {"html": False})
+        .enable("table")
+        .disable(["image", "link", "autolink"])
+    )
 
 
 def markdown(text: str) -> Markup:

@@ -15,12 +15,13 @@ import resource
 import signal
 import sys
 import traceback
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import ParsedDocument
 
 _TOO_MUCH_MEMORY = (
@@ -109,7 +110,7 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
         parsed = parse_file(Path(str(request["path"])), name=str(request["name"]), reading=reading)
         return {"document": _plain(parsed)}
     except UnreadableDocumentError as exc:
-        return {"reason": exc.message}
+        return {"reason": exc.message, "is_empty": isinstance(exc, EmptyDocumentError)}
     except MemoryError:
         return {"reason": _TOO_MUCH_MEMORY}
     except RecursionError:
@@ -125,6 +126,9 @@ def _plain(parsed: ParsedDocument) -> dict[str, object]:
         "media_type": parsed.media_type,
         "pages": parsed.pages,
         "metadata": dict(parsed.metadata),
+        "page_words": {
+            str(page): b64encode(words).decode("ascii") for page, words in parsed.page_words.items()
+        },
         "blocks": [
             {
                 "kind": block.kind,

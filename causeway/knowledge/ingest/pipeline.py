@@ -1,4 +1,4 @@
-"""A file becomes searchable: parse, chunk, embed, and swap the old chunks for the new in one transaction.
+"""A file becomes searchable: parse, chunk, embed what is new in it, and swap old chunks for new in one transaction.
 
 This is what durable work runs for one revision of a document, at least once and possibly again after a crash; a run
 for a revision that is finished or overtaken changes nothing. Until the swap the revision before stays searchable,
@@ -13,8 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call, ModelGateway
@@ -22,10 +21,10 @@ from causeway.contracts.vectors import EmbedRequest, Vectors
 from causeway.errors import (
     CausewayError,
     DatabaseUnavailableError,
+    EmptyDocumentError,
     InvalidInputError,
     SettingsError,
     TryLaterError,
-    UnreadableDocumentError,
 )
 from causeway.knowledge.document import Chunk, ParsedDocument
 from causeway.knowledge.index.postgres_index import PostgresIndex
@@ -35,6 +34,12 @@ from causeway.knowledge.ingest.revisions import Revision, Revisions
 from causeway.knowledge.ingest.sandbox import Sandbox
 from causeway.knowledge.library import title_of
 from causeway.observability.spans import Span, Spans
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +96,8 @@ class Pipeline:
             except _PASSING:
                 raise
             except CausewayError as exc:
+                if isinstance(exc, EmptyDocumentError):
+                    await self._forget_text(revision)
                 await self._fail(revision, exc, exc.message, span)
             except Exception as exc:  # the worker's door: one document's trouble is its own
                 log.exception("ingestion failed unexpectedly", extra={"document_id": document_id})
@@ -108,11 +115,11 @@ class Pipeline:
             step.set({"causeway.chunks": len(chunks)})
         if not chunks:
             msg = "no text found in it"
-            raise UnreadableDocumentError(msg)
+            raise EmptyDocumentError(msg)
         with self._spans.start("embed", parent=span.traceparent) as step:
-            vectors = await self._embed(chunks, step)
-        _check_dimensions(vectors, revision, self._model)
+            vectors = await self._embed(revision, chunks, step)
         self._revisions.require_room(len(chunks) * _CHUNK_BYTES)
+        await self._revisions.keep_words(revision, parsed.page_words)
         with self._spans.start("index", parent=span.traceparent) as step:
             is_ready = await self._index.replace_document(
                 revision.document_id,
@@ -134,8 +141,17 @@ class Pipeline:
             step.set({"causeway.media_type": parsed.media_type, "causeway.pages": parsed.pages})
             return parsed
 
-    async def _embed(self, chunks: Sequence[Chunk], step: Span) -> Vectors:
-        texts = tuple(chunk.searchable for chunk in chunks)
+    async def _embed(self, revision: Revision, chunks: Sequence[Chunk], step: Span) -> Vectors:
+        """A vector for each chunk; only what the document did not say before is embedded."""
+        digests = [chunk.digest(revision.embedding_model) for chunk in chunks]
+        known = dict(await self._index.vectors_of(revision.document_id, digests))
+        fresh = {
+            digest: chunk.searchable
+            for digest, chunk in zip(digests, chunks, strict=True)
+            if digest not in known
+        }
+        step.set({"causeway.chunks.embedded": len(fresh), "causeway.chunks.unchanged": len(known)})
+        texts = tuple(fresh.values())
         call = Call(principal=SYSTEM, purpose="ingest", traceparent=step.traceparent)
         parts: dict[int, Vectors] = {}
 
@@ -146,13 +162,33 @@ class Pipeline:
 
         starts = range(0, len(texts), EMBEDDED_AT_ONCE)
         await in_parallel(map(embed, starts), at_once=_CALLS_AT_ONCE)
-        return np.concatenate([parts[first] for first in starts])
+        if parts:
+            made = np.concatenate([parts[first] for first in starts])
+            _check_dimensions(made, revision, self._model)
+            known |= dict(zip(fresh, made, strict=True))
+        return np.stack([known[digest] for digest in digests])
+
+    async def _forget_text(self, revision: Revision) -> None:
+        """What a file said before it was emptied is not found any more."""
+        await self._index.replace_document(
+            revision.document_id,
+            revision.number,
+            (),
+            np.empty((0, revision.dimensions), np.float32),
+            media_type="",
+            title=revision.title,
+            pages=None,
+            blob=revision.blob,
+        )
 
     async def _fail(self, revision: Revision, error: Exception, reason: str, span: Span) -> None:
         span.fail(error)
         if not isinstance(error, InvalidInputError):
             log.warning("a document failed", extra={"document_id": revision.document_id, "reason": reason})
-        await self._revisions.fail(revision, reason)
+        is_emptied = isinstance(error, EmptyDocumentError)
+        await self._revisions.fail(revision, reason, is_emptied=is_emptied)
+        if is_emptied:
+            await self._revisions.forget_replaced(revision)
 
 
 def _attributes(revision: Revision) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Uploads: bytes that somebody sends, under a name that nobody should trust.
 
-A file of the same name in the same collection is a new revision of the same document.
+A file of the same name in the same collection is a new revision of the same document; a ZIP file is a folder, as elsewhere.
 """
 
 from __future__ import annotations
@@ -10,11 +10,17 @@ import json
 import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 from causeway.contracts.clock import Clock
-from causeway.errors import InvalidInputError, TooLargeError
-from causeway.knowledge.incoming import Added, Incoming
+from causeway.errors import InvalidInputError, TooLargeError, UnreadableDocumentError
+from causeway.knowledge.incoming import Added, Change, Incoming
+from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
+from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
+from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
@@ -82,15 +88,58 @@ class Arrival:
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
         """
+        checked = _checked(metadata or {})
+        if self._path.lower().endswith(".zip"):
+            return await self._add_archive(collection, checked)
         incoming = Incoming(
             collection=collection,
             source=SOURCE,
             path=self._path,
             file=self._draft,
             modified_at=self._clock.now(),
-            metadata=_checked(metadata or {}),
+            metadata=checked,
         )
         return await self._library.add(incoming, retry_failed=True)
+
+    async def _add_archive(self, collection: str | None, metadata: Mapping[str, object]) -> Added:
+        """Take a ZIP file as the folder it is: a sync of a source that holds this one file."""
+        now = self._clock.now()
+        item = Item(path=self._path, revision=uuid4().hex, modified_at=now, metadata=metadata)
+        known = await self._library.known(collection, SOURCE)
+        beneath = {path: each for path, each in known.items() if f"{path}/".startswith(f"{self._path}/")}
+        with Unpacking(_OneFile(item, self._draft.path)) as unpacking:
+            summary = await Synchroniser(self._library).sync(
+                unpacking,
+                collection,
+                known=beneath,
+                limit=SizeLimit(self._max_bytes, "server.max_upload_bytes"),
+            )
+        if (reason := dict(summary.failed).get(self._path)) is not None:
+            raise UnreadableDocumentError(reason)
+        outcomes: dict[Change, tuple[str, ...]] = {"new": summary.new, "changed": summary.changed}
+        change: Change = next((name for name, paths in outcomes.items() if self._path in paths), "unchanged")
+        added = (await self._library.known(collection, SOURCE))[self._path]
+        document = await self._library.document(added.document_id)
+        return Added(document_id=document.id, revision=document.revision, change=change, state=document.state)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneFile:
+    """A `Connector` that holds one file."""
+
+    item: Item
+    file: Path
+    source: str = SOURCE
+    at_once: int = 4
+    follows_content: bool = False
+
+    async def listing(self, before: Mapping[str, Before], *, since: datetime | None) -> Listing:  # noqa: ARG002 - it is always new
+        """The file."""
+        return Listing(items=(self.item,))
+
+    async def fetch(self, item: Item) -> Fetched:  # noqa: ARG002 - there is one
+        """Its bytes, where they arrived."""
+        return Fetched(content=self.file)
 
 
 def clean_name(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.ingest.sandbox import ParseLimits, parse
@@ -49,6 +50,23 @@ async def test_many_files_are_read_at_the_same_time(sandbox: WarmSandbox, write:
     assert [task.result().blocks[0].text for task in tasks] == [
         f"The text of file {number}." for number in range(12)
     ]
+
+
+def test_reading_closes_no_descriptor_that_is_somebody_elses_by_then(write: Any) -> None:
+    file = write("a.txt", b"Words.")
+
+    async def read() -> None:
+        async with WarmSandbox(LIMITS) as sandbox:
+            for _ in range(3):
+                await sandbox.parse(file, name="a.txt")
+                mine = [os.open(file, os.O_RDONLY) for _ in range(8)]  # gets the numbers that are free now
+                for _ in range(4):
+                    await asyncio.sleep(0)
+                for descriptor in mine:
+                    os.close(descriptor)  # fails when it was closed meanwhile
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that Causeway runs on
+        runner.run(read())
 
 
 async def test_what_the_reader_says_reaches_the_owner(sandbox: WarmSandbox, write: Any) -> None:
