@@ -17,12 +17,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import NormalDist
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+from causeway.seams import deferred
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = deferred("numpy")
+
+Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 _RESAMPLES: Final = 4_000
 _SEED: Final = 20_261_127
