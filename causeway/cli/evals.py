@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from causeway.cli.eval_reports import Finished
     from causeway.evals.record import Record
     from causeway.evals.run import Forecast, Preferences
-    from causeway.evals.suite import Suite
+    from causeway.evals.suite import Case, Suite
     from causeway.wiring import Platform
 
 
@@ -265,6 +265,28 @@ def prepare(suite: str) -> None:
             told(await until_ready(platform, found))
 
     with_platform(work, works=True)
+
+
+@evals.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Most votes.")
+def collect(file: Path, limit: int) -> None:
+    """Write the questions that people voted on to FILE, a suite to be completed: what has to be in an answer."""
+    from causeway.errors import InvalidInputError
+
+    if file.suffix != ".jsonl" or file.exists():
+        raise InvalidInputError(f"'{file}' has to be a new file whose name ends in .jsonl")
+
+    async def work(platform: Platform) -> list[Case]:
+        from causeway.evals.collect import collect as collected
+
+        votes = await platform.feedback.newest(limit=limit)
+        return await collected(votes, traces=platform.traces, library=platform.library)
+
+    cases = with_platform(work, models=False)
+    lines = [case.model_dump_json(exclude_defaults=True) for case in cases]
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    click.echo(f"wrote {len(cases)} cases to {file}; add the facts that a right answer has to say")
 
 
 @evals.command()

@@ -163,13 +163,16 @@ class Evals:
         return run
 
     async def resume(self, run_id: str) -> Run:
-        """Queue the rest of a run, the cases with faults among it.
+        """Queue the rest of a run, the cases with faults among it; one that is queued or being worked on stays so.
 
         Raises:
             NotFoundError: There is no such run.
             InvalidInputError: It is done, and no case has a fault.
         """
         run = await self.store.run(run_id)
+        is_open = run.state in (RunState.QUEUED, RunState.RUNNING)
+        if is_open and await self._durable.state(f"{WORK}:{run.id}:{run.attempt}") == "pending":
+            return run
         forgotten = await self.store.forget_faults(run.id)
         if run.state is RunState.DONE and not forgotten:
             raise InvalidInputError(f"run '{run.id}' is done; start another")

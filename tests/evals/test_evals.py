@@ -115,6 +115,21 @@ async def test_somebody_may_stop_it(evals: Evals, door: ScriptedDoor) -> None:
     assert len(door.subject.asked) == 3
 
 
+async def test_resuming_what_is_under_way_changes_nothing(evals: Evals, door: ScriptedDoor) -> None:
+    run = await evals.start(suite_of(1), "scripted", ONE)
+    assert (await evals.resume(run.id)).attempt == 1
+    await evals.execute(run.id)
+    with pytest.raises(InvalidInputError, match="is done; start another"):
+        await evals.resume(run.id)
+
+
+async def test_a_run_that_the_queue_gave_up_is_queued_anew(evals: Evals, store: RunStore) -> None:
+    run = await evals.start(suite_of(1), "scripted", ONE)
+    await store.change(run.id, attempt=7, state=RunState.RUNNING)  # of which the queue knows nothing
+    resumed = await evals.resume(run.id)
+    assert (resumed.state, resumed.attempt) == (RunState.QUEUED, 8)
+
+
 async def test_answers_of_a_subject_that_changed_meanwhile_are_not_mixed(
     evals: Evals, door: ScriptedDoor
 ) -> None:
