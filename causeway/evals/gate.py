@@ -149,14 +149,7 @@ def judge_gate(later: Record, comparison: Comparison | None) -> Ruling:
             f"the baseline has only {shared} of the {len(later.cases)} cases as they are now; make a new one of a run "
             "whose answers you have looked at"
         )
-    for line in comparison.lines:
-        if line.is_worse:
-            low, high = line.paired.difference.low, line.paired.difference.high
-            reasons.append(
-                f"{line.check} fell from {line.earlier:.2f} to {line.later:.2f} over {line.cases} cases "
-                f"({line.paired.broken} worse, {line.paired.fixed} better, p = {line.paired.p_worse:.4f}, "
-                f"difference {low:+.2f} to {high:+.2f})"
-            )
+    reasons += [_regression(line, later) for line in comparison.lines if line.is_worse]
     if any(line.is_worse for line in comparison.lines) and comparison.broken:
         reasons.append(f"passed before and not now: {_named(comparison.broken)}")
     least = detectable(shared)
@@ -165,6 +158,14 @@ def judge_gate(later: Record, comparison: Comparison | None) -> Ruling:
             f"{shared} questions show a fall of {least:.0%} or more in 4 of 5 cases, and smaller ones less often"
         )
     return Ruling(reasons=tuple(reasons), notes=tuple(notes))
+
+
+def _regression(line: Line, later: Record) -> str:
+    counted = f"{line.paired.broken} worse, {line.paired.fixed} better"
+    low, high = line.paired.difference.low, line.paired.difference.high
+    chance = f"p = {line.paired.p_worse:.4f}, difference {low:+.2f} to {high:+.2f}"
+    why = "asked twice, it does the same" if later.is_exact else chance
+    return f"{line.check} fell from {line.earlier:.2f} to {line.later:.2f} over {line.cases} cases ({counted}; {why})"
 
 
 def _broken_invariants(later: Record) -> list[str]:

@@ -91,7 +91,7 @@ def agreement(found: Calibration) -> str:
 
 def _size(record: Record) -> str:
     cases = len(record.cases)
-    least = detectable(cases)
+    least = None if record.is_exact else detectable(cases)
     shown = f"; beside another run they show a fall of {least:.0%} or more" if least is not None else ""
     return f"{cases} cases{shown}"
 

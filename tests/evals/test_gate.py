@@ -45,7 +45,7 @@ def test_two_questions_fewer_are_no_regression() -> None:
 def test_a_regression_is_stopped_and_explained() -> None:
     ruling = judge_gate(even(35), compare_runs(even(45), even(35)))
     assert not ruling.is_passed
-    assert "passed fell from 0.90 to 0.70 over 50 cases (10 worse, 0 better, p = 0.00" in ruling.reasons[0]
+    assert "passed fell from 0.90 to 0.70 over 50 cases (10 worse, 0 better; p = 0.00" in ruling.reasons[0]
     assert ruling.reasons[1].startswith("passed before and not now: q35, q36")
     assert ruling.reasons[1].endswith("and 2 more")
 
