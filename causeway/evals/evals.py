@@ -18,7 +18,13 @@ from typing import Final, Literal, Protocol
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import SYSTEM, Principal
 from causeway.contracts.model_gateway import Call
-from causeway.errors import CausewayError, InvalidInputError
+from causeway.errors import (
+    CausewayError,
+    DatabaseUnavailableError,
+    InvalidInputError,
+    NotFoundError,
+    TryLaterError,
+)
 from causeway.evals.checks import FindsPersonalData, grade
 from causeway.evals.outcome import Outcome, Score
 from causeway.evals.record import Record
@@ -216,8 +222,15 @@ class Evals:
         return Record.of_results(
             started,
             await self.store.results(started.run.id),
-            is_exact=self._subjects.named(started.run.subject).is_exact,
+            is_exact=self._is_exact(started.run.subject),
         )
+
+    def _is_exact(self, subject: str) -> bool:
+        """Whether a subject does the same when it is asked twice; one that is gone, such as a prompt, may not."""
+        try:
+            return self._subjects.named(subject).is_exact
+        except NotFoundError:
+            return False
 
     async def results(self, run_id: str) -> list[Result]:
         """What became of a run's cases."""
@@ -293,8 +306,11 @@ class Evals:
             under_way = await self._begin(started)
             if under_way.problem is None:
                 await self._ask_all(under_way)
-        except CausewayError:
+        except (TryLaterError, DatabaseUnavailableError):
             raise  # the queue tries again
+        except CausewayError as exc:
+            await self._end(run_id, exc.message)
+            return
         except Exception:
             await self._end(run_id, "an error inside Causeway; its log has it")
             raise

@@ -141,6 +141,17 @@ async def test_answers_of_a_subject_that_changed_meanwhile_are_not_mixed(
     assert run.problem == "model changed since it began; start another run"
 
 
+async def test_a_run_of_a_subject_that_is_gone_says_so_and_can_be_looked_at(
+    evals: Evals, door: ScriptedDoor
+) -> None:
+    run = await evals.start(suite_of(3), "scripted", ONE)
+    door.subject.name = "renamed"
+    await evals.execute(run.id)
+    run, _ = await evals.progress(run.id)
+    assert (run.state, run.problem) == (RunState.STOPPED, "nothing is called 'scripted'")
+    assert (await evals.record(run.id)).cases == {}
+
+
 async def test_earlier_answers_are_taken_again_only_where_nothing_changed(
     evals: Evals, door: ScriptedDoor
 ) -> None:
