@@ -1,13 +1,13 @@
 """Regressions that are planted on purpose, over the sample company's own documents and the real search and answerer.
 
-Vectors are bags of words and the cross-encoder the share of the question's words, so that no model is needed; what the real
+Vectors are bags of words and the cross-encoder knows where the evidence stands, so that no model is needed; what the real
 models do with the same changes is in bench/results/evals.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,9 +17,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from causeway.contracts.chat import ChatChunk, ChatRequest, StopReason
+from causeway.contracts.chat import ChatChunk, ChatRequest, StopReason, Usage
 from causeway.contracts.model_gateway import Call
+from causeway.contracts.vectors import Relevance, RerankRequest
 from causeway.evals.checks import grade
+from causeway.evals.facts import has_quote
 from causeway.evals.gate import Ruling, compare_runs, judge_gate
 from causeway.evals.outcome import Outcome
 from causeway.evals.record import CaseRecord, Record, digest_of
@@ -48,7 +50,24 @@ RULE = "After each sentence write the number of its passage in square brackets, 
 _PASSAGE = re.compile(r"^\[(\d+)\] (.*?)\n(.*?)(?=^\[\d+\] |^Question: )", re.MULTILINE | re.DOTALL)
 
 
-class Obedient(FakeGateway):
+class Knowing(FakeGateway):
+    """A cross-encoder that is sure of the passages with a question's evidence, and unsure of all others."""
+
+    async def rerank(self, request: RerankRequest, call: Call) -> Relevance:
+        quotes = _quotes().get(request.query, ())
+        scores = tuple(
+            0.95 if any(has_quote(quote, text) for quote in quotes) else 0.05 for text in request.texts
+        )
+        return Relevance(scores=scores, model=request.model, usage=Usage())
+
+
+@cache
+def _quotes() -> Mapping[str, Sequence[str]]:
+    cases = find_suite("sample-company").cases
+    return {case.inputs.question: [each.quote for each in case.metadata.evidence] for case in cases}
+
+
+class Obedient(Knowing):
     """A chat model that says yes when asked whether there is an answer, and cites the best line when told to cite."""
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
@@ -118,7 +137,7 @@ async def _stock(database: Database, index: PostgresIndex, chunk_tokens: int) ->
 def _search(index: PostgresIndex, **settings: object) -> Search:
     return Search(
         index,
-        FakeGateway(dimensions=DIMENSIONS),
+        Knowing(dimensions=DIMENSIONS),
         KnowledgeSettings.model_validate(settings),
         models=ModelSettings(embed="fake"),
         spans=Spans(),
