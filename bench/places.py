@@ -25,6 +25,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from bench.machine import describe
+from causeway.contracts.identity import SYSTEM
 from causeway.knowledge.page_words import PageWords
 from causeway.settings import Settings, StorageSettings, load
 from causeway.wiring import Platform, Work, open_platform, sample_documents
@@ -201,7 +202,7 @@ async def ingested(platform: Platform, name: str, content: str) -> Edit:
     started = time.perf_counter()
     async with platform.uploads.arriving("handbook.md") as arrival:
         await arrival.write(content.encode())
-        added = await arrival.add(collection="handbook")
+        added = await arrival.add(by=SYSTEM, collection="handbook")
     while (await platform.library.progress([added.document_id])).done == 0:  # noqa: ASYNC110 - the worker is elsewhere
         await asyncio.sleep(0.01)
     wall_s = time.perf_counter() - started

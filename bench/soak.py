@@ -195,7 +195,7 @@ class Processes:
             process = getattr(self, name)
             if which in (name, "both") and process is not None:
                 process.kill()
-                process.wait()
+                _ended(process)
                 setattr(self, name, None)
 
     def look(self) -> None:
@@ -203,6 +203,7 @@ class Processes:
         for name in ("service", "watch"):
             process = getattr(self, name)
             if process is not None and process.poll() is not None:
+                _ended(process)
                 tail = self._log.read_text(errors="replace")[-600:]
                 self.ended.append(f"{name} with code {process.returncode}: {tail}")
         self.start()
@@ -210,13 +211,13 @@ class Processes:
     def stop(self) -> None:
         """A clean end: the watch first."""
         for process in (self.watch, self.service):
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGINT)
+            if process is not None:
+                process.send_signal(signal.SIGINT)  # nothing happens when it has ended
                 try:
                     process.wait(60)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait()
+                _ended(process)
 
     def search(self, query: str) -> list[dict[str, Any]]:
         """Hits, by the service's own door."""
@@ -225,6 +226,13 @@ class Processes:
         request = urllib.request.Request(f"{self.address}/api/search", body, headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return list(json.load(answer)["hits"])
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Take leave of a process that ends, or has."""
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 class Meter:

@@ -31,6 +31,48 @@ class ServerSettings(Section):
     )
 
 
+class SignInSettings(Section):
+    """How people sign in, and for how long."""
+
+    passwords: bool = Field(
+        default=True, description="Accounts may have passwords; false leaves the OpenID provider and keys"
+    )
+    idle_hours: float = Field(
+        default=168.0, gt=0, description="A browser's session that is not used for so long is over"
+    )
+    days: float = Field(default=30.0, gt=0, description="The longest life of a session, however it is used")
+
+
+class OidcSettings(Section):
+    """The OpenID provider that people may sign in through; empty `issuer` is none."""
+
+    issuer: str = Field(
+        default="", description="Its address as its tokens write it, such as https://login.example.com"
+    )
+    client_id: str = Field(default="", description="What the provider calls this Causeway")
+    client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Its secret; empty for a public client, which PKCE alone proves"
+    )
+    name: str = Field(default="single sign-on", description="What the button is called: Sign in with ...")
+    scopes: str = Field(default="openid email profile", description="What is asked for, separated by blanks")
+    redirect_uri: str = Field(
+        default="",
+        description="Where it sends browsers back to; empty takes this Causeway's address as the browser has it",
+    )
+    allowed_domains: list[str] = Field(
+        default_factory=list,
+        description="Domains of verified e-mail addresses that get an account by themselves; none without",
+    )
+    role: Literal["reader", "editor"] = Field(
+        default="reader", description="The role of an account that is made so"
+    )
+    groups_claim: str = Field(default="groups", description="The claim that lists somebody's groups")
+    groups: dict[str, str] = Field(
+        default_factory=dict, description="A value of that claim -> the group here that it puts them into"
+    )
+    timeout_s: float = Field(default=10.0, gt=0, description="The longest that the provider may take")
+
+
 class DatabaseSettings(Section):
     """The one database."""
 

@@ -30,12 +30,14 @@ from causeway.sections import (
     GuardSettings,
     KnowledgeSettings,
     ModelSettings,
+    OidcSettings,
     PriceSettings,
     ProviderSettings,
     RedisSettings,
     RouteSettings,
     Section,
     ServerSettings,
+    SignInSettings,
     SourceSettings,
     TelemetrySettings,
     TierSettings,
@@ -53,6 +55,7 @@ __all__ = [
     "KnowledgeSettings",
     "Layer",
     "ModelSettings",
+    "OidcSettings",
     "Origins",
     "PriceSettings",
     "ProviderSettings",
@@ -61,6 +64,7 @@ __all__ = [
     "Section",
     "ServerSettings",
     "Settings",
+    "SignInSettings",
     "Source",
     "SourceSettings",
     "StorageSettings",
@@ -78,6 +82,7 @@ PAGE_ORIGIN = "page"
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _LISTS = {
+    "oidc": {"allowed_domains"},
     "providers": {"models"},
     "sources": {"urls", "include", "exclude", "allow_networks"},
 }
@@ -112,6 +117,8 @@ class Settings(Section):
     """Every setting of one Causeway."""
 
     server: ServerSettings = Field(default_factory=ServerSettings)
+    sign_in: SignInSettings = Field(default_factory=SignInSettings)
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)

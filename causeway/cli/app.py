@@ -17,12 +17,14 @@ from causeway.cli.doctor import doctor
 from causeway.cli.evals import evals
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
+from causeway.cli.mcp import mcp
 from causeway.cli.models import models
 from causeway.cli.prompts import prompts
 from causeway.cli.settings import settings
 from causeway.cli.sources import sources
 from causeway.cli.teams import teams
 from causeway.cli.up import serve, up, worker
+from causeway.cli.users import access, groups, users
 from causeway.errors import CausewayError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -47,6 +49,10 @@ for command in (
     ask,
     keys,
     teams,
+    users,
+    groups,
+    access,
+    mcp,
     models,
     settings,
     evals,

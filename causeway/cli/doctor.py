@@ -176,9 +176,9 @@ def _provider(name: str, settings: Settings) -> Finding:
 
 
 def _ocr() -> Finding:
-    from causeway.knowledge.ingest.ocr_tesseract import installed
+    from causeway.knowledge import installed_tesseract
 
-    there = installed()
+    there = installed_tesseract()
     if there:
         more = "apt install tesseract-ocr-deu (and the like) for more languages"
         return Finding("OCR", "ok", f"Tesseract: {', '.join(there.languages)}; RapidOCR for the rest", more)

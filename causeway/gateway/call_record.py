@@ -196,6 +196,7 @@ class CallRecord:
         attributes[names.OUTPUT_TOKENS] = usage.output_tokens
         attributes[names.COST_MICROS] = self.cost
         attributes[names.PRINCIPAL] = call.principal.id
+        attributes[names.OWNER] = call.principal.owner
         attributes[names.TIER] = call.principal.tier
         attributes[names.PURPOSE] = call.purpose
         prompt, _, version = (call.prompt or "").partition("@")

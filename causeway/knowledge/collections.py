@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, Text, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from causeway.errors import InvalidInputError, SettingsError
+from causeway.knowledge.index.sight import Sight
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
 
 _LONGEST_NAME = 100
+_COLUMNS = ("id", "name", "embedding_model", "dimensions", "created_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,31 +95,46 @@ class Collections:
             )
         return str(found.id)
 
-    async def all(self) -> tuple[Collection, ...]:
-        """Every collection, by name."""
+    async def open_to(self, name: str, readers: Iterable[str]) -> str | None:
+        """The id of the collection called ``name`` if one of ``readers`` may see what is added to it.
+
+        The default collection is made when it is not there.
+        """
+        if name == self._settings.collection:
+            await self.ensure(name)
+        is_open = collections.c.readers.bool_op("&&")(literal(sorted(readers), ARRAY(Text)))
+        async with self._database.connect() as connection:
+            wanted = select(collections.c.id).where(collections.c.name == name, is_open)
+            return await connection.scalar(wanted)
+
+    async def all(self, sight: Sight) -> tuple[Collection, ...]:
+        """Every collection that may be seen, by name, with the numbers of what may be seen of it."""
         per_document = (
             select(documents.c.collection_id, func.count().label("documents"))
             .add_columns(func.count(documents.c.ready_revision).label("ready"))
+            .where(sight.documents)
             .group_by(documents.c.collection_id)
             .subquery()
         )
-        per_chunk = (
-            select(chunks.c.collection_id, func.count().label("chunks"))
-            .group_by(chunks.c.collection_id)
-            .subquery()
-        )
+        chunk_counts = select(chunks.c.collection_id, func.count().label("chunks"))
+        if sight.is_bounded:
+            chunk_counts = chunk_counts.join(documents, documents.c.id == chunks.c.document_id)
+            chunk_counts = chunk_counts.where(sight.documents)
+        per_chunk = chunk_counts.group_by(chunks.c.collection_id).subquery()
+        columns = [collections.c[name] for name in _COLUMNS]
         counted = (
             select(
-                collections,
+                *columns,
                 func.coalesce(per_document.c.documents, 0).label("documents"),
                 func.coalesce(per_document.c.ready, 0).label("ready"),
                 func.coalesce(per_chunk.c.chunks, 0).label("chunks"),
             )
             .outerjoin(per_document, per_document.c.collection_id == collections.c.id)
             .outerjoin(per_chunk, per_chunk.c.collection_id == collections.c.id)
+            .where(sight.collections)
             .order_by(collections.c.name)
         )
-        async with self._database.connect() as connection:
+        async with sight.connect() as connection:
             return tuple(Collection(**row._mapping) for row in await connection.execute(counted))
 
 

@@ -1,5 +1,6 @@
 """What the rest of Causeway may use of the knowledge base; import it from `causeway.knowledge`."""
 
+from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
@@ -9,6 +10,7 @@ from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.tesseract_languages import installed as installed_tesseract
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress
@@ -22,6 +24,7 @@ from causeway.knowledge.search.search import Search
 __all__ = [
     "PDF",
     "SHOWN",
+    "AccessRules",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -29,8 +32,10 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionRules",
     "Document",
     "DocumentPage",
+    "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
     "Finished",
@@ -57,5 +62,6 @@ __all__ = [
     "TextDelta",
     "Uploads",
     "find_quote",
+    "installed_tesseract",
     "picture_type",
 ]

@@ -8,6 +8,7 @@ committed in one transaction, the work under a key made of the document and its 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -20,10 +21,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
+from causeway.contracts.identity import Principal
 from causeway.errors import BusyError, NotFoundError
+from causeway.knowledge.access import no_document
 from causeway.knowledge.collections import Collection, Collections
 from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
 from causeway.knowledge.incoming import Added, Incoming, Known
+from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.page_words import PageWords
 from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
@@ -34,6 +38,9 @@ from causeway.storage.schema import chunks, collections, documents, page_words
 
 INGEST = "ingest"
 """The name of the durable work that makes one revision of a document searchable."""
+
+UPLOAD = "upload"
+"""The source of what people send."""
 
 UNFINISHED = (DocumentState.QUEUED, DocumentState.PROCESSING)
 
@@ -89,7 +96,15 @@ class Library:
         self._durable = durable
         self._keeps_past = keeps_past
         self.past = PastRevisions(database=database, originals=originals)
+        self._sight = Sight(database, None)
         self._is_queue_reached = False
+
+    def seen_by(self, principal: Principal) -> Library:
+        """The library as a caller sees it: of what they may not see, nothing can be read, deleted or tried again."""
+        seen = copy(self)
+        seen._sight = Sight.of(principal, self._database)
+        seen.past = self.past.where(seen._sight.past_revisions)
+        return seen
 
     @property
     def originals(self) -> Originals:
@@ -189,11 +204,13 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        wanted = select(documents).where(documents.c.id == document_id).with_for_update()
+        wanted = (
+            select(documents).where(documents.c.id == document_id, self._sight.documents).with_for_update()
+        )
         async with self._database.begin() as connection:
             row = (await connection.execute(wanted)).one_or_none()
             if row is None:
-                raise _no_document(document_id)
+                raise no_document(document_id)
             gone = [row, *((await connection.execute(_found_in(row))).all() if row.source_id else ())]
             for each in gone:
                 await self._delete_within(connection, each.id, purge=purge)
@@ -214,8 +231,8 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        if not await self._queue_again(documents.c.id == document_id):
-            raise _no_document(document_id)
+        if not await self._queue_again(documents.c.id == document_id, self._sight.documents):
+            raise no_document(document_id)
 
     async def resume(self) -> int:
         """Queue what is unfinished and not queued, because its work gave up or the queue was lost.
@@ -259,7 +276,7 @@ class Library:
 
     async def collections(self) -> tuple[Collection, ...]:
         """Every collection, by name."""
-        return await self._collections.all()
+        return await self._collections.all(self._sight)
 
     async def document(self, document_id: str) -> Document:
         """One document.
@@ -267,11 +284,12 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        async with self._database.connect() as connection:
-            found = await connection.execute(_rows().where(documents.c.id == document_id))
+        wanted = _rows().where(documents.c.id == document_id, self._sight.documents)
+        async with self._sight.connect() as connection:
+            found = await connection.execute(wanted)
             row = found.one_or_none()
         if row is None:
-            raise _no_document(document_id)
+            raise no_document(document_id)
         return _document(row)
 
     async def documents(
@@ -284,12 +302,12 @@ class Library:
         offset: int = 0,
     ) -> DocumentPage:
         """Documents, those that changed last first; ``text`` is looked for in titles and paths."""
-        matching = _matching(collection, text.strip())
+        matching = [*_matching(collection, text.strip()), self._sight.documents]
         counted = select(documents.c.state, func.count().label("number")).join(collections).where(*matching)
         listed = _rows().where(*matching).order_by(documents.c.updated_at.desc(), documents.c.id)
         if state is not None:
             listed = listed.where(documents.c.state == state)
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             numbers = await connection.execute(counted.group_by(documents.c.state))
             counts = dict.fromkeys(DocumentState, 0) | {
                 DocumentState(row.state): row.number for row in numbers
@@ -302,8 +320,10 @@ class Library:
     async def text_of(self, document_id: str) -> tuple[Chunk, ...]:
         """The searchable revision's chunks in order; none when no revision is searchable."""
         columns = [chunks.c[name] for name in ("ordinal", "heading", "text", "page", "tokens", "places")]
+        is_seen = chunks.c.document_id.in_(select(documents.c.id).where(self._sight.documents))
         ordered = select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
-        async with self._database.connect() as connection:
+        ordered = ordered.where(is_seen) if self._sight.is_bounded else ordered
+        async with self._sight.connect() as connection:
             rows = (await connection.execute(ordered)).mappings().all()
         return tuple(Chunk(**{**row, "places": unpacked(row["places"])}) for row in rows)
 
@@ -350,10 +370,17 @@ class Library:
 
     async def purge(self, document_id: str) -> int:
         """Forget the revisions of a document that are not searchable any more, for good; how many there were."""
+        if self._sight.is_bounded and not await self.past.all(document_id):
+            return 0
         return await self.past.purge(document_id)
 
     async def words_of(self, document_id: str, revision: int, *, page: int) -> PageWords | None:
-        """The words of a page that was read from its picture; None for any other page."""
+        """The words of a page that was read from its picture; None for any other page.
+
+        Raises:
+            NotFoundError: There is no such revision that the reader sees.
+        """
+        await self.revision(document_id, revision)
         found = select(page_words.c.words).where(
             page_words.c.document_id == document_id,
             page_words.c.revision == revision,
@@ -362,6 +389,32 @@ class Library:
         async with self._database.connect() as connection:
             packed = await connection.scalar(found)
         return None if packed is None else PageWords.unpack(packed)
+
+    async def source_of_upload(self, collection: str | None, path: str, by: Principal) -> str:
+        """Under which source a caller adds a file of this name.
+
+        It is a new revision of a document of this name that they see, and else a document of its own, whatever is there
+        that they do not see: a source that is made up keeps the two apart, and tells nothing.
+
+        Raises:
+            NotFoundError: They may not add to a collection of this name, whether or not there is one.
+        """
+        if by.sees_as is None:
+            return UPLOAD
+        name = self._collections.name(collection)
+        place = await self._collections.open_to(name, by.sees_as)
+        if place is None:
+            raise NotFoundError(f"there is no collection '{name}' that you may add to; ask an administrator")
+        sight = Sight.of(by, self._database)
+        theirs = select(documents.c.source).where(
+            documents.c.collection_id == place,
+            documents.c.path == path,
+            (documents.c.source == UPLOAD) | documents.c.source.startswith(f"{UPLOAD}:"),
+            sight.documents,
+        )
+        async with sight.connect() as connection:
+            found = (await connection.scalars(theirs.order_by(documents.c.created_at).limit(1))).first()
+        return found or f"{UPLOAD}:{uuid4().hex[:16]}"
 
     async def known(self, collection: str | None, source: str) -> dict[str, Known]:
         """Every document of a source, by its path."""
@@ -519,10 +572,6 @@ def _rows() -> Select[Any]:
 
 def _document(row: Any) -> Document:
     fields = dict(row._mapping)
-    for name in ("collection_id", "source_id", "source_revision"):
+    for name in ("collection_id", "source_id", "source_revision", "own_readers", "readers"):
         del fields[name]
     return Document(**{**fields, "state": DocumentState(fields["state"])})
-
-
-def _no_document(document_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no document '{document_id}'; it may have been deleted")

@@ -10,6 +10,7 @@ What is too old is purged: row, chunks and words first, then the file, in one tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -77,6 +79,7 @@ async def retire(
         documents.c.ready_blob,
         documents.c.pages,
         documents.c.metadata,
+        documents.c.readers,
         bindparam(None, list(chunk_ids), ARRAY(Text)),
     ).where(documents.c.id == document_id, documents.c.ready_revision.is_not(None))
     names = [
@@ -86,6 +89,7 @@ async def retire(
         "blob",
         "pages",
         "metadata",
+        "readers",
         "chunk_ids",
     ]
     await connection.execute(insert(past_revisions).from_select(names, revision))
@@ -101,10 +105,17 @@ class PastRevisions:
     def __init__(self, *, database: Database, originals: Originals) -> None:
         self._database = database
         self._originals = originals
+        self._is_seen: ColumnElement[bool] = true()
+
+    def where(self, is_seen: ColumnElement[bool]) -> PastRevisions:
+        """Only those that pass; `causeway.knowledge.index.sight` says which a caller sees."""
+        seen = copy(self)
+        seen._is_seen = is_seen
+        return seen
 
     async def all(self, document_id: str) -> tuple[KeptRevision, ...]:
         """Those of a document, the newest first; none when there are none."""
-        listed = _rows().where(past_revisions.c.document_id == document_id)
+        listed = _rows().where(past_revisions.c.document_id == document_id, self._is_seen)
         async with self._database.connect() as connection:
             rows = await connection.execute(listed.order_by(past_revisions.c.revision.desc()))
             return tuple(KeptRevision(**row._mapping) for row in rows)
@@ -116,7 +127,9 @@ class PastRevisions:
             NotFoundError: It is not kept, or not any more.
         """
         found = _rows().where(
-            past_revisions.c.document_id == document_id, past_revisions.c.revision == revision
+            past_revisions.c.document_id == document_id,
+            past_revisions.c.revision == revision,
+            self._is_seen,
         )
         async with self._database.connect() as connection:
             row = (await connection.execute(found)).one_or_none()
@@ -130,7 +143,9 @@ class PastRevisions:
     async def text_of(self, document_id: str, revision: int) -> tuple[Chunk, ...]:
         """The chunks of one of them in order, as they were; none when it is not kept."""
         named = select(past_revisions.c.chunk_ids).where(
-            past_revisions.c.document_id == document_id, past_revisions.c.revision == revision
+            past_revisions.c.document_id == document_id,
+            past_revisions.c.revision == revision,
+            self._is_seen,
         )
         names = ("id", "heading", "text", "page", "tokens", "places")
         async with self._database.connect() as connection:

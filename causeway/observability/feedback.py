@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from causeway.errors import NotFoundError
 from causeway.observability.spans import Spans
+from causeway.observability.trace_store import is_owned
 from causeway.storage.database import Database
 from causeway.storage.schema import spans, votes
 
@@ -41,19 +42,21 @@ class Feedback:
         is_up: bool,
         reason: str | None = None,
         correction: str | None = None,
+        owner: str | None = None,
     ) -> None:
-        """Record a thumb up or down.
+        """Record a thumb up or down; with ``owner``, only on an answer of theirs.
 
         Raises:
-            NotFoundError: No such trace.
+            NotFoundError: No such trace, or another's.
         """
         given = {"is_up": is_up, "reason": reason, "correction": correction, "at": func.now()}
         statement = insert(votes).values(trace_id=trace_id, principal_id=principal_id, **given)
         await asyncio.to_thread(self._recorder.flush)
         async with self._database.begin() as connection:
-            known = await connection.scalar(
-                select(spans.c.span_id).where(spans.c.trace_id == trace_id).limit(1)
-            )
+            query = select(spans.c.span_id).where(spans.c.trace_id == trace_id).limit(1)
+            if owner is not None:
+                query = query.where(is_owned(trace_id, owner))
+            known = await connection.scalar(query)
             if known is None:
                 raise NotFoundError(f"no trace '{trace_id}' to vote on; take trace_id from the answer")
             await connection.execute(

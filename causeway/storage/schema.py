@@ -2,7 +2,8 @@
 
 Ids are random UUIDs as text with a short prefix that says what they name (``doc_``, ``key_``). Times are UTC. Money is
 in micros, millionths of a US dollar. Changes of ``api_keys``, ``teams`` and ``setting_overrides`` are told to every
-process by triggers, which the migrations make (`causeway.storage.notices`).
+process by triggers, which the migrations make (`causeway.storage.notices`), and so are those of ``users`` and
+``group_members``. Row-level security of documents and chunks is the migrations' too (docs/adr/0024).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Computed,
     DateTime,
@@ -36,6 +38,7 @@ tables = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
         "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
 
@@ -92,14 +95,77 @@ api_keys = Table(
         "previous_hash", Text, unique=True, comment="of the secret before the newest, until previous_until"
     ),
     Column("previous_until", DateTime(timezone=True)),
+    Column(
+        "user_id",
+        Text,
+        ForeignKey("users.id", ondelete="CASCADE"),
+        index=True,
+        comment="whose rights it has; null for a program's own, which reads every document",
+    ),
+)
+
+# --- people ------------------------------------------------------------------------------------------
+
+users = Table(
+    "users",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True, comment="in lower case"),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False, comment="admin, editor or reader"),
+    Column("password_hash", Text, comment="argon2id; null for who has none"),
+    Column("invitation_hash", Text, unique=True, comment="sha256 of the token that lets set a password, hex"),
+    _moment("invited_until", nullable=True),
+    Column("issuer", Text, comment="of the OpenID provider that knows them"),
+    Column("subject", Text, comment="what that provider calls them"),
+    _moment("disabled_at", nullable=True),
+    _moment("signed_in_at", nullable=True),
+    _moment("created_at"),
+    UniqueConstraint("issuer", "subject"),
+)
+
+groups = Table(
+    "groups",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    _moment("created_at"),
+)
+
+group_members = Table(
+    "group_members",
+    tables,
+    Column("group_id", Text, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("is_claimed", Boolean, nullable=False, comment="by the OpenID provider, which may take it away"),
 )
 
 sessions = Table(
     "sessions",
     tables,
     Column("token_hash", Text, primary_key=True, comment="sha256 of the cookie's value, hex"),
-    Column("key_id", Text, ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "key_id",
+        Text,
+        ForeignKey("api_keys.id", ondelete="CASCADE"),
+        index=True,
+        comment="the key it was opened with; null for a person's",
+    ),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
     _moment("created_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _moment("seen_at"),
+    CheckConstraint("(key_id IS NULL) <> (user_id IS NULL)", name="of_one"),
+)
+
+sign_in_flows = Table(
+    "sign_in_flows",
+    tables,
+    Column("state_hash", Text, primary_key=True, comment="sha256 of the state sent to the OpenID provider"),
+    Column("browser_hash", Text, nullable=False, comment="sha256 of the cookie of the browser that began it"),
+    Column("nonce", Text, nullable=False),
+    Column("verifier", Text, nullable=False, comment="PKCE's"),
+    Column("onward", Text, nullable=False, comment="the path to go to afterwards"),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
 
@@ -198,6 +264,21 @@ collections = Table(
     ),
     Column("dimensions", Integer, nullable=False),
     _moment("created_at"),
+    Column(
+        "readers",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{everyone}'"),
+        comment="who may see its documents: everyone, user:ID, group:ID",
+    ),
+)
+
+folder_rules = Table(
+    "folder_rules",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("folder", Text, primary_key=True, comment="a path without slashes at its ends"),
+    Column("readers", ARRAY(Text), nullable=False),
 )
 
 documents = Table(
@@ -238,8 +319,17 @@ documents = Table(
         server_default="",
         comment="what its source said of its content when it was taken, such as an ETag",
     ),
+    Column("own_readers", ARRAY(Text), comment="who may see it; null leaves it to its folder or collection"),
+    Column(
+        "readers",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="who may see it after all rules, written by a trigger alone",
+    ),
     UniqueConstraint("collection_id", "source", "path"),
     Index(None, "state"),
+    Index(None, "readers", postgresql_using="gin"),
 )
 
 source_runs = Table(
@@ -319,6 +409,13 @@ past_revisions = Table(
         comment="in order; those that a later revision has too are in chunks, the others in past_chunks",
     ),
     Column("retired_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column(
+        "readers",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="who might have seen its document then",
+    ),
 )
 
 past_chunks = Table(

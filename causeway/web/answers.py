@@ -197,7 +197,8 @@ async def collect(answer: AsyncGenerator[AnswerEvent, None]) -> tuple[tuple[Hit,
 def _event(event: AnswerEvent) -> Event:
     match event:
         case Retrieved():
-            return Event("retrieved", {"hits": [hit_shape(hit).model_dump() for hit in event.hits]})
+            hits = [hit_shape(hit).model_dump() for hit in event.hits]
+            return Event("retrieved", {"hits": hits, "understood": dict(event.understood)})
         case TextDelta():
             return Event("text", {"text": event.text})
         case Cited():

@@ -1,10 +1,11 @@
-"""The web as one ASGI application: pages and ``/api`` by FastAPI, ``/v1/*`` straight to the gateway's edge."""
+"""The web as one ASGI application: pages and ``/api`` by FastAPI, ``/v1/*`` straight to the gateway's edge, ``/mcp``."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from causeway import __version__
@@ -13,6 +14,8 @@ from causeway.web import (
     admin_keys_api,
     admin_keys_pages,
     admin_pages,
+    admin_people_api,
+    admin_people_pages,
     admin_section_pages,
     admin_settings_api,
     admin_usage_api,
@@ -23,10 +26,12 @@ from causeway.web import (
     documents_pages,
     evals_pages,
     health_api,
+    mcp_door,
     page_view_pages,
     problems,
     reference_pages,
     sign_in,
+    sign_in_pages,
     sources_api,
     sources_pages,
     static_files,
@@ -44,11 +49,12 @@ _ROUTERS = (
     sources_api.router,
     traces_api.router,
     admin_keys_api.router,
+    admin_people_api.router,
     admin_settings_api.router,
     admin_usage_api.router,
     health_api.router,
     reference_pages.router,
-    sign_in.router,
+    sign_in_pages.router,
     ask_pages.router,
     documents_pages.router,
     page_view_pages.router,
@@ -57,11 +63,24 @@ _ROUTERS = (
     evals_pages.router,
     admin_pages.router,
     admin_keys_pages.router,
+    admin_people_pages.router,
     admin_section_pages.router,
     static_files.router,
 )
 _ABOUT = """The knowledge base over HTTP. Send `Authorization: Bearer cw-...`, a key made by `causeway keys create`.
 Errors are problem JSON (RFC 9457) with a stable `code`. Models are at `/v1/*` in their vendors' own shapes."""
+
+
+def routes() -> list[tuple[str, str]]:
+    """Method and path of everything that the pages and ``/api`` answer."""
+    found = {
+        (method, route.path)
+        for router in _ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    return sorted(found)
 
 
 def build_app(parts: WebParts) -> AsgiApp:
@@ -70,8 +89,13 @@ def build_app(parts: WebParts) -> AsgiApp:
     inner = cast("Any", guarded(_pages(parts)))
     pages = cast("AsgiApp", ProxyHeadersMiddleware(inner, trusted_hosts="127.0.0.1"))
 
+    tools = guarded(mcp_door.mcp_door(parts))
+
     async def dispatch(scope: AsgiScope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope["root_path"]) if scope["type"] == "http" else ""
+        if path == mcp_door.PATH:
+            await tools(scope, receive, send)
+            return
         await (parts.edge if path.startswith("/v1/") else pages)(scope, receive, send)
 
     return under(parts.settings.root_path, dispatch)
@@ -93,6 +117,7 @@ def _pages(parts: WebParts) -> FastAPI:
     app.state.parts = parts
     app.state.attempts = sign_in.Attempts(parts.clock)
     app.state.pages = Pages()
+    app.state.account_attempts = sign_in.Attempts(parts.clock, window_s=900.0)
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app)

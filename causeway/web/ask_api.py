@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +24,11 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
+_Literal = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)]
+_LITERAL = "Words that are not to be read as a filter: those of a chip that was taken away"
+_TIME_ZONE = "The asker's, such as `Europe/Berlin`: `yesterday` is theirs; empty is UTC"
+
+
 class SearchBody(_Body):
     """What to look for."""
 
@@ -31,6 +36,11 @@ class SearchBody(_Body):
     collection: str | None = Field(default=None, description="Only in this collection; null searches all")
     filters: dict[str, Any] = Field(default_factory=dict, description="Metadata that must be equal")
     top_k: int = Field(default=10, ge=1, le=100)
+    plain_words: bool = Field(
+        default=True, description="Read filters out of the query, such as `only PDF files since March`"
+    )
+    literal: _Literal = Field(default_factory=list, description=_LITERAL)
+    time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
     rerank: bool | None = Field(default=None, description="Score with the cross-encoder; null as in settings")
 
 
@@ -38,7 +48,10 @@ class SearchAnswer(BaseModel):
     """Hits, best first."""
 
     hits: list[HitShape]
-    understood: dict[str, Any] = Field(description="How the request was read: `collection` and `filters`")
+    understood: dict[str, Any] = Field(
+        description="How the request was read: `query`, what was looked for; `collection`; `filters`, those that the query says among them; and "
+        "`chips`, which words said which"
+    )
     took_ms: int
     notes: list[str] = Field(
         description="What failed or was left out and made the hits worse; empty when all went well"
@@ -54,6 +67,8 @@ class AskBody(_Body):
     collection: str | None = Field(default=None, description="Ask only this collection; null asks all")
     conversation_id: str | None = Field(default=None, max_length=100)
     stream: bool = Field(default=False, description="Answer as server-sent events")
+    literal: _Literal = Field(default_factory=list, description=_LITERAL)
+    time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
 
 
 class FeedbackBody(_Body):
@@ -80,6 +95,9 @@ async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
             filters=body.filters,
             top_k=body.top_k,
             rerank=body.rerank,
+            plain_words=body.plain_words,
+            literal=tuple(body.literal),
+            time_zone=body.time_zone,
         ),
         call_of(asker, "search"),
     )
@@ -92,7 +110,7 @@ async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
 
 
 _STREAM = {
-    "description": "The answer; with `stream`, server-sent events `retrieved` `{hits}`, `text` `{text}`, "
+    "description": "The answer; with `stream`, server-sent events `retrieved` `{hits, understood}`, `text` `{text}`, "
     "`citation`, then `done` (this shape) or `error` (a problem)",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
@@ -102,7 +120,13 @@ _STREAM = {
 async def ask(body: AskBody, request: Request, parts: Parts, asker: Asker) -> Any:
     """An answer from the documents, with its evidence."""
     events = parts.answerer.ask(
-        AskRequest(question=body.question, collection=body.collection, conversation_id=body.conversation_id),
+        AskRequest(
+            question=body.question,
+            collection=body.collection,
+            conversation_id=body.conversation_id,
+            literal=tuple(body.literal),
+            time_zone=body.time_zone,
+        ),
         call_of(asker, "ask", body.conversation_id),
     )
     if body.stream:
@@ -115,5 +139,10 @@ async def ask(body: AskBody, request: Request, parts: Parts, asker: Asker) -> An
 async def feedback(body: FeedbackBody, parts: Parts, asker: Asker) -> None:
     """A thumb up or down on an answer; a second one replaces the first."""
     await parts.feedback.vote(
-        body.trace_id, asker.id, is_up=body.vote == "up", reason=body.reason, correction=body.correction
+        body.trace_id,
+        asker.owner,
+        is_up=body.vote == "up",
+        reason=body.reason,
+        correction=body.correction,
+        owner=asker.owner if asker.sees_as is not None else None,
     )

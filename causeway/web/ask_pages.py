@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError
 from causeway.knowledge import AskRequest, DocumentState
 from causeway.web.answers import collect
@@ -23,9 +24,9 @@ _MOST_EXAMPLES = 4
 
 
 @router.get("/", name="ask")
-async def show(request: Request, parts: Parts, _asker: Asker, q: str = "") -> Response:
+async def show(request: Request, parts: Parts, asker: Asker, q: str = "") -> Response:
     """The box; ``q`` fills it in without asking."""
-    return page(request, "ask.html", {**await _welcome(parts), "question": q[:MAX_QUESTION_CHARS]})
+    return page(request, "ask.html", {**await _welcome(parts, asker), "question": q[:MAX_QUESTION_CHARS]})
 
 
 @router.post("/ask", name="ask_post")
@@ -52,12 +53,13 @@ async def answer(
     targets = {cited.n: passage_link(request, hits[cited.n - 1], cited.quote) for cited in finished.citations}
     cards = [(hit, passage_link(request, hit)) for hit in hits]
     values = {"cards": cards, "finished": finished, "targets": targets, "asked": asked, "question": ""}
-    return page(request, "answer.html", {**await _welcome(parts), **values})
+    return page(request, "answer.html", {**await _welcome(parts, asker), **values})
 
 
-async def _welcome(parts: WebParts) -> dict[str, object]:
-    collections = await parts.library.collections()
-    counts = (await parts.library.documents(limit=1)).counts
+async def _welcome(parts: WebParts, asker: Principal) -> dict[str, object]:
+    library = parts.library.seen_by(asker)
+    collections = await library.collections()
+    counts = (await library.documents(limit=1)).counts
     ready = [each.name for each in collections if each.ready]
     examples = [question for name in ready for question in parts.examples.get(name, ())]
     return {

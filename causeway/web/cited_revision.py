@@ -9,7 +9,7 @@ from fastapi import Request
 
 from causeway.errors import NotFoundError
 from causeway.knowledge import SHOWN, Chunk, Document, Hit, KeptRevision
-from causeway.web.parts import LibraryDoor
+from causeway.web.parts import SeenLibraryDoor
 from causeway.web.rendering import link
 
 
@@ -38,7 +38,7 @@ class Looked:
         return bool(self.revision.pages) and self.revision.media_type in SHOWN
 
 
-async def look(library: LibraryDoor, document_id: str, number: int | None) -> Looked:
+async def look(library: SeenLibraryDoor, document_id: str, number: int | None) -> Looked:
     """The revision ``number`` of a document, or its searchable one.
 
     Raises:

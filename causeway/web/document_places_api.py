@@ -27,7 +27,7 @@ from causeway.knowledge import (
 )
 from causeway.web.answers import PlaceShape, place_shapes
 from causeway.web.documents_api import DocumentId
-from causeway.web.parts import BlobDoor, LibraryDoor
+from causeway.web.parts import BlobDoor, SeenLibraryDoor
 from causeway.web.sign_in import Asker, Ingester, Parts
 
 router = APIRouter(prefix="/api/documents", tags=["Documents"])
@@ -110,10 +110,10 @@ class WordList(BaseModel):
 
 @router.get("/{document_id}/chunks", name="api_document_chunks")
 async def chunks(
-    document_id: DocumentId, parts: Parts, _asker: Asker, revision: RevisionNumber = None
+    document_id: DocumentId, parts: Parts, asker: Asker, revision: RevisionNumber = None
 ) -> ChunkList:
     """What a document's revision says, passage by passage, and where each stands."""
-    library = parts.library
+    library = parts.library.seen_by(asker)
     found = await library.revision(document_id, revision)
     return ChunkList(
         document_id=document_id,
@@ -136,7 +136,7 @@ async def chunks(
 
 
 @router.get("/{document_id}/revisions", name="api_document_revisions")
-async def revisions(document_id: DocumentId, parts: Parts, _asker: Asker) -> RevisionList:
+async def revisions(document_id: DocumentId, parts: Parts, asker: Asker) -> RevisionList:
     """Revisions that were replaced, or whose document was deleted, and can still be opened."""
     return RevisionList(
         revisions=[
@@ -148,15 +148,15 @@ async def revisions(document_id: DocumentId, parts: Parts, _asker: Asker) -> Rev
                 pages=each.pages,
                 retired_at=each.retired_at,
             )
-            for each in await parts.library.revisions(document_id)
+            for each in await parts.library.seen_by(asker).revisions(document_id)
         ]
     )
 
 
 @router.delete("/{document_id}/revisions", name="api_purge_revisions")
-async def purge(document_id: DocumentId, parts: Parts, _ingester: Ingester) -> PurgedShape:
+async def purge(document_id: DocumentId, parts: Parts, ingester: Ingester) -> PurgedShape:
     """Forget them for good, files and all; the document itself, if there is one, stays as it is."""
-    return PurgedShape(purged=await parts.library.purge(document_id))
+    return PurgedShape(purged=await parts.library.seen_by(ingester).purge(document_id))
 
 
 @router.get(
@@ -170,11 +170,11 @@ async def page_image(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     revision: RevisionNumber = None,
 ) -> Response:
     """A page of a PDF or of a picture, as a picture of at most 1,100 pixels across."""
-    found = await parts.library.revision(document_id, revision)
+    found = await parts.library.seen_by(asker).revision(document_id, revision)
     if found.media_type not in SHOWN:
         raise NotFoundError(f"'{found.title}' has no page pictures: it is neither a PDF nor a picture")
     etag = f'"{found.blob[:32]}-{number}"'
@@ -186,26 +186,32 @@ async def page_image(
     return Response(picture, media_type=picture_type(picture), headers=headers)
 
 
+class QuoteQuery(BaseModel):
+    """A quote whose place on a page is asked for."""
+
+    quote: str = Field(default="", max_length=8000, description="Where does this stand on the page?")
+    ordinal: int | None = Field(default=None, ge=0, description="The passage it is from, looked in first")
+    revision: int | None = Field(default=None, ge=1, description="As it was; null is the newest")
+
+
 @router.get("/{document_id}/pages/{number}/words", name="api_page_words")
 async def page_words(
     document_id: DocumentId,
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
-    quote: Annotated[str, Query(max_length=8000, description="Where does this stand on the page?")] = "",
-    ordinal: Annotated[int | None, Query(ge=0, description="The passage it is from, looked in first")] = None,
-    revision: RevisionNumber = None,
+    asker: Asker,
+    wanted: Annotated[QuoteQuery, Query()],
 ) -> WordList:
     """Where a quote stands on a page; without one, every word and where it stands.
 
     Scans know it from when they were read, PDFs with text are asked.
     """
-    library = parts.library
-    found = await library.revision(document_id, revision)
+    library = parts.library.seen_by(asker)
+    found = await library.revision(document_id, wanted.revision)
     where = Where(library, found, number)
-    if quote.strip():
-        places = await quoted(request, parts.blobs, where, quote, ordinal)
+    if wanted.quote.strip():
+        places = await quoted(request, parts.blobs, where, wanted.quote, wanted.ordinal)
         return WordList(page=number, revision=found.revision, bbox=place_shapes(places), words=[])
     words = await _words(request, parts.blobs, where)
     return WordList(page=number, revision=found.revision, bbox=[], words=_shapes(words))
@@ -215,7 +221,7 @@ async def page_words(
 class Where:
     """A page of a revision, in the library as its reader sees it."""
 
-    library: LibraryDoor
+    library: SeenLibraryDoor
     revision: KeptRevision
     page: int
 

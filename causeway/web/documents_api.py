@@ -88,19 +88,19 @@ _UPLOAD_BODY = {
 
 
 @router.post("", name="api_upload", status_code=202, openapi_extra=_UPLOAD_BODY)
-async def upload(request: Request, parts: Parts, _ingester: Ingester) -> UploadShape:
+async def upload(request: Request, parts: Parts, ingester: Ingester) -> UploadShape:
     """Add a file, or a new revision of the file of that name; it becomes searchable in the background."""
     async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         if len(form.files) != 1:
             raise InvalidInputError(f"send one file in the field 'file'; this form has {len(form.files)}")
-        added = await store(form.files[0], form.fields)
+        added = await store(form.files[0], form.fields, by=ingester)
     return UploadShape(document_id=added.document_id, state=added.state, change=added.change)
 
 
 @router.get("", name="api_documents")
 async def documents(
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     collection: str | None = None,
     state: DocumentState | None = None,
     q: Annotated[str, Query(max_length=200, description="Words of the title or path")] = "",
@@ -108,7 +108,7 @@ async def documents(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> DocumentList:
     """Documents, those that changed last first."""
-    found = await parts.library.documents(
+    found = await parts.library.seen_by(asker).documents(
         collection=collection, state=state, text=q, limit=limit, offset=offset
     )
     return DocumentList(
@@ -119,23 +119,23 @@ async def documents(
 
 
 @router.get("/{document_id}", name="api_document")
-async def document(document_id: DocumentId, parts: Parts, _asker: Asker) -> DocumentShape:
+async def document(document_id: DocumentId, parts: Parts, asker: Asker) -> DocumentShape:
     """One document."""
-    return _shape(await parts.library.document(document_id))
+    return _shape(await parts.library.seen_by(asker).document(document_id))
 
 
 @router.delete("/{document_id}", name="api_delete_document", status_code=204)
 async def delete(
     document_id: DocumentId,
     parts: Parts,
-    _ingester: Ingester,
+    ingester: Ingester,
     purge: Annotated[bool, Query(description="Also forget what is kept for those who cited it")] = False,
 ) -> None:
     """Forget a document: nothing finds it any more, at once.
 
     What answers have cited of it can be opened for `knowledge.keep_versions_days` more, unless it is purged.
     """
-    await parts.library.delete(document_id, purge=purge)
+    await parts.library.seen_by(ingester).delete(document_id, purge=purge)
 
 
 @router.get(
@@ -147,16 +147,16 @@ async def delete(
 async def file(
     document_id: DocumentId,
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     download: bool = False,
     revision: Annotated[int | None, Query(ge=1, description="As it was; null is the newest")] = None,
 ) -> Response:
     """The file itself; shown by the browser only where that is safe, else a download."""
     found: Document | KeptRevision
     if revision is None:
-        found = await parts.library.document(document_id)
+        found = await parts.library.seen_by(asker).document(document_id)
     else:
-        found = await parts.library.revision(document_id, revision)
+        found = await parts.library.seen_by(asker).revision(document_id, revision)
     is_shown = found.media_type in _SHOWN_IN_PLACE and not download
     headers = {
         "content-disposition": _disposition(PurePosixPath(found.path).name, is_shown=is_shown),

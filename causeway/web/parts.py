@@ -17,10 +17,12 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from causeway.accounts.groups import Groups
+from causeway.accounts.users import Users
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
@@ -37,6 +39,7 @@ from causeway.gateway.routing import Routes
 from causeway.gateway.teams import Teams
 from causeway.gateway.usage import UsageReader
 from causeway.knowledge import (
+    AccessRules,
     Added,
     AnswerEvent,
     AskRequest,
@@ -53,6 +56,9 @@ from causeway.knowledge import (
 )
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
+
+if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
+    from causeway.accounts.single_sign_on import SingleSignOn
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -74,8 +80,17 @@ class KeyDoor(Protocol):
 class SessionDoor(Protocol):
     """Browser sessions; see `causeway.web.sessions.Sessions`."""
 
+    @property
+    def lifetime(self) -> timedelta:
+        """How long a session may last at most."""
+        ...
+
     async def open(self, key_id: str) -> str:
-        """Begin a session; returns the cookie's value."""
+        """Begin a session for a key; returns the cookie's value."""
+        ...
+
+    async def open_for(self, user_id: str) -> str:
+        """The same for a person."""
         ...
 
     async def principal(self, token: str) -> Principal:
@@ -86,9 +101,21 @@ class SessionDoor(Protocol):
         """End a session."""
         ...
 
+    async def close_all(self, principal: Principal) -> int:
+        """End every session of a caller."""
+        ...
+
 
 class LibraryDoor(Protocol):
-    """The documents; `causeway.knowledge.Library`."""
+    """The documents, only ever as somebody sees them; `causeway.knowledge.Library`."""
+
+    def seen_by(self, principal: Principal) -> SeenLibraryDoor:
+        """What a caller may see of them."""
+        ...
+
+
+class SeenLibraryDoor(Protocol):
+    """The documents that one caller may see; any other is not there. `causeway.knowledge.SeenLibrary`."""
 
     async def collections(self) -> Sequence[Collection]:
         """Every collection, by name."""
@@ -151,7 +178,11 @@ class ArrivalDoor(Protocol):
         ...
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> Added:
         """Keep it and queue its ingestion."""
         ...
@@ -204,12 +235,14 @@ class AnswerDoor(Protocol):
 class TraceDoor(Protocol):
     """`causeway.observability.trace_store.TraceStore`."""
 
-    async def recent(self, *, limit: int = 50, before: datetime | None = None) -> list[TraceSummary]:
-        """The newest traces."""
+    async def recent(
+        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
+    ) -> list[TraceSummary]:
+        """The newest traces, of one owner or of all."""
         ...
 
-    async def trace(self, trace_id: str) -> Trace:
-        """One whole trace."""
+    async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
+        """One whole trace; with ``owner``, only of theirs."""
         ...
 
 
@@ -224,8 +257,9 @@ class FeedbackDoor(Protocol):
         is_up: bool,
         reason: str | None = None,
         correction: str | None = None,
+        owner: str | None = None,
     ) -> None:
-        """Record a thumb."""
+        """Record a thumb; with ``owner``, only on their own answers."""
         ...
 
 
@@ -276,6 +310,24 @@ class EvalDoor(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountParts:
+    """How people sign in.
+
+    Attributes:
+        takes_passwords: Whether accounts may have passwords.
+        single_sign_on: Through the OpenID provider; None without one.
+        provider: What the button to it is called.
+        redirect_uri: Where the provider sends browsers back to, when the settings say; else empty.
+    """
+
+    users: Users
+    takes_passwords: bool = True
+    single_sign_on: SingleSignOn | None = None
+    provider: str = ""
+    redirect_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdminParts:
     """What administrators see and change.
 
@@ -289,6 +341,9 @@ class AdminParts:
     teams: Teams
     live: LiveSettings[Any]
     checks: ProviderChecks
+    users: Users
+    groups: Groups
+    access: AccessRules
     budgets: BudgetStandings
     usage: UsageReader
     audit: Audit
@@ -302,6 +357,7 @@ class WebParts:
 
     Attributes:
         admin: What the administrators' pages stand over; None where there is no gateway, as in the pages' demo.
+        accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
@@ -323,5 +379,6 @@ class WebParts:
     edge: AsgiApp
     readiness: Readiness
     admin: AdminParts | None = None
+    accounts: AccountParts | None = None
     evals: EvalDoor | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

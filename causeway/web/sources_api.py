@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from causeway.knowledge import SourceStatus
-from causeway.web.sign_in import Ingester, Parts
+from causeway.web.sign_in import Operator, Parts
 
 router = APIRouter(prefix="/api/sources", tags=["Sources"])
 
@@ -49,13 +49,13 @@ class SourceList(BaseModel):
 
 
 @router.get("", name="api_sources")
-async def sources(parts: Parts, _ingester: Ingester) -> SourceList:
+async def sources(parts: Parts, _operator: Operator) -> SourceList:
     """The sources."""
     return SourceList(sources=[_shape(each) for each in await parts.sources.all()])
 
 
 @router.post("/{name}/sync", name="api_sync_source", status_code=202)
-async def sync(name: SourceName, parts: Parts, _ingester: Ingester) -> SourceShape:
+async def sync(name: SourceName, parts: Parts, _operator: Operator) -> SourceShape:
     """Sync a source as soon as a worker is free, looking at everything again."""
     return _shape(await parts.sources.request(name))
 

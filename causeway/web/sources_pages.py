@@ -6,14 +6,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from causeway.web.rendering import is_fragment, link, page
-from causeway.web.sign_in import Ingester, Parts
+from causeway.web.sign_in import Operator, Parts
 from causeway.web.sources_api import SourceName
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/sources", name="sources")
-async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def show(request: Request, parts: Parts, _operator: Operator) -> Response:
     """The page; its table alone when htmx asks."""
     found = await parts.sources.all()
     is_busy = any(each.state in ("queued", "running") for each in found)
@@ -22,7 +22,7 @@ async def show(request: Request, parts: Parts, _ingester: Ingester) -> Response:
 
 
 @router.post("/sources/{source}/sync", name="source_sync")
-async def sync(source: SourceName, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def sync(source: SourceName, request: Request, parts: Parts, _operator: Operator) -> Response:
     """Run one now, from a plain form."""
     await parts.sources.request(source)
     return RedirectResponse(link(request, "sources"), status_code=303)

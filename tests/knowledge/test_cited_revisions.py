@@ -20,7 +20,8 @@ from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.pipeline import Pipeline
 from causeway.knowledge.ingest.revisions import Revisions
-from causeway.knowledge.ingest.sandbox import FreshSandbox, ParseLimits
+from causeway.knowledge.ingest.sandbox import ParseLimits
+from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.observability.spans import Spans
 from causeway.settings import KnowledgeSettings, ModelSettings
@@ -84,13 +85,14 @@ async def site(
     await index.prepare()
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
+    sandbox = WarmSandbox(ParseLimits())
     pipeline = Pipeline(
         revisions=Revisions(database=database, originals=originals),
         index=index,
         chunker=Chunker(tokenizer, max_tokens=160),
         gateway=gateway,
         spans=spans,
-        sandbox=FreshSandbox(ParseLimits()),
+        sandbox=sandbox,
         model="small",
     )
     search = Search(index, gateway, KnowledgeSettings(), models=ModelSettings(), spans=spans, clock=clock)
@@ -101,11 +103,14 @@ async def site(
         blobs=blobs,
         search=search,
     )
-    async with httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=build_app(parts)),
-        base_url="http://causeway.test",
-        headers={"authorization": f"Bearer {ADMIN_KEY}"},
-    ) as web:
+    async with (
+        sandbox,
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=build_app(parts)),
+            base_url="http://causeway.test",
+            headers={"authorization": f"Bearer {ADMIN_KEY}"},
+        ) as web,
+    ):
         yield Site(web, pipeline)
 
 

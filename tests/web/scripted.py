@@ -169,6 +169,8 @@ class ScriptedKeys:
 class ScriptedSessions:
     """Sessions in a dictionary."""
 
+    lifetime = timedelta(days=30)
+
     def __init__(self) -> None:
         self._open: dict[str, str] = {}
 
@@ -176,6 +178,9 @@ class ScriptedSessions:
         token = secrets.token_urlsafe(32)
         self._open[token] = key_id
         return token
+
+    async def open_for(self, user_id: str) -> str:
+        raise NotFoundError(f"there is no account '{user_id}'")
 
     async def principal(self, token: str) -> Principal:
         if token not in self._open:
@@ -185,6 +190,12 @@ class ScriptedSessions:
 
     async def close(self, token: str) -> None:
         self._open.pop(token, None)
+
+    async def close_all(self, principal: Principal) -> int:
+        theirs = [token for token, key_id in self._open.items() if key_id == principal.id]
+        for token in theirs:
+            del self._open[token]
+        return len(theirs)
 
 
 class ScriptedLibrary:
@@ -198,6 +209,9 @@ class ScriptedLibrary:
         self._added_at: dict[str, float] = {}
         self.past: dict[str, tuple[KeptRevision, ...]] = {}
         self._past_chunks: dict[tuple[str, int], tuple[Chunk, ...]] = {}
+
+    def seen_by(self, principal: Principal) -> ScriptedLibrary:
+        return self
 
     def load(self, paths: Sequence[str]) -> None:
         """Put samples in, ready."""
@@ -416,7 +430,11 @@ class ScriptedArrival:
         self._content += piece
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> Added:
         return self._library.receive(self._content, self._name, collection)
 
@@ -507,13 +525,15 @@ class ScriptedTraces:
         self._traces[trace_id] = (summary, Trace(trace_id=trace_id, spans=spans))
         return trace_id
 
-    async def recent(self, *, limit: int = 50, before: datetime | None = None) -> list[TraceSummary]:
+    async def recent(
+        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
+    ) -> list[TraceSummary]:
         newest = sorted(
             (each for each, _ in self._traces.values()), key=lambda each: each.started_at, reverse=True
         )
         return [each for each in newest if before is None or each.started_at < before][:limit]
 
-    async def trace(self, trace_id: str) -> Trace:
+    async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
         if trace_id not in self._traces:
             raise NotFoundError(
                 f"no trace '{trace_id}': it was never recorded or is older than telemetry.trace_days"
@@ -585,6 +605,7 @@ class ScriptedFeedback:
         is_up: bool,
         reason: str | None = None,
         correction: str | None = None,
+        owner: str | None = None,
     ) -> None:
         self.votes.append((trace_id, is_up, correction))
 
@@ -759,6 +780,8 @@ def _spans(
         {
             "id": h.chunk_id,
             "document_id": h.document_id,
+            "revision": h.revision,
+            "ordinal": h.ordinal,
             "title": h.title,
             "page": h.page,
             "score": h.score,

@@ -48,12 +48,15 @@ class AskRequest:
     Attributes:
         collection: The collection to ask; None asks all of them.
         filters: Which documents may answer; as `SearchRequest.filters`.
+        literal: As in `SearchRequest`, like ``time_zone``.
     """
 
     question: str
     collection: str | None = None
     conversation_id: str | None = None
     filters: Mapping[str, object] = field(default_factory=dict)
+    literal: tuple[str, ...] = ()
+    time_zone: str = ""
 
 
 @dataclass(slots=True)
@@ -116,16 +119,19 @@ class Answerer:
                 {
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
+                    names.OWNER: call.principal.owner,
                     names.PURPOSE: call.purpose,
                 }
             )
             span.set({names.CONVERSATION: request.conversation_id})
             inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
-            passages = await self._passages(replace(request, question=question), inner)
+            passages, understood = await self._passages(replace(request, question=question), inner)
             hits = tuple(passage.hit for passage in passages)
-            yield Retrieved(hits=hits)
-            draft = _Draft(question, passages, CitedText(hits, question), inner)
-            draft.is_refused = not _is_about(question, hits) or not await self._is_told(draft)
+            yield Retrieved(hits=hits, understood=understood)
+            # what said a filter has been done by then, and would only make a model doubt
+            sought = str(understood.get("query") or question)
+            draft = _Draft(sought, passages, CitedText(hits, sought), inner)
+            draft.is_refused = not _is_about(sought, hits) or not await self._is_told(draft)
             if not draft.is_refused:
                 async with aclosing(self._write(draft)) as pieces:
                     async for piece in pieces:
@@ -137,17 +143,24 @@ class Answerer:
 
     # --- passages ------------------------------------------------------------------------------------
 
-    async def _passages(self, request: AskRequest, call: Call) -> tuple[Passage, ...]:
+    async def _passages(
+        self, request: AskRequest, call: Call
+    ) -> tuple[tuple[Passage, ...], Mapping[str, object]]:
+        """The passages to answer from, and how search read the question."""
         asked = SearchRequest(
             query=request.question,
             collection=request.collection,
             filters=request.filters,
             top_k=self._settings.passages,
+            literal=request.literal,
+            time_zone=request.time_zone,
         )
-        hits = (await self._search.search(asked, call)).hits
+        found = await self._search.search(asked, call)
+        hits = found.hits
         candidates = cut(hits)
         relevance = await self._relevance(request.question, hits, candidates, call)
-        return choose(hits, candidates, relevance, budget_tokens=self._settings.context_tokens)
+        chosen = choose(hits, candidates, relevance, budget_tokens=self._settings.context_tokens)
+        return chosen, found.understood
 
     async def _relevance(
         self, question: str, hits: Sequence[Hit], candidates: Sequence[Candidate], call: Call

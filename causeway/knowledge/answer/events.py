@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
@@ -13,9 +14,14 @@ from causeway.knowledge.search.request import Hit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
-    """The passages the answer is written from; the first is [1]."""
+    """The passages the answer is written from, the first is [1]; and how the question was read.
+
+    Attributes:
+        understood: As `causeway.knowledge.search.request.SearchResult` has it.
+    """
 
     hits: tuple[Hit, ...]
+    understood: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from pgvector.sqlalchemy import HALFVEC
@@ -30,13 +31,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway.contracts.identity import Principal
 from causeway.contracts.vectors import Vectors
 from causeway.errors import InvalidInputError
 from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
+from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, to_sql
+from causeway.knowledge.index.sight import Sight
 from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
 from causeway.knowledge.index.swap import known_vectors, lock, swap
 from causeway.seams import deferred
@@ -66,12 +69,24 @@ class PostgresIndex:
     def __init__(self, database: Database, *, most_exact: int = MOST_EXACT, keeps_past: bool = True) -> None:
         """``keeps_past``: whether a replaced revision can still be opened; see `causeway.knowledge.past_revisions`."""
         self._database = database
+        self._sight = Sight(database, None)
         self._most_exact = most_exact
         self._keeps_past = keeps_past
         self._keywords: KeywordIndex = (
             ExtensionKeywords() if database.capabilities.bm25 == "extension" else OwnKeywords()
         )
         self._prepared_dimensions: set[int] = set()
+
+    def seen_by(self, principal: Principal) -> PostgresIndex:
+        """This index as a caller sees it: every search and read of it finds only what they may see."""
+        seen = copy(self)
+        seen._sight = Sight.of(principal, self._database)
+        return seen
+
+    @property
+    def sight(self) -> Sight:
+        """What its caller sees."""
+        return self._sight
 
     async def prepare(self) -> None:
         """Make the indexes that are missing; call it once before anything else. Cheap when nothing is missing.
@@ -150,7 +165,8 @@ class PostgresIndex:
             where: Only chunks of these documents; those must have been embedded by the vector's model.
             exact: Compare with every chunk that passes ``where``, however many.
         """
-        async with self._database.connect() as connection:
+        where = all_of(self._sight.where, where)
+        async with self._sight.connect() as connection:
             if (
                 exact
                 or len(vector) > _MOST_HALFVEC_DIMENSIONS
@@ -171,13 +187,15 @@ class PostgresIndex:
 
     async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
         """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
-        async with self._database.connect() as connection:
+        where = all_of(self._sight.where, where)
+        async with self._sight.connect() as connection:
             return await self._keywords.search(connection, query.replace("\x00", ""), k, where)
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
         """The searchable chunks of a document, in its order; none when it is not there or not ready."""
-        wanted = select(*_CHUNK).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
-        async with self._database.connect() as connection:
+        is_theirs = (chunks.c.document_id == document_id, _passes(self._sight.where))
+        wanted = select(*_CHUNK).where(*is_theirs).order_by(chunks.c.ordinal)
+        async with self._sight.connect() as connection:
             return [_stored(row) for row in await connection.execute(wanted)]
 
     async def get(self, chunk_ids: Sequence[str]) -> Mapping[str, PlacedChunk]:
@@ -186,9 +204,9 @@ class PostgresIndex:
             select(*_CHUNK, *_PLACE)
             .join_from(chunks, documents, chunks.c.document_id == documents.c.id)
             .join(collections, chunks.c.collection_id == collections.c.id)
-            .where(chunks.c.id == func.any(list(chunk_ids)))
+            .where(chunks.c.id == func.any(list(chunk_ids)), self._sight.documents)
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             return {row.id: _placed(row) for row in await connection.execute(wanted)}
 
     async def cosines(
@@ -198,23 +216,24 @@ class PostgresIndex:
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
             chunks.c.id == func.any(list(chunk_ids)),
             func.vector_dims(chunks.c.embedding) == len(vector),
-            _passes(where),
+            _passes(all_of(self._sight.where, where)),
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
 
     async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
         """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
-        wanted = select(chunks.c.id, chunks.c.embedding).where(chunks.c.id == func.any(list(chunk_ids)))
-        async with self._database.connect() as connection:
+        wanted = select(chunks.c.id, chunks.c.embedding).where(
+            chunks.c.id == func.any(list(chunk_ids)), _passes(self._sight.where)
+        )
+        async with self._sight.connect() as connection:
             return {row.id: row.embedding for row in await connection.execute(wanted)}
 
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
-        wanted = select(
-            collections.c.id, collections.c.name, collections.c.embedding_model, collections.c.dimensions
-        ).order_by(collections.c.name)
-        async with self._database.connect() as connection:
+        columns = [collections.c[name] for name in ("id", "name", "embedding_model", "dimensions")]
+        wanted = select(*columns).where(self._sight.collections).order_by(collections.c.name)
+        async with self._sight.connect() as connection:
             return [IndexedCollection(**row._mapping) for row in await connection.execute(wanted)]
 
     async def _prepare_vectors(self, dimensions: int) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from causeway.errors import UnreadableDocumentError
-from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract
+from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract, tesseract_languages
 from causeway.knowledge.ingest.ocr_engine import OcrEngine, ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_languages import AUTO, LATIN, is_read_by_rapid, of_script, scripts_of
 from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, straightened
@@ -54,7 +54,7 @@ def choose_engine(languages: str, first: tuple[Image.Image, float] | None = None
     Raises:
         UnreadableDocumentError: There are no data for a script that RapidOCR does not know.
     """
-    there = ocr_tesseract.installed()
+    there = tesseract_languages.installed()
     if languages != AUTO:
         wanted = tuple(dict.fromkeys(languages.split("+")))
         missing = list(wanted) if there is None else there.missing(wanted)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -24,15 +24,8 @@ from causeway import seams
 from causeway.knowledge.ingest.ocr_engine import ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_picture import Picture
 from causeway.knowledge.ingest.pdf_shapes import Box
+from causeway.knowledge.ingest.tesseract_languages import installed
 
-_FOLDERS = (
-    "/usr/share/tesseract-ocr/5/tessdata",
-    "/usr/share/tesseract-ocr/4.00/tessdata",
-    "/usr/share/tessdata",
-    "/usr/local/share/tessdata",
-    "/opt/homebrew/share/tessdata",
-)
-_NO_LANGUAGES = frozenset(("osd", "equ"))
 _SURE_OF_SCRIPT = 2.0
 _SURE = 75.0
 _FAIR = 55.0
@@ -40,29 +33,6 @@ _CLOSER_DPI = 300.0
 _GAP = 0.7
 _MOST_PIECES = 400
 _INK = 170
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """Tesseract's language data on this machine."""
-
-    folder: str
-    languages: tuple[str, ...]
-    has_scripts: bool
-
-    def missing(self, wanted: Sequence[str]) -> list[str]:
-        """Those of the languages that there are no data for."""
-        return [language for language in wanted if language not in self.languages]
-
-
-@cache
-def installed() -> Installed | None:
-    """What is there to read with; None without any language."""
-    for folder in _FOLDERS:
-        names = sorted(path.stem for path in Path(folder).glob("*.traineddata"))
-        if languages := tuple(name for name in names if name not in _NO_LANGUAGES):
-            return Installed(folder, languages, "osd" in names)
-    return None
 
 
 @cache

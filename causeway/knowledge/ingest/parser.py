@@ -48,6 +48,8 @@ def parse_file(path: Path, *, name: str, reading: Reading) -> ParsedDocument:
     from causeway.knowledge.ingest.language import language_of
 
     parsed = parse_bytes(path.read_bytes(), name=name, reading=reading)
+    if not reading.tells_language:
+        return parsed
     language = language_of(parsed.blocks)
     return replace(parsed, metadata={"language": language, **parsed.metadata}) if language else parsed
 

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from causeway.contracts.clock import Clock
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, TooLargeError, UnreadableDocumentError
 from causeway.knowledge.incoming import Added, Change, Incoming
 from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
@@ -24,8 +25,6 @@ from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
-
-SOURCE = "upload"
 
 _LONGEST_NAME_BYTES = 200
 _MOST_METADATA_BYTES = 16_384
@@ -79,21 +78,27 @@ class Arrival:
         await self._draft.write(piece)
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> Added:
         """Keep the file and queue its ingestion; one that failed before is tried again though its bytes are the same.
 
         Raises:
             InvalidInputError: The collection's name or the metadata cannot be used.
+            NotFoundError: ``by`` may not add to such a collection.
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
         """
         checked = _checked(metadata or {})
+        source = await self._library.source_of_upload(collection, self._path, by)
         if self._path.lower().endswith(".zip"):
-            return await self._add_archive(collection, checked)
+            return await self._add_archive(collection, source, checked)
         incoming = Incoming(
             collection=collection,
-            source=SOURCE,
+            source=source,
             path=self._path,
             file=self._draft,
             modified_at=self._clock.now(),
@@ -101,13 +106,15 @@ class Arrival:
         )
         return await self._library.add(incoming, retry_failed=True)
 
-    async def _add_archive(self, collection: str | None, metadata: Mapping[str, object]) -> Added:
+    async def _add_archive(
+        self, collection: str | None, source: str, metadata: Mapping[str, object]
+    ) -> Added:
         """Take a ZIP file as the folder it is: a sync of a source that holds this one file."""
         now = self._clock.now()
         item = Item(path=self._path, revision=uuid4().hex, modified_at=now, metadata=metadata)
-        known = await self._library.known(collection, SOURCE)
+        known = await self._library.known(collection, source)
         beneath = {path: each for path, each in known.items() if f"{path}/".startswith(f"{self._path}/")}
-        with Unpacking(_OneFile(item, self._draft.path)) as unpacking:
+        with Unpacking(_OneFile(item, self._draft.path, source)) as unpacking:
             summary = await Synchroniser(self._library).sync(
                 unpacking,
                 collection,
@@ -118,7 +125,7 @@ class Arrival:
             raise UnreadableDocumentError(reason)
         outcomes: dict[Change, tuple[str, ...]] = {"new": summary.new, "changed": summary.changed}
         change: Change = next((name for name, paths in outcomes.items() if self._path in paths), "unchanged")
-        added = (await self._library.known(collection, SOURCE))[self._path]
+        added = (await self._library.known(collection, source))[self._path]
         document = await self._library.document(added.document_id)
         return Added(document_id=document.id, revision=document.revision, change=change, state=document.state)
 
@@ -129,7 +136,7 @@ class _OneFile:
 
     item: Item
     file: Path
-    source: str = SOURCE
+    source: str
     at_once: int = 4
     follows_content: bool = False
 

@@ -238,6 +238,22 @@ def test_the_skew_is_found(page: Draw, degrees: float) -> None:
     assert skew_of(turned) == pytest.approx(-degrees, abs=0.25)
 
 
+def test_faded_print_is_made_dark_and_the_grain_of_its_paper_is_not(page: Draw) -> None:
+    clean = np.asarray(page(), dtype=np.float32)
+    grain = np.random.default_rng(4).normal(0, 9, clean.shape)
+    faded = Image.fromarray(np.clip(235 - (255 - clean) * 0.32 + grain, 0, 255).astype(np.uint8))
+    light = np.asarray(evened(faded))
+    assert float(np.percentile(light[clean < 30], 40)) < 90
+    assert float(np.percentile(light[clean > 250], 5)) > 200
+    words = ocr.read_picture(faded, ocr_tesseract.engine(("eng",)), number=1, dpi=200, timeout_s=60)[0].words
+    assert " ".join(word.text for word in words) == TEXT
+
+
+def test_empty_paper_stays_empty() -> None:
+    paper = np.clip(np.random.default_rng(4).normal(235, 9, (900, 700)), 0, 255).astype(np.uint8)
+    assert int(np.asarray(evened(Image.fromarray(paper))).min()) > 190
+
+
 def test_shadow_is_no_ink(page: Draw) -> None:
     clean = np.asarray(page(), dtype=np.float32)
     shadow = np.linspace(1.0, 0.35, clean.shape[1], dtype=np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from causeway.contracts.identity import SYSTEM
 from causeway.errors import NotFoundError, UnreadableDocumentError
 from causeway.knowledge.document import Document
 from causeway.knowledge.ingest.spool import Spool
@@ -176,7 +177,7 @@ def uploads(library: Library, originals: Originals, clock: FrozenClock) -> Uploa
 async def send(uploads: Uploads, name: str, content: bytes, **metadata: object) -> str:
     async with uploads.arriving(name) as arrival:
         await arrival.write(content)
-        added = await arrival.add(metadata=metadata)
+        added = await arrival.add(by=SYSTEM, metadata=metadata)
     return f"{added.document_id} {added.change}"
 
 

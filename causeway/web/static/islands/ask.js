@@ -23,8 +23,9 @@ class Turn {
   #stream = null;
   #abort = new AbortController();
 
-  constructor(question, collection) {
+  constructor(question, collection, literal = []) {
     this.question = question;
+    this.literal = literal;
     this.collection = collection;
     this.element = clone("turn-template");
     this.#part(".turn-question").textContent = question;
@@ -34,7 +35,7 @@ class Turn {
 
   async run() {
     try {
-      const response = await post(page.dataset.askUrl, { question: this.question, collection: this.collection, stream: true }, this.#abort.signal);
+      const response = await post(page.dataset.askUrl, this.#body(), this.#abort.signal);
       if (response.status === 401) return location.reload();
       if (!response.ok) throw new Error(await problemOf(response));
       for await (const { name, payload } of readEvents(response)) this.#take(name, payload);
@@ -51,16 +52,23 @@ class Turn {
     this.#abort.abort();
   }
 
+  #body() {
+    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+    return { question: this.question, collection: this.collection, literal: this.literal, time_zone: timeZone ?? "", stream: true };
+  }
+
   #take(name, payload) {
-    if (name === "retrieved") this.#retrieved(payload.hits);
+    if (name === "retrieved") this.#retrieved(payload.hits, payload.understood?.chips ?? []);
     else if (name === "text") this.#write(payload.text);
     else if (name === "citation") this.#cite(payload);
     else if (name === "done") this.#finish(payload);
     else if (name === "error") throw new Error(sentence(payload.detail));
   }
 
-  #retrieved(hits) {
+  #retrieved(hits, filters) {
     this.hits = hits;
+    this.#part(".turn-filters").replaceChildren(...filters.map(filterChip));
+    this.#part(".turn-filters").hidden = !filters.length;
     const count = `${hits.length} passage${hits.length === 1 ? "" : "s"}`;
     this.#part(".turn-status-text").textContent = hits.length ? `Reading ${count}` : "Nothing found";
     announce(`${count} found`);
@@ -130,12 +138,14 @@ class Turn {
   #click(event) {
     const cite = event.target.closest("[data-cite]");
     if (cite) return panel.open(this, Number(cite.dataset.cite), cite);
+    const literal = event.target.closest("[data-literal]");
+    if (literal) return ask(this.question, this.collection, [...this.literal, literal.dataset.literal]);
     const act = event.target.closest("[data-act]");
     if (act) this.#act(act.dataset.act, act);
   }
 
   async #act(name, button) {
-    if (name === "again") ask(this.question, this.collection);
+    if (name === "again") ask(this.question, this.collection, this.literal);
     else if (name === "copy") await this.#copy(button);
     else if (name === "skip") this.#part(".why").hidden = true;
     else await this.#vote(name);
@@ -229,11 +239,23 @@ function post(url, body, signal) {
   });
 }
 
-async function ask(question, collection) {
+const FIELDS = { type: "Type", folder: "Folder", author: "By", tags: "Tag", language: "Language", collection: "Collection", created: "Added", modified: "Changed" };
+
+function filterChip({ field, value, words }) {
+  const chip = clone("filter-template");
+  const shown = [value].flat().map((each) => (field === "type" ? each.split(/[/.]/).at(-1) : each.replace("..", " \u2013 "))).join(" or ");
+  chip.querySelector("span").textContent = `${FIELDS[field] ?? field}: ${shown}`;
+  const button = chip.querySelector("button");
+  button.dataset.literal = words;
+  button.setAttribute("aria-label", `Without the filter ${FIELDS[field] ?? field}: ${shown}`);
+  return chip;
+}
+
+async function ask(question, collection, literal = []) {
   underWay?.stop();
   panel.close();
   page.classList.remove("is-fresh");
-  const turn = new Turn(question, collection);
+  const turn = new Turn(question, collection, literal);
   underWay = turn;
   thread.append(turn.element);
   box.value = "";
