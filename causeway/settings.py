@@ -107,6 +107,10 @@ class StorageSettings(Section):
     dir: Path = Field(
         default_factory=_data_home, description="The data folder: database, uploaded files, state"
     )
+    blobs_dir: Path | None = Field(
+        default=None,
+        description="Stored files, when not in the data folder: a mount that the workers of several machines share",
+    )
     models_dir: Path = Field(
         default_factory=lambda: _cache_home() / "models",
         description="Fetched model files, named by their sha256",

@@ -39,13 +39,20 @@ from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, S
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest import worker
-from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.bounded_sandbox import BoundedSandbox
+from causeway.knowledge.ingest.chunk_context import ContextWriter
+from causeway.knowledge.ingest.chunk_strategies import ChunkStrategies
+from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.personal_data import PersonalData
 from causeway.knowledge.ingest.pipeline import Pipeline
+from causeway.knowledge.ingest.preparation import Preparation
+from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import ParseLimits
 from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
@@ -69,6 +76,9 @@ class Work(StrEnum):
     """Whether this process does the data folder's background work."""
 
     MUST = "must"
+    """It is the only one that does so unasked: the folder's owner."""
+    ALSO = "also"
+    """Beside the owner and others like it, on this machine or another."""
     IF_FREE = "if free"
     NEVER = "never"
 
@@ -91,6 +101,9 @@ class Platform:
     state: SharedState
     edge: EdgePath
     library: Library
+    collections: Collections
+    control: IngestControl
+    progress: ProgressReader
     folders: Folders
     uploads: Uploads
     sources: Sources
@@ -136,8 +149,9 @@ async def open_platform(
     """
     async with AsyncExitStack() as opened:
         clock = SystemClock()
-        folder = DataFolder(settings.storage.dir)
+        folder = DataFolder(settings.storage.dir, blobs=settings.storage.blobs_dir)
         is_worker = _claim(folder, work, opened)
+        executor_id = opened.enter_context(folder.executor()) if is_worker else folder.executor_id
         database = await open_database(settings.database, folder.postgres)
         opened.push_async_callback(database.close)
         notices = Notices(database)
@@ -146,7 +160,7 @@ async def open_platform(
         await opened.enter_async_context(keys.running())
         spans = Spans(SpanWriter(database.url))
         opened.push_async_callback(asyncio.to_thread, spans.close)
-        durable = Durable(database.url, executor_id=folder.executor_id)
+        durable = Durable(database.url, executor_id=executor_id)
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
             open_gateway(
@@ -166,9 +180,13 @@ async def open_platform(
         index = PostgresIndex(database, keeps_past=keeps_past)
         blobs = Blobs(folder.blobs)
         originals = Originals(database=database, blobs=blobs)
+        collections = Collections(
+            database=database, embedding=embedding, settings=settings.knowledge, originals=originals
+        )
+        prompts = Shelf.packaged()
         library = Library(
             database=database,
-            collections=Collections(database=database, embedding=embedding, settings=settings.knowledge),
+            collections=collections,
             originals=originals,
             durable=durable,
             keeps_past=keeps_past,
@@ -182,10 +200,9 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
-        prompts = Shelf.packaged()
         answering = partial(
             Answerer,
-            search=search,
+            search=SectionSearch(search, database),
             gateway=gateway,
             spans=spans,
             clock=clock,
@@ -230,6 +247,9 @@ async def open_platform(
                 settings=settings.gateway,
             ),
             library=library,
+            collections=collections,
+            control=IngestControl(database=database, durable=durable),
+            progress=ProgressReader(database),
             folders=Folders(library=library, clock=clock, settings=settings.knowledge),
             uploads=Uploads(
                 library=library,
@@ -261,12 +281,15 @@ async def open_platform(
             pipeline = Pipeline(
                 revisions=Revisions(database=database, originals=originals),
                 index=index,
-                chunker=Chunker(providers.tokenizer(), max_tokens=settings.knowledge.chunk_tokens),
+                preparation=_preparation(settings, database, gateway, providers, prompts),
                 gateway=gateway,
                 spans=spans,
                 model="embed",
-                sandbox=await opened.enter_async_context(
-                    WarmSandbox(ParseLimits.from_settings(settings.knowledge))
+                sandbox=BoundedSandbox(
+                    await opened.enter_async_context(
+                        WarmSandbox(ParseLimits.from_settings(settings.knowledge))
+                    ),
+                    at_once=settings.knowledge.workers,
                 ),
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
@@ -279,6 +302,8 @@ def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
         case Work.MUST:
             opened.enter_context(folder.claim())
             return True
+        case Work.ALSO:
+            return True
         case Work.IF_FREE:
             return opened.enter_context(folder.try_claim())
         case Work.NEVER:
@@ -290,11 +315,14 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     """Background work, until the block ends."""
     worker.register(durable, pipeline, platform.settings.knowledge)
     platform.sources.register(durable)
+    platform.control.register(durable)
     platform.evals.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
+        group.create_task(durable.tend(stop=stop))
         group.create_task(worker.tend(platform.library, stop=stop))
+        group.create_task(platform.control.tend(stop=stop))
         group.create_task(platform.sources.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
@@ -319,6 +347,16 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
             await asyncio.wait_for(stop.wait(), _TIDY_EVERY_S)
         except TimeoutError:
             continue
+
+
+def _preparation(
+    settings: Settings, database: Database, gateway: Gateway, providers: Providers, prompts: Shelf
+) -> Preparation:
+    contexts = ContextWriter(database=database, gateway=gateway, prompts=prompts, model=settings.models.fast)
+    strategies = ChunkStrategies(
+        providers.tokenizer(), default_tokens=settings.knowledge.chunk_tokens, contexts=contexts
+    )
+    return Preparation(strategies=strategies, personal_data=PersonalData(settings.guard))
 
 
 async def _embedding_model(settings: Settings, providers: Providers, gateway: Gateway) -> EmbeddingModel:

@@ -13,6 +13,7 @@ import click
 
 from causeway import __version__
 from causeway.cli.ask import ask, search
+from causeway.cli.collections import collections
 from causeway.cli.doctor import doctor
 from causeway.cli.evals import evals
 from causeway.cli.ingest import ingest
@@ -44,6 +45,7 @@ for command in (
     serve,
     worker,
     ingest,
+    collections,
     sources,
     search,
     ask,

@@ -49,14 +49,18 @@ async def wait(platform: Platform, run: Run) -> Run:
     """The run once it has ended, with a bar meanwhile."""
     import asyncio
 
-    from causeway.cli.progress import bars
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
     from causeway.evals.run import RunState
 
-    with bars(counts_bytes=False) as progress:
-        task = progress.add_task(f"asking ({run.id[:12]})", total=run.total)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), MofNCompleteColumn())
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        task = bars.add_task(f"asking ({run.id[:12]})", total=run.total)
         while True:
             run, done = await platform.evals.progress(run.id)
-            progress.update(task, completed=done.done)
+            bars.update(task, completed=done.done)
             if run.state in (RunState.DONE, RunState.STOPPED):
                 return run
             await asyncio.sleep(_POLL_S)

@@ -73,8 +73,8 @@ def sync(name: str, as_json: bool) -> None:
 def _said(status: SourceStatus) -> str:
     """How a source stands, in a line."""
     last = status.last
-    if last.state != "idle":
-        return last.state
+    if last.state != "idle" or status.is_paused:
+        return status.state
     if last.problem:
         return f"failed: {last.problem}"
     if last.run == 0:

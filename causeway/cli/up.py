@@ -48,8 +48,8 @@ def serve(host: str | None, port: int | None) -> None:
 
 @click.command()
 def worker() -> None:
-    """Do background work only."""
-    _stay(None, None, demo=False, work="must", is_web=False)
+    """Do background work only; as many as you like, on this machine and on others that share the database."""
+    _stay(None, None, demo=False, work="also", is_web=False)
 
 
 def _stay(host: str | None, port: int | None, *, demo: bool, work: str, is_web: bool) -> None:
@@ -157,7 +157,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     from causeway.accounts.users import Users
     from causeway.web.app import build_app
     from causeway.web.bounded_http import BoundedHttp
-    from causeway.web.parts import WebParts
+    from causeway.web.parts import IngestParts, WebParts
     from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
@@ -190,6 +190,9 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         readiness=platform.readiness,
         admin=_administration(platform, users),
         accounts=_accounts(platform, users),
+        ingest=IngestParts(
+            collections=platform.collections, control=platform.control, progress=platform.progress
+        ),
         evals=platform.evals,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )

@@ -82,10 +82,10 @@ class Reply:
     ) -> None:
         """Send a whole document."""
         self._has_started = True
-        lines = [_JSON, (b"content-length", b"%d" % len(body)), *self._lines(headers, request_id)]
         if self.direct is not None:
-            self.direct.reply(status, b"".join([b"%b: %b\r\n" % line for line in lines]), body)
+            self.direct.reply(status, self._head(len(body), headers, request_id), body)
             return
+        lines = [_JSON, (b"content-length", b"%d" % len(body)), *self._lines(headers, request_id)]
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -155,6 +155,18 @@ class Reply:
         self._has_started = True
         lines = [*_EVENTS, *self._lines(headers, request_id)]
         await self._send({"type": "http.response.start", "status": 200, "headers": lines})
+
+    def _head(self, size_bytes: int, headers: Mapping[str, str], request_id: str | None) -> bytes:
+        """The same lines as `_lines` and `json` make, as bytes."""
+        lines = [f"content-type: application/json\r\ncontent-length: {size_bytes}\r\n"]
+        for name, value in headers.items():
+            sent = value if value.isascii() and value.isprintable() else _UNSENDABLE.sub("?", value)
+            lines.append(f"{name}: {sent}\r\n")
+        if request_id is not None:
+            lines.append(f"x-request-id: {request_id}\r\n")
+            if self._request_id_header is not None:
+                lines.append(f"{self._request_id_header.decode()}: {request_id}\r\n")
+        return "".join(lines).encode("latin-1")
 
     def _lines(self, headers: Mapping[str, str], request_id: str | None) -> list[Header]:
         lines = [(_header_name(name), _header_value(value)) for name, value in headers.items()]

@@ -54,14 +54,15 @@ async def read_body(
         UnreadableBodyError: It is not JSON, or is compressed.
         ClientGoneError: The client left before its request was complete.
     """
-    _require_plain_json(head)
-    declared = head.text(b"content-length")
-    if declared.isdecimal() and int(declared[:20]) > max_bytes:
-        raise _too_large(max_bytes)
+    if not head.is_plain_json:
+        _require_plain_json(head)
     if at_hand is not None:
         if len(at_hand) > max_bytes:
             raise _too_large(max_bytes)
         return at_hand
+    declared = head.text(b"content-length")
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise _too_large(max_bytes)
     try:
         with CallDeadline(timeout_s) as deadline:
             return await deadline.wait(partial(_read, receive, max_bytes))

@@ -4,9 +4,13 @@ from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
-from causeway.knowledge.collections import Collection, EmbeddingModel
+from causeway.knowledge.collection_options import PII_ACTIONS, STRATEGIES, CollectionOptions, options_of
+from causeway.knowledge.collections import Collection, Collections, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
+from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.progress import IngestProgress, ProgressReader, Smoothed
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -23,7 +27,9 @@ from causeway.knowledge.search.search import Search
 
 __all__ = [
     "PDF",
+    "PII_ACTIONS",
     "SHOWN",
+    "STRATEGIES",
     "AccessRules",
     "Added",
     "AnswerEvent",
@@ -32,7 +38,9 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionOptions",
     "CollectionRules",
+    "Collections",
     "Document",
     "DocumentPage",
     "DocumentRule",
@@ -42,6 +50,8 @@ __all__ = [
     "Folders",
     "Hit",
     "Incoming",
+    "IngestControl",
+    "IngestProgress",
     "KeptRevision",
     "KnowledgeAssistant",
     "Library",
@@ -50,11 +60,14 @@ __all__ = [
     "Pages",
     "Place",
     "Progress",
+    "ProgressReader",
     "Retrieved",
     "Scores",
     "Search",
     "SearchRequest",
     "SearchResult",
+    "Selection",
+    "Smoothed",
     "SourceRun",
     "SourceStatus",
     "Sources",
@@ -63,5 +76,6 @@ __all__ = [
     "Uploads",
     "find_quote",
     "installed_tesseract",
+    "options_of",
     "picture_type",
 ]

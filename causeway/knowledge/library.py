@@ -15,7 +15,20 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +37,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from causeway.contracts.identity import Principal
 from causeway.errors import BusyError, NotFoundError
 from causeway.knowledge.access import no_document
+from causeway.knowledge.collection_options import options_of
 from causeway.knowledge.collections import Collection, Collections
 from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
 from causeway.knowledge.incoming import Added, Incoming, Known
@@ -33,8 +47,8 @@ from causeway.knowledge.page_words import PageWords
 from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
-from causeway.storage.durable import Durable
-from causeway.storage.schema import chunks, collections, documents, page_words
+from causeway.storage.durable import Durable, Priority
+from causeway.storage.schema import chunks, collections, documents, page_words, past_revisions
 
 INGEST = "ingest"
 """The name of the durable work that makes one revision of a document searchable."""
@@ -66,9 +80,9 @@ class Progress:
     """How far some documents are.
 
     Attributes:
-        done: Ready, failed, or deleted meanwhile.
+        done: Ready, failed, paused, cancelled, or deleted meanwhile.
         chunks: Chunks of theirs that are searchable.
-        failures: Document id -> why it failed.
+        failures: Document id -> why it is not ready.
     """
 
     total: int
@@ -155,7 +169,8 @@ class Library:
                 overtaken = before.blob if is_due else None
                 added = await _update(connection, before, incoming, blob, is_due=is_due)
             if added.change != "unchanged":
-                await self._enqueue(connection, added.document_id, added.revision)
+                priority = priority_of(incoming.source)
+                await self._enqueue(connection, added.document_id, added.revision, priority)
         await self._originals.forget([overtaken])
         return added
 
@@ -182,10 +197,10 @@ class Library:
                 if is_named_for_file:
                     moved = moved.values(title=title_of(path))
                 if is_repeated:
-                    moved = moved.values(_queued_again())
+                    moved = moved.values(queued_again())
                 revision = (await connection.execute(moved.returning(documents.c.revision))).scalar_one()
                 if is_repeated:
-                    await self._enqueue(connection, document_id, revision)
+                    await self._enqueue(connection, document_id, revision, Priority.NORMAL)
         except IntegrityError:
             return False
         return True
@@ -231,7 +246,8 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        if not await self._queue_again(documents.c.id == document_id, self._sight.documents):
+        which = (documents.c.id == document_id, self._sight.documents)
+        if not await self._queue_again(*which, priority=Priority.PERSON):
             raise no_document(document_id)
 
     async def resume(self) -> int:
@@ -250,15 +266,15 @@ class Library:
                 queued += await self._queue_again(*is_same, documents.c.state.in_(UNFINISHED))
         return queued
 
-    async def _queue_again(self, *which: ColumnElement[bool]) -> bool:
+    async def _queue_again(self, *which: ColumnElement[bool], priority: Priority = Priority.NORMAL) -> bool:
         """Queue a document under a revision of its own, since a key of durable work counts once."""
         await self._reach_queue()
-        again = update(documents).where(*which).values(_queued_again())
+        again = update(documents).where(*which).values(queued_again())
         async with self._database.begin() as connection:
             returned = await connection.execute(again.returning(documents.c.id, documents.c.revision))
             row = returned.one_or_none()
             if row is not None:
-                await self._enqueue(connection, row.id, row.revision)
+                await self._enqueue(connection, row.id, row.revision, priority)
         return row is not None
 
     async def _reach_queue(self) -> None:
@@ -267,12 +283,39 @@ class Library:
             await self._durable.state(INGEST)
             self._is_queue_reached = True
 
-    async def _enqueue(self, connection: AsyncConnection, document_id: str, revision: int) -> None:
+    async def _enqueue(
+        self, connection: AsyncConnection, document_id: str, revision: int, priority: Priority
+    ) -> None:
         """Queue the work that a row asks for, in the row's transaction."""
         key = work_key(document_id, revision)
-        await self._durable.enqueue(INGEST, f"{document_id}@{revision}", key=key, within=connection)
+        argument = f"{document_id}@{revision}"
+        await self._durable.enqueue(INGEST, argument, key=key, within=connection, priority=priority)
 
     # --- looking -------------------------------------------------------------------------------------
+
+    async def is_original_hidden(self, document_id: str) -> bool:
+        """Whether a document's file is only for those who may manage documents, as its collection wants it.
+
+        False for a document that is not there, or is not there for who asks.
+        """
+        found = union_all(
+            *(
+                select(collections.c.options)
+                .join(kept, kept.c.collection_id == collections.c.id)
+                .where(mine == document_id, is_seen)
+                for kept, mine, is_seen in (
+                    (documents, documents.c.id, self._sight.documents),
+                    (
+                        past_revisions,
+                        past_revisions.c.document_id,
+                        self._sight.past_revisions,
+                    ),  # deleted since
+                )
+            )
+        )
+        async with self._database.connect() as connection:
+            options = await connection.scalar(found.limit(1))
+        return options_of(options or {}).hides_originals
 
     async def collections(self) -> tuple[Collection, ...]:
         """Every collection, by name."""
@@ -453,8 +496,22 @@ class Library:
             total=len(document_ids),
             done=len(document_ids) - unfinished,
             chunks=number,
-            failures={row.id: row.failure or "" for row in rows if row.state == DocumentState.FAILED},
+            failures={row.id: _why(row) for row in rows if row.state in _UNREADY},
         )
+
+
+_UNREADY = (DocumentState.FAILED, DocumentState.PAUSED, DocumentState.CANCELLED)
+
+
+def _why(row: Any) -> str:
+    """Why a document is not ready, nor about to be."""
+    match DocumentState(row.state):
+        case DocumentState.PAUSED:
+            return "it is paused; resume it, or its source or collection, to have it read"
+        case DocumentState.CANCELLED:
+            return "its reading was cancelled; re-index it to have it read"
+        case _:
+            return row.failure or ""
 
 
 def work_key(document_id: str, revision: int) -> str:
@@ -471,13 +528,25 @@ def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def _queued_again() -> dict[str, Any]:
+def queued_again() -> dict[str, Any]:
+    """What a document has when it is queued once more, under a revision of its own."""
     return {
         "revision": documents.c.revision + 1,
         "state": DocumentState.QUEUED,
         "failure": None,
         "updated_at": func.now(),
+        "options_version": options_version_of(documents.c.collection_id),
     }
+
+
+def options_version_of(collection_id: Any) -> ScalarSelect[int]:
+    """The version of a collection's options now."""
+    return select(collections.c.options_version).where(collections.c.id == collection_id).scalar_subquery()
+
+
+def priority_of(source: str) -> Priority:
+    """Whom a document of that source overtakes: what somebody sent goes before what a sync found."""
+    return Priority.PERSON if source == UPLOAD else Priority.NORMAL
 
 
 def _insert(collection_id: str, incoming: Incoming, blob: BlobRef) -> ReturningInsert[str]:
@@ -495,6 +564,7 @@ def _insert(collection_id: str, incoming: Incoming, blob: BlobRef) -> ReturningI
         metadata=dict(incoming.metadata),
         source_id=incoming.identity,
         source_revision=incoming.revision,
+        options_version=options_version_of(collection_id),
     )
     identity = ["collection_id", "source", "path"]
     return row.on_conflict_do_nothing(index_elements=identity).returning(documents.c.id)
@@ -530,7 +600,7 @@ async def _update(
         blob=blob.sha256,
         size_bytes=blob.size_bytes,
         metadata=dict(incoming.metadata),
-        **_queued_again(),
+        **queued_again(),
     )
     await connection.execute(newer)
     return Added(
@@ -572,6 +642,7 @@ def _rows() -> Select[Any]:
 
 def _document(row: Any) -> Document:
     fields = dict(row._mapping)
-    for name in ("collection_id", "source_id", "source_revision", "own_readers", "readers"):
+    internal = ("options_version", "started_at", "own_readers", "readers")
+    for name in ("collection_id", "source_id", "source_revision", *internal):
         del fields[name]
     return Document(**{**fields, "state": DocumentState(fields["state"])})

@@ -265,6 +265,20 @@ collections = Table(
     Column("dimensions", Integer, nullable=False),
     _moment("created_at"),
     Column(
+        "options",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="how its documents are cut, and what becomes of personal data; what is not said is the default",
+    ),
+    Column(
+        "options_version",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="goes up with every change of the options",
+    ),
+    Column(
         "readers",
         ARRAY(Text),
         nullable=False,
@@ -301,7 +315,7 @@ documents = Table(
     Column("blob", Text, nullable=False, comment="sha256 of the newest bytes; the file is in the blob store"),
     Column("modified_at", DateTime(timezone=True), nullable=False, comment="as its source says"),
     Column("revision", Integer, nullable=False, server_default="1", comment="goes up with every new content"),
-    Column("state", Text, nullable=False, comment="queued, processing, ready or failed"),
+    Column("state", Text, nullable=False, comment="queued, processing, ready, failed, paused or cancelled"),
     Column("failure", Text, comment="why it failed, for its owner"),
     Column("ready_revision", Integer, comment="the revision whose chunks are searchable; null when none is"),
     Column("ready_blob", Text, comment="the bytes those chunks came from"),
@@ -319,6 +333,15 @@ documents = Table(
         server_default="",
         comment="what its source said of its content when it was taken, such as an ETag",
     ),
+    Column(
+        "options_version",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="its collection's when it was last queued; a lower one than that has it queued again",
+    ),
+    Column("started_at", DateTime(timezone=True), comment="when its newest revision was begun on"),
+    Column("notice", Text, comment="what was left out or replaced in the newest revision, for its owner"),
     Column("own_readers", ARRAY(Text), comment="who may see it; null leaves it to its folder or collection"),
     Column(
         "readers",
@@ -330,6 +353,26 @@ documents = Table(
     UniqueConstraint("collection_id", "source", "path"),
     Index(None, "state"),
     Index(None, "readers", postgresql_using="gin"),
+)
+
+ingest_holds = Table(
+    "ingest_holds",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", Text, primary_key=True, server_default="", comment="empty holds every source"),
+    Column("document_id", Text, primary_key=True, server_default="", comment="empty holds every document"),
+    _moment("since"),
+)
+
+upload_keys = Table(
+    "upload_keys",
+    tables,
+    Column("key", Text, primary_key=True, comment="of whom, and the Idempotency-Key that was sent"),
+    Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("collection", Text, nullable=False, comment="as it was asked for"),
+    Column("path", Text, nullable=False),
+    Column("blob", Text, nullable=False, comment="sha256 of what was sent"),
+    _moment("at"),
 )
 
 source_runs = Table(
@@ -377,8 +420,24 @@ chunks = Table(
     Column("text", Text, nullable=False),
     Column("page", Integer, comment="the page it begins on, from 1; null where there are no pages"),
     Column("tokens", Integer, nullable=False, comment="of heading and text, as the embedding model counts"),
-    Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading and text"),
-    Column("searchable", Text, Computed("heading || E'\\n' || text", persisted=True), nullable=False),
+    Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading, context and text"),
+    Column(
+        "context",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="what a model wrote of its place in the document; found by, never shown as the document's",
+    ),
+    Column("parent", Integer, comment="the ordinal of the first chunk of the section that answers are given"),
+    Column(
+        "searchable",
+        Text,
+        Computed(
+            "heading || E'\\n' || CASE WHEN context = '' THEN '' ELSE context || E'\\n' END || text",
+            persisted=True,
+        ),
+        nullable=False,
+    ),
     Column(
         "digest",
         LargeBinary,
@@ -455,6 +514,26 @@ chunk_keywords = Table(
     # new entries wait unsorted up to this size and every search reads them: large enough for quick writes, small
     # enough not to be felt (20 chunks take 15 ms instead of 33 ms)
     Index(None, "lexemes", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
+)
+
+chunk_contexts = Table(
+    "chunk_contexts",
+    tables,
+    Column(
+        "hash", Text, primary_key=True, comment="sha256 of the model, the prompt and all that it was shown"
+    ),
+    Column("context", Text, nullable=False),
+    _moment("at"),
+)
+
+durable_workers = Table(
+    "durable_workers",
+    tables,
+    Column("executor_id", Text, primary_key=True, comment="under which it takes durable work"),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    _moment("started_at"),
+    _moment("seen_at"),
 )
 
 votes = Table(

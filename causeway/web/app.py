@@ -21,6 +21,8 @@ from causeway.web import (
     admin_usage_api,
     ask_api,
     ask_pages,
+    collections_api,
+    collections_pages,
     document_places_api,
     documents_api,
     documents_pages,
@@ -44,6 +46,7 @@ from causeway.web.response_headers import guarded
 
 _ROUTERS = (
     ask_api.router,
+    collections_api.router,
     documents_api.router,
     document_places_api.router,
     sources_api.router,
@@ -58,6 +61,7 @@ _ROUTERS = (
     ask_pages.router,
     documents_pages.router,
     page_view_pages.router,
+    collections_pages.router,
     sources_pages.router,
     traces_pages.router,
     evals_pages.router,

@@ -78,6 +78,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_whole = True
         self._unanswered = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first head."""
@@ -87,6 +89,9 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._end_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
         super().connection_lost(exc)
         cycle = self.cycle
         if isinstance(cycle, DirectCycle) and cycle.on_leave is not None and not cycle.response_complete:
@@ -133,9 +138,35 @@ class BoundedHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A request is answered, though its body may still be coming."""
         self._unanswered -= 1
-        super().on_response_complete()
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+        else:
+            self._wait_for_the_next()
         if not self._is_whole and not self._is_in_head:
             self._set_timer(self.linger_s)
+
+    def _wait_for_the_next(self) -> None:
+        """End a request as uvicorn does, but for its timer: one a connection is set, not one a request."""
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Something came, says uvicorn."""
+        self._idle_since = None
+        super()._unset_keepalive_if_required()
+
+    def _look_if_idle(self) -> None:
+        self._idle_timer = None
+        if self._idle_since is None:
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._idle_timer = self.loop.call_later(left_s, self._look_if_idle)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _set_timer(self, after_s: float) -> None:
         self._end_timer()

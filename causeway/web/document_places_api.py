@@ -27,6 +27,7 @@ from causeway.knowledge import (
 )
 from causeway.web.answers import PlaceShape, place_shapes
 from causeway.web.documents_api import DocumentId
+from causeway.web.originals_access import OriginalReader
 from causeway.web.parts import BlobDoor, SeenLibraryDoor
 from causeway.web.sign_in import Asker, Ingester, Parts
 
@@ -170,7 +171,7 @@ async def page_image(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    asker: Asker,
+    asker: OriginalReader,
     revision: RevisionNumber = None,
 ) -> Response:
     """A page of a PDF or of a picture, as a picture of at most 1,100 pixels across."""
@@ -200,7 +201,7 @@ async def page_words(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    asker: Asker,
+    asker: OriginalReader,
     wanted: Annotated[QuoteQuery, Query()],
 ) -> WordList:
     """Where a quote stands on a page; without one, every word and where it stands.

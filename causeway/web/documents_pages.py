@@ -13,6 +13,7 @@ from causeway.contracts.identity import Principal, Scope
 from causeway.errors import NotFoundError
 from causeway.knowledge import SHOWN, Chunk, DocumentState
 from causeway.web.cited_revision import look
+from causeway.web.collections_api import Action, Shelves, act
 from causeway.web.documents_api import DocumentId
 from causeway.web.parts import WebParts
 from causeway.web.rendering import is_fragment, link, page, place
@@ -126,6 +127,21 @@ async def retry(
     return RedirectResponse(target, status_code=303)
 
 
+@router.post("/documents/{document_id}/{action}", name="document_control")
+async def control(
+    document_id: DocumentId,
+    action: Action,
+    request: Request,
+    shelves: Shelves,
+    parts: Parts,
+    ingester: Ingester,
+) -> Response:
+    """Pause, resume, cancel or re-index one, from a plain form."""
+    await parts.library.seen_by(ingester).document(document_id)
+    await act(shelves, action, await shelves.control.selection(document_id))
+    return RedirectResponse(link(request, "documents"), status_code=303)
+
+
 def _state(name: str) -> DocumentState | None:
     return DocumentState(name) if name in set(DocumentState) else None
 
@@ -140,7 +156,12 @@ async def _listing(parts: WebParts, asker: Principal, view: View) -> dict[str, o
         offset=(view.number - 1) * PAGE_SIZE,
     )
     collections = await library.collections()
+    ids = {each.name: each.id for each in collections}
+    progress = None
+    if parts.ingest and asker.sees_as is None:  # it counts every document
+        progress = await parts.ingest.progress.read(collection_id=ids.get(view.collection))
     return {
+        "progress": progress,
         "documents": found.documents,
         "total": found.total,
         "counts": {state.value: number for state, number in found.counts.items()},

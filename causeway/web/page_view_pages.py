@@ -15,9 +15,10 @@ from causeway.knowledge import Chunk, Place
 from causeway.web.cited_revision import Looked, look
 from causeway.web.document_places_api import PageNumber, Where, quoted
 from causeway.web.documents_api import DocumentId
+from causeway.web.originals_access import OriginalReader
 from causeway.web.parts import WebParts
 from causeway.web.rendering import link, page, place
-from causeway.web.sign_in import Asker, Parts
+from causeway.web.sign_in import Parts
 
 router = APIRouter(include_in_schema=False)
 
@@ -72,7 +73,7 @@ async def show(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    asker: Asker,
+    asker: OriginalReader,
     asked: Annotated[Asked, Query()],
 ) -> Response:
     """One page of a document."""

@@ -45,11 +45,14 @@ from causeway.knowledge import (
     AskRequest,
     Chunk,
     Collection,
+    Collections,
     Document,
     DocumentPage,
     DocumentState,
+    IngestControl,
     KeptRevision,
     PageWords,
+    ProgressReader,
     SearchRequest,
     SearchResult,
     SourceStatus,
@@ -141,6 +144,10 @@ class SeenLibraryDoor(Protocol):
         """Its chunks in order."""
         ...
 
+    async def is_original_hidden(self, document_id: str) -> bool:
+        """Whether its file is only for those who may manage documents."""
+        ...
+
     async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
         """The searchable revision, or one from before."""
         ...
@@ -183,8 +190,9 @@ class ArrivalDoor(Protocol):
         by: Principal,
         collection: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
-        """Keep it and queue its ingestion."""
+        """Keep it and queue its ingestion; ``key`` names this very upload."""
         ...
 
 
@@ -201,6 +209,14 @@ class SourceDoor(Protocol):
 
     async def all(self) -> Sequence[SourceStatus]:
         """Every source, by name."""
+        ...
+
+    async def source(self, name: str) -> SourceStatus:
+        """One source."""
+        ...
+
+    async def cancel(self, name: str) -> bool:
+        """Want its sync no longer."""
         ...
 
     async def request(self, name: str) -> SourceStatus:
@@ -352,11 +368,21 @@ class AdminParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IngestParts:
+    """What collections are managed by, and how far they are."""
+
+    collections: Collections
+    control: IngestControl
+    progress: ProgressReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
     Attributes:
         admin: What the administrators' pages stand over; None where there is no gateway, as in the pages' demo.
+        ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
@@ -379,6 +405,7 @@ class WebParts:
     edge: AsgiApp
     readiness: Readiness
     admin: AdminParts | None = None
+    ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -69,6 +69,7 @@ def page(
             theme=theme if theme in ("light", "dark") else None,
             principal=principal,
             is_administered=request.app.state.parts.admin is not None,
+            has_collections=request.app.state.parts.ingest is not None,
             has_evals=request.app.state.parts.evals is not None,
             icon=lambda name: _icon(request, name),
             csrf_token=csrf,
@@ -93,6 +94,7 @@ def _environment() -> Environment:
     environment.filters.update(
         size=file_size,
         took=duration,
+        about=about_time,
         dollars=dollars,
         number=lambda value: f"{value:,}",
         moment=_moment,
@@ -132,6 +134,16 @@ def duration(ms: float) -> str:
         return f"{ms / 1000:.1f} s"
     minutes, seconds = divmod(round(ms / 1000), 60)
     return f"{minutes} min {seconds} s"
+
+
+def about_time(seconds: float) -> str:
+    """Seconds still to go as people say them: ``less than a minute``, ``about 5 minutes``, ``about 3 hours``."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 90:
+        return f"about {minutes} minute{'s' if minutes > 1 else ''}"
+    return f"about {round(minutes / 60)} hours"
 
 
 def dollars(micros: int) -> str:

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from causeway.knowledge import SourceStatus
+from causeway.knowledge import Selection, SourceStatus
+from causeway.web.collections_api import Action, Shelves, act
+from causeway.web.parts import IngestParts, WebParts
 from causeway.web.sign_in import Operator, Parts
 
 router = APIRouter(prefix="/api/sources", tags=["Sources"])
@@ -31,7 +33,7 @@ class SourceShape(BaseModel):
     collection: str
     place: str = Field(description="A folder, a file or addresses")
     schedule_minutes: int = Field(description="0: only when asked to")
-    state: Literal["never", "queued", "running", "ok", "partial", "failed"]
+    state: Literal["never", "queued", "running", "ok", "partial", "failed", "paused"]
     run: int = Field(description="Number of the last run; 0 before the first")
     started_at: datetime | None
     finished_at: datetime | None
@@ -58,6 +60,24 @@ async def sources(parts: Parts, _operator: Operator) -> SourceList:
 async def sync(name: SourceName, parts: Parts, _operator: Operator) -> SourceShape:
     """Sync a source as soon as a worker is free, looking at everything again."""
     return _shape(await parts.sources.request(name))
+
+
+@router.post("/{name}/{action}", name="api_control_source", status_code=202)
+async def control(
+    name: SourceName, action: Action, shelves: Shelves, parts: Parts, _operator: Operator
+) -> SourceShape:
+    """Pause, resume, cancel or re-index a source's documents; a paused source is not synced by itself."""
+    return _shape(await act_on_source(parts, shelves, name, action))
+
+
+async def act_on_source(parts: WebParts, shelves: IngestParts, name: str, action: Action) -> SourceStatus:
+    """Do ``action`` to a source; how it stands then."""
+    found = await parts.sources.source(name)
+    if action == "cancel":
+        await parts.sources.cancel(name)
+    collection_id = await shelves.collections.ensure(found.collection)
+    await act(shelves, action, Selection(collection_id=collection_id, source=found.source))
+    return await parts.sources.source(name)
 
 
 def _shape(status: SourceStatus) -> SourceShape:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from causeway.web.collections_api import Action, Shelves
 from causeway.web.rendering import is_fragment, link, page
 from causeway.web.sign_in import Operator, Parts
-from causeway.web.sources_api import SourceName
+from causeway.web.sources_api import SourceName, act_on_source
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,4 +26,18 @@ async def show(request: Request, parts: Parts, _operator: Operator) -> Response:
 async def sync(source: SourceName, request: Request, parts: Parts, _operator: Operator) -> Response:
     """Run one now, from a plain form."""
     await parts.sources.request(source)
+    return RedirectResponse(link(request, "sources"), status_code=303)
+
+
+@router.post("/sources/{source}/{action}", name="source_control")
+async def control(
+    source: SourceName,
+    action: Action,
+    request: Request,
+    parts: Parts,
+    shelves: Shelves,
+    _operator: Operator,
+) -> Response:
+    """Pause, resume, cancel or re-index a source's documents, from a plain form."""
+    await act_on_source(parts, shelves, source, action)
     return RedirectResponse(link(request, "sources"), status_code=303)

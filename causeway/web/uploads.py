@@ -67,12 +67,13 @@ async def read_upload(request: Request, uploads: UploadDoor, *, max_bytes: int) 
         yield reader.form()
 
 
-async def store(file: ArrivalDoor, fields: Mapping[str, str], *, by: Principal) -> Added:
-    """Add one file of a form, into the collection and with the metadata that the form names."""
+async def store(file: ArrivalDoor, fields: Mapping[str, str], *, by: Principal, key: str = "") -> Added:
+    """Add one file of a form, into the collection and with the metadata that the form names; ``key`` names the upload."""
     return await file.add(
         by=by,
         collection=fields.get("collection", "").strip() or None,
         metadata=_metadata(fields.get("metadata", "")),
+        key=key,
     )
 
 

@@ -17,14 +17,16 @@ from tokenizers.pre_tokenizers import Whitespace
 from causeway.errors import NotFoundError
 from causeway.knowledge import Library, Search, Uploads
 from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.chunk_strategies import ChunkStrategies
+from causeway.knowledge.ingest.personal_data import PersonalData
 from causeway.knowledge.ingest.pipeline import Pipeline
+from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import ParseLimits
 from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.observability.spans import Spans
-from causeway.settings import KnowledgeSettings, ModelSettings
+from causeway.settings import GuardSettings, KnowledgeSettings, ModelSettings
 from causeway.storage.blobs import Blobs
 from causeway.storage.database import Database
 from causeway.testing.clock import FrozenClock
@@ -89,7 +91,10 @@ async def site(
     pipeline = Pipeline(
         revisions=Revisions(database=database, originals=originals),
         index=index,
-        chunker=Chunker(tokenizer, max_tokens=160),
+        preparation=Preparation(
+            strategies=ChunkStrategies(tokenizer, default_tokens=160),
+            personal_data=PersonalData(GuardSettings()),
+        ),
         gateway=gateway,
         spans=spans,
         sandbox=sandbox,

@@ -283,6 +283,9 @@ class ScriptedLibrary:
         await self.document(document_id)
         return self._slots[document_id].chunks if self._now(document_id).chunks else ()
 
+    async def is_original_hidden(self, document_id: str) -> bool:
+        return False
+
     async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
         for kept in self.past.get(document_id, ()):
             if kept.revision == number:
@@ -435,6 +438,7 @@ class ScriptedArrival:
         by: Principal,
         collection: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         return self._library.receive(self._content, self._name, collection)
 
@@ -570,6 +574,14 @@ class ScriptedSources:
 
     async def all(self) -> Sequence[SourceStatus]:
         return tuple(self._sources.values())
+
+    async def source(self, name: str) -> SourceStatus:
+        if name not in self._sources:
+            raise NotFoundError(f"the settings have no source '{name}'")
+        return self._sources[name]
+
+    async def cancel(self, name: str) -> bool:
+        return (await self.source(name)).last.state != "idle"
 
     async def request(self, name: str) -> SourceStatus:
         if name not in self._sources:

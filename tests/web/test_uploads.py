@@ -51,6 +51,7 @@ class Arriving:
         by: Principal,
         collection: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         self.added = (collection, metadata)
         return Added(document_id="doc_1", revision=1, change="new", state=DocumentState.QUEUED)

@@ -29,6 +29,7 @@ from causeway.knowledge.answer.support import codes, is_of_another, proper_names
 from causeway.knowledge.answer.support import names as names_in
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
+from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
 from causeway.prompts.shelf import Shelf
@@ -86,7 +87,7 @@ class Answerer:
     def __init__(
         self,
         *,
-        search: Search,
+        search: Search | SectionSearch,
         gateway: ModelGateway,
         prompts: Shelf,
         spans: Spans,

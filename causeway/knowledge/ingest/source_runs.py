@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, and_, case, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from causeway.knowledge.ingest.sync_summary import SyncSummary
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
-from causeway.storage.schema import source_runs
+from causeway.storage.schema import collections, ingest_holds, source_runs
 
 SYNC = "sync"
 """The name of the durable work that syncs one source."""
@@ -25,6 +25,7 @@ SYNC = "sync"
 RunState = Literal["idle", "queued", "running"]
 _MOST_FAILURES = 200
 _LOST = "the run never ended: the process that worked on it died again and again, or its queue was lost"
+_CANCELLED = "somebody cancelled it"
 _UNDER_WAY = ("queued", "running")
 
 
@@ -166,9 +167,41 @@ class SourceRuns:
             values["complete_at"] = begun.started_at
             if is_thorough:
                 values["thorough_at"] = begun.started_at
-        done = update(source_runs).where(source_runs.c.name == begun.name, source_runs.c.run == begun.run)
+        done = update(source_runs).where(*_same(begun), source_runs.c.state == "running")
         async with self._database.begin() as connection:
             await connection.execute(done.values(**values))
+
+    async def paused(self) -> frozenset[tuple[str, str]]:
+        """The sources that somebody holds: collection and source; an empty source is the whole collection."""
+        held = (
+            select(collections.c.name, ingest_holds.c.source)
+            .join_from(ingest_holds, collections)
+            .where(ingest_holds.c.document_id == "")
+        )
+        async with self._database.connect() as connection:
+            return frozenset((row.name, row.source) for row in await connection.execute(held))
+
+    async def is_running(self, begun: SourceRun) -> bool:
+        """Whether a run is still to go on: nobody cancelled it."""
+        running = select(source_runs.c.name).where(*_same(begun), source_runs.c.state == "running")
+        async with self._database.connect() as connection:
+            return (await connection.execute(running)).first() is not None
+
+    async def put_off(self, begun: SourceRun) -> None:
+        """Have a run that was interrupted done once more, when it may be."""
+        later = update(source_runs).where(*_same(begun), source_runs.c.state == "running")
+        async with self._database.begin() as connection:
+            await connection.execute(later.values(state="idle", is_requested=True, problem=None))
+
+    async def cancel(self, name: str, now: datetime) -> bool:
+        """Want the run of a source no longer that is queued or under way; False when there is none."""
+        under_way = update(source_runs).where(
+            source_runs.c.name == name,
+            or_(source_runs.c.state.in_(_UNDER_WAY), source_runs.c.is_requested),
+        )
+        ended = under_way.values(state="idle", is_requested=False, finished_at=now, problem=_CANCELLED)
+        async with self._database.begin() as connection:
+            return (await connection.execute(ended)).rowcount > 0
 
     async def mend(self, names: Sequence[str], next_at: datetime) -> int:
         """Free the sources whose work was given up or lost, to be tried again at ``next_at``; how many."""
@@ -188,6 +221,10 @@ class SourceRuns:
             async with self._database.begin() as connection:
                 mended += (await connection.execute(lost)).rowcount
         return mended
+
+
+def _same(begun: SourceRun) -> tuple[ColumnElement[bool], ...]:
+    return source_runs.c.name == begun.name, source_runs.c.run == begun.run
 
 
 def _key(name: str, run: int) -> str:

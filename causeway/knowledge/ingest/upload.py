@@ -22,6 +22,7 @@ from causeway.knowledge.incoming import Added, Change, Incoming
 from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
 from causeway.knowledge.ingest.unpacking import Unpacking
+from causeway.knowledge.ingest.upload_keys import Sent, UploadKeys
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
@@ -36,6 +37,7 @@ class Uploads:
     def __init__(self, *, library: Library, originals: Originals, clock: Clock, max_bytes: int) -> None:
         self._library = library
         self._originals = originals
+        self._keys = UploadKeys(originals.database)
         self._clock = clock
         self._max_bytes = max_bytes
 
@@ -50,14 +52,22 @@ class Uploads:
         path = clean_name(name)
         async with self._originals.draft() as draft:
             yield Arrival(
-                library=self._library, draft=draft, path=path, clock=self._clock, max_bytes=self._max_bytes
+                library=self._library,
+                draft=draft,
+                path=path,
+                clock=self._clock,
+                max_bytes=self._max_bytes,
+                keys=self._keys,
             )
 
 
 class Arrival:
     """A file on its way in: written piece by piece where it will stay, then added; made by `Uploads.arriving`."""
 
-    def __init__(self, *, library: Library, draft: Draft, path: str, clock: Clock, max_bytes: int) -> None:
+    def __init__(
+        self, *, library: Library, draft: Draft, path: str, clock: Clock, max_bytes: int, keys: UploadKeys
+    ) -> None:
+        self._keys = keys
         self._library = library
         self._draft = draft
         self._path = path
@@ -83,11 +93,15 @@ class Arrival:
         by: Principal,
         collection: str | None = None,
         metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         """Keep the file and queue its ingestion; one that failed before is tried again though its bytes are the same.
 
+        ``key`` names this very upload: sent again under it, because the answer to the first got lost, it changes
+        nothing, whatever has become of the document since.
+
         Raises:
-            InvalidInputError: The collection's name or the metadata cannot be used.
+            InvalidInputError: The collection's name or the metadata cannot be used, or the key was another upload's.
             NotFoundError: ``by`` may not add to such a collection.
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
@@ -104,7 +118,16 @@ class Arrival:
             modified_at=self._clock.now(),
             metadata=checked,
         )
-        return await self._library.add(incoming, retry_failed=True)
+        if not key:
+            return await self._library.add(incoming, retry_failed=True)
+        blob = (await self._draft.keep()).sha256
+        wanted = Sent(key=key, collection=collection or "", path=self._path, blob=blob)
+        before = await self._keys.before(wanted)
+        if before is not None:
+            return before
+        added = await self._library.add(incoming, retry_failed=True)
+        await self._keys.note(wanted, added.document_id)
+        return added
 
     async def _add_archive(
         self, collection: str | None, source: str, metadata: Mapping[str, object]

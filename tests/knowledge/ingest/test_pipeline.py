@@ -20,14 +20,16 @@ from causeway.knowledge.document import DocumentState
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest import worker
-from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.chunk_strategies import ChunkStrategies
+from causeway.knowledge.ingest.personal_data import PersonalData
 from causeway.knowledge.ingest.pipeline import EMBEDDED_AT_ONCE, Pipeline
+from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import FreshSandbox, ParseLimits
 from causeway.knowledge.library import Library, work_key
 from causeway.knowledge.originals import Originals
 from causeway.observability.spans import Spans
-from causeway.settings import KnowledgeSettings
+from causeway.settings import GuardSettings, KnowledgeSettings
 from causeway.storage.blobs import Blobs
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
@@ -96,7 +98,10 @@ def pipeline_over(
         return Pipeline(
             revisions=Revisions(database=database, originals=Originals(database=database, blobs=blobs)),
             index=index,
-            chunker=Chunker(tokenizer, max_tokens=64),
+            preparation=Preparation(
+                strategies=ChunkStrategies(tokenizer, default_tokens=64),
+                personal_data=PersonalData(GuardSettings()),
+            ),
             gateway=gateway,
             spans=spans,
             sandbox=FreshSandbox(ParseLimits.from_settings(knowledge_settings)),

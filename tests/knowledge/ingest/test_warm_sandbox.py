@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,33 @@ def _children(process: int) -> list[int]:
             if int(fields[1]) == process and fields[0] != "Z" and b"parse_nursery" in command:
                 found.append(int(entry.name))
     return found
+
+
+def test_readings_that_begin_and_end_at_once_do_not_mix_on_the_loop_that_serves(tmp_path: Path) -> None:
+    """uvloop closed descriptors that others had opened meanwhile: a file's text came out as another's complaint."""
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"The text.")
+
+    def churn(stop: threading.Event) -> None:
+        while not stop.is_set():
+            for descriptor in [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]:
+                os.close(descriptor)
+
+    async def read_many() -> list[str]:
+        async with WarmSandbox(LIMITS) as sandbox, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(read_some(sandbox)) for _ in range(6)]
+        return [text for task in tasks for text in task.result()]
+
+    async def read_some(sandbox: WarmSandbox) -> list[str]:
+        parsed = [await sandbox.parse(file, name=file.name) for _ in range(12)]
+        return [each.blocks[0].text for each in parsed]
+
+    stop = threading.Event()
+    opening = threading.Thread(target=churn, args=[stop])
+    opening.start()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            assert runner.run(read_many()) == ["The text."] * 72
+    finally:
+        stop.set()
+        opening.join()

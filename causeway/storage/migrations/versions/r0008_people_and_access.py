@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0006"
 
 _NOW = sa.text("now()")
 
