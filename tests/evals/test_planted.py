@@ -1,7 +1,7 @@
 """Regressions that are planted on purpose, over the sample company's own documents and the real search and answerer.
 
 Vectors are bags of words and the cross-encoder knows where the evidence stands, so that no model is needed; what the real
-models do with the same changes is in bench/results/evals.md.
+ones do without rerank is in bench/results/evals.md.
 """
 
 from __future__ import annotations
