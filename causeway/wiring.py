@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
@@ -21,6 +22,11 @@ from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
+from causeway.evals.calibration import Calibrations
+from causeway.evals.evals import Evals
+from causeway.evals.improve import Improver
+from causeway.evals.run_store import RunStore
+from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
@@ -28,6 +34,7 @@ from causeway.gateway.ledger import Ledger
 from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
+from causeway.guard.pii import Finder
 from causeway.knowledge import (
     Answerer,
     Conversations,
@@ -121,6 +128,8 @@ class Platform:
     conversations: Conversations
     index: ChunkIndex
     moves: CollectionMoves
+    evals: Evals
+    improver: Improver
 
     @property
     def providers(self) -> Providers:
@@ -214,15 +223,31 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = Answerer(
+        answering = partial(
+            Answerer,
             search=SectionSearch(search, database),
             gateway=gateway,
-            prompts=prompts,
             spans=spans,
             clock=clock,
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
+        answerer = answering(prompts=prompts)
+        calibrations = Calibrations(RunStore(database), prompts, models=settings.models)
+        subjects = Subjects(
+            settings,
+            answering=lambda shelf: answering(prompts=shelf),
+            search=search,
+            library=library,
+            gateway=gateway,
+            calibrations=calibrations,
+            clock=clock,
+        )
+        finder = Finder(settings.guard)
+
+        def personal_data(text: str) -> list[str]:
+            return [str(found.kind) for found in finder.find(text)]
+
         conversations = Conversations(database)
         traces = TraceStore(database, spans)
         platform = Platform(
@@ -269,6 +294,14 @@ async def open_platform(
             conversations=conversations,
             index=index,
             moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
+            evals=Evals(
+                RunStore(database),
+                durable,
+                subjects=subjects,
+                personal_data=personal_data,
+                clock=clock,
+            ),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
         )
         if is_worker:
             await index.prepare()
@@ -310,6 +343,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     worker.register(durable, pipeline, platform.settings.knowledge)
     platform.sources.register(durable)
     platform.control.register(durable)
+    platform.evals.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:

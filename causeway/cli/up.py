@@ -195,6 +195,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         ingest=IngestParts(
             collections=platform.collections, control=platform.control, progress=platform.progress
         ),
+        evals=platform.evals,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(

@@ -623,3 +623,50 @@ votes = Table(
     Column("correction", Text),
     _moment("at"),
 )
+
+# --- how good it is ----------------------------------------------------------------------------------
+
+eval_suites = Table(
+    "eval_suites",
+    tables,
+    Column("version", Text, primary_key=True, comment="sha256 of its cases, hex"),
+    Column("name", Text, nullable=False),
+    Column("content", JSONB, nullable=False),
+    _moment("created_at"),
+)
+
+eval_runs = Table(
+    "eval_runs",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("suite_version", Text, ForeignKey("eval_suites.version"), nullable=False),
+    Column("suite", Text, nullable=False, comment="its name"),
+    Column("subject", Text, nullable=False, comment="what was asked, such as knowledge"),
+    Column("label", Text, comment="what its author calls it, such as main"),
+    Column("options", JSONB, nullable=False, comment="how it is run"),
+    Column("identity", JSONB, nullable=False, comment="what the subject's answers depend on"),
+    Column("state", Text, nullable=False, comment="queued, running, done or stopped"),
+    Column("problem", Text, comment="why it stopped"),
+    Column("attempt", Integer, nullable=False, server_default="1", comment="goes up when it is resumed"),
+    Column("total", Integer, nullable=False, comment="answers that it takes, repeats counted"),
+    Column("summary", JSONB, comment="mean, ends of the interval and cases of each check, once it has ended"),
+    Column("started_by", Text, nullable=False, comment="the principal"),
+    _moment("created_at"),
+    _moment("started_at", nullable=True),
+    _moment("finished_at", nullable=True),
+    Index(None, "created_at"),
+)
+
+eval_results = Table(
+    "eval_results",
+    tables,
+    Column("run_id", Text, ForeignKey("eval_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("case_name", Text, primary_key=True),
+    Column("repeat", Integer, primary_key=True, comment="from 0"),
+    Column("asked", Text, nullable=False, comment="sha256 of the subject's identity and the inputs"),
+    Column("outcome", JSONB, nullable=False),
+    Column("scores", JSONB, nullable=False),
+    Column("is_faulty", Boolean, nullable=False),
+    _moment("at"),
+    Index(None, "asked"),
+)
