@@ -55,11 +55,10 @@ LEFT JOIN pg_class f ON f.oid = k.confrelid
 WHERE n.nspname = ANY(%s) AND k.contype IN ('p', 'f')
 """
 _RIGHTS = """
-SELECT current_user, r.rolsuper OR EXISTS (
+SELECT current_user, EXISTS (
   SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p')
-    AND (has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')))
-FROM (SELECT EXISTS (SELECT 1 WHERE current_setting('is_superuser') = 'on') AS rolsuper) r
+    AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
 """
 
 
@@ -152,7 +151,7 @@ class PostgresDatabase:
         if self._is_vetted:
             return
         row = await (await connection.execute(_RIGHTS, [self._namespaces])).fetchone()
-        if row is None or row[1]:
+        if row is None or row[1] or connection.info.parameter_status("is_superuser") == "on":
             raise QueryFailedError(
                 f"the role '{row[0] if row else '?'}' may write to this database; make one that reads (CREATE ROLE analyst"
                 " LOGIN PASSWORD '...'; GRANT USAGE ON SCHEMA public TO analyst; GRANT SELECT ON ALL TABLES IN SCHEMA"

@@ -8,6 +8,7 @@ with hidden columns or a row rule is replaced by a subquery that has neither.
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 from causeway.analyst.offer import Offer, OfferedTable
 from causeway.analyst.sql_vocabulary import BUILDERS, CLAUSES, FUNCTIONS, JOINS, NODES, TYPES
 from causeway.errors import RefusedSqlError
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # its warnings quote what people wrote
 
 _LONGEST: Final = 20_000
 _MOST_NODES: Final = 2_500
@@ -133,6 +136,7 @@ def _require_known_parts(node: exp.Expr, offer: Offer) -> None:
             unknown = given - {"expressions"}
         case exp.Star():
             unknown = given
+            _require_in_place(node, offer)
         case exp.Window():
             unknown = given - {"this", "partition_by", "order", "spec", "over", "alias", "first"}
         case exp.DataType():
@@ -148,6 +152,13 @@ def _require_known_parts(node: exp.Expr, offer: Offer) -> None:
     if unknown:
         words = ", ".join(sorted(name.rstrip("_").upper() for name in unknown))
         raise RefusedSqlError(f"{words} is not allowed in a {type(node).__name__.lower()}")
+
+
+def _require_in_place(star: exp.Star, offer: Offer) -> None:
+    """``*`` stands for columns only in a SELECT's list and in COUNT: elsewhere it is a whole row."""
+    holder = star.parent.parent if isinstance(star.parent, exp.Column) else star.parent
+    if not isinstance(holder, exp.Select | exp.Count):
+        raise RefusedSqlError(f"'{_excerpt(holder or star, offer)}' takes a whole row; name its columns")
 
 
 def _given(node: exp.Expr) -> Iterator[str]:
@@ -230,6 +241,7 @@ def _require_offered(tree: exp.Query, offer: Offer) -> tuple[str, ...]:
     if sum(1 for _ in tree.find_all(exp.Table)) > _MOST_SOURCES:
         raise RefusedSqlError(f"the query reads more than {_MOST_SOURCES} tables; write it more simply")
     for scope in scopes:
+        _require_joined(scope)
         _write_out_stars(scope, offer)
     return tuple(tables)
 
@@ -373,6 +385,20 @@ def _require_using(join: exp.Join, scope: Scope, offer: Offer) -> None:
         holders = [source for source in sources if _has(source, name.name, offer)]
         if len(holders) < 2 or _is_hidden(name.name, sources, offer):
             raise RefusedSqlError(f"USING names '{name.name}', which is not a column of both tables")
+
+
+def _require_joined(scope: Scope) -> None:
+    """Three tables without any condition give every row of each for every row of the others: a mistake, or meant to hurt."""
+    query = scope.expression
+    if not isinstance(query, exp.Select):
+        return
+    if not query.expressions:
+        raise RefusedSqlError("the query selects nothing; name its columns")
+    joins = query.args.get("joins") or []
+    free = [join for join in joins if not join.args.get("on") and not join.args.get("using")]
+    tables = [source for _node, source in scope.selected_sources.values() if isinstance(source, exp.Table)]
+    if len(free) > 1 and len(tables) > 2 and query.args.get("where") is None:
+        raise RefusedSqlError("tables are joined without a condition; write JOIN ... ON")
 
 
 def _write_out_stars(scope: Scope, offer: Offer) -> None:
