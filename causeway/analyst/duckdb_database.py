@@ -24,9 +24,8 @@ from causeway.errors import MissingCapabilityError, QueryFailedError, SettingsEr
 try:
     import duckdb
 except ImportError as exc:  # pragma: no cover - the extra is there in tests
-    raise MissingCapabilityError(
-        "DuckDB, CSV and Parquet need the extra 'analyst': pip install 'causeway[analyst]'"
-    ) from exc
+    msg = "DuckDB, CSV and Parquet need the extra 'analyst': pip install 'causeway[analyst]'"
+    raise MissingCapabilityError(msg) from exc
 
 _FETCH: Final = 200
 _AT_ONCE: Final = 4
@@ -136,7 +135,10 @@ class DuckdbDatabase:
                     "SELECT table_name, constraint_column_names, referenced_table, referenced_column_names"
                     " FROM duckdb_constraints() WHERE constraint_type = 'FOREIGN KEY'"
                 ).fetchall()
-                keys = [ForeignKey(own, tuple(mine), other, tuple(theirs)) for own, mine, other, theirs in constraints]
+                keys = [
+                    ForeignKey(own, tuple(mine), other, tuple(theirs))
+                    for own, mine, other, theirs in constraints
+                ]
             except duckdb.Error as exc:
                 raise QueryFailedError(f"'{self._file}' cannot be read: {_said(exc)}") from exc
         return Schema(dialect="duckdb", tables=tables, foreign_keys=tuple(keys))
@@ -153,7 +155,9 @@ def import_files(files: Sequence[Path], target: Path) -> DuckdbDatabase:
         if source.suffix.lower() not in _READERS or not source.is_file():
             raise SettingsError(f"'{source}' is no CSV, TSV or Parquet file that can be read; mend 'files'")
     stamp = hashlib.sha256(
-        "\n".join(f"{source} {source.stat().st_mtime_ns} {source.stat().st_size}" for source in sources).encode()
+        "\n".join(
+            f"{source} {source.stat().st_mtime_ns} {source.stat().st_size}" for source in sources
+        ).encode()
     ).hexdigest()[:12]
     imported = target.with_name(f"{target.stem}-{stamp}.duckdb")
     if not imported.exists():
@@ -176,7 +180,11 @@ def import_files(files: Sequence[Path], target: Path) -> DuckdbDatabase:
 
 
 def _watch(
-    connection: duckdb.DuckDBPyConnection, deadline: float, stop: threading.Event, done: threading.Event, clock: SystemClock
+    connection: duckdb.DuckDBPyConnection,
+    deadline: float,
+    stop: threading.Event,
+    done: threading.Event,
+    clock: SystemClock,
 ) -> None:
     while not done.wait(0.05):
         if stop.is_set() or clock.monotonic() > deadline:
@@ -193,7 +201,9 @@ def _require_one(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 def _require_few(connection: duckdb.DuckDBPyConnection, sql: str, caps: Caps) -> None:
     """Refuse a plan that expects more rows anywhere than the ceiling: DuckDB estimates rows, not costs."""
     explained = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
-    expected = [int(number) for number in re.findall(r'"Estimated Cardinality":\s*"(\d+)"', str(explained[0][1]))]
+    expected = [
+        int(number) for number in re.findall(r'"Estimated Cardinality":\s*"(\d+)"', str(explained[0][1]))
+    ]
     if caps.cost and expected and max(expected) > caps.cost * 10:
         raise QueryFailedError(
             f"the query would go through {max(expected):,} rows by the database's own estimate, and"
@@ -204,16 +214,18 @@ def _require_few(connection: duckdb.DuckDBPyConnection, sql: str, caps: Caps) ->
 def _sampled(connection: duckdb.DuckDBPyConnection, table: str, column: Column) -> Column:
     name, place = _quoted(column.name), _quoted(table)
     if column.kind == "text":
+        part = f"(SELECT {name} AS v FROM {place} LIMIT {_SAMPLE})"  # noqa: S608 - names from the catalogue, quoted
         counted = connection.execute(
-            f"SELECT v::varchar, count(*) FROM (SELECT {name} AS v FROM {place} LIMIT {_SAMPLE}) WHERE v IS NOT NULL"  # noqa: S608
-            f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW + 1}"
+            f"SELECT v::varchar, count(*) FROM {part} WHERE v IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW + 1}"  # noqa: S608
         ).fetchall()
         shown = counted if len(counted) <= _FEW else counted[:6]
         few = len(counted) if len(counted) <= _FEW else None
         values = tuple(str(value)[:60] for value, _count in shown)
         return Column(name=column.name, type=column.type, kind="text", values=values, distinct=few)
     if column.kind == "time":
-        ends = connection.execute(f"SELECT min({name})::varchar, max({name})::varchar FROM {place}").fetchone()  # noqa: S608
+        ends = connection.execute(
+            f"SELECT min({name})::varchar, max({name})::varchar FROM {place}"  # noqa: S608 - as above
+        ).fetchone()
         low, high = ends or (None, None)
         return Column(name=column.name, type=column.type, kind="time", lowest=low, highest=high)
     return column

@@ -25,7 +25,8 @@ try:
     import pymysql
     from pymysql.cursors import SSCursor
 except ImportError as exc:  # pragma: no cover - the extra is there in tests
-    raise MissingCapabilityError("MySQL needs the extra 'analyst': pip install 'causeway[analyst]'") from exc
+    msg = "MySQL needs the extra 'analyst': pip install 'causeway[analyst]'"
+    raise MissingCapabilityError(msg) from exc
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -87,9 +88,9 @@ class MysqlDatabase:
                 gathering = Gathering([column[0] for column in cursor.description or ()], caps)
                 while rows := cursor.fetchmany(_FETCH):
                     if not gathering.add(rows):
-                        self._kill(connection.thread_id())
+                        self._kill(_number(connection))
                         break
-                cursor._result = None  # type: ignore[attr-defined]  # noqa: SLF001 - else it reads what is left to the end
+                cursor._result = None  # type: ignore[attr-defined]  # else it reads what is left to the end
         return gathering.result(round((self._clock.monotonic() - began) * 1000))
 
     @contextmanager
@@ -108,7 +109,7 @@ class MysqlDatabase:
                 yield connection
             finally:
                 with suppress(pymysql.Error, OSError):
-                    connection._force_close()  # type: ignore[attr-defined]  # noqa: SLF001 - does not wait for the server
+                    connection._force_close()  # type: ignore[attr-defined]  # does not wait for the server
         except pymysql.Error as exc:
             if exc.args and exc.args[0] in (1317, 1969, 3024, 2013):
                 raise QueryFailedError(
@@ -152,7 +153,7 @@ class MysqlDatabase:
     def _bounded(self, connection: Connection[Any], deadline: float, stop: threading.Event) -> Iterator[None]:
         """Kill what still runs at the deadline: the server's own bound covers SELECT alone."""
         done = threading.Event()
-        number = connection.thread_id()
+        number = _number(connection)
 
         def watch() -> None:
             while not done.wait(0.05):
@@ -198,7 +199,9 @@ class MysqlDatabase:
                 [self._database],
             )
             for table, name, type_name, comment, key in cursor.fetchall():
-                column = Column(name=name, type=str(type_name), kind=kind_of(str(type_name)), comment=comment or "")
+                column = Column(
+                    name=name, type=str(type_name), kind=kind_of(str(type_name)), comment=comment or ""
+                )
                 is_hidden = name.lower() in hidden.get(table.lower(), frozenset())
                 tables.setdefault(table, []).append(column if is_hidden else _sampled(cursor, table, column))
                 if key == "PRI":
@@ -213,7 +216,9 @@ class MysqlDatabase:
                 " FROM information_schema.key_column_usage WHERE table_schema = %s AND referenced_table_name IS NOT NULL",
                 [self._database],
             )
-            keys = [ForeignKey(own, (mine,), other, (theirs,)) for own, mine, other, theirs in cursor.fetchall()]
+            keys = [
+                ForeignKey(own, (mine,), other, (theirs,)) for own, mine, other, theirs in cursor.fetchall()
+            ]
         found = {
             name: Table(
                 name=name,
@@ -224,7 +229,9 @@ class MysqlDatabase:
             )
             for name, columns in tables.items()
         }
-        return Schema(dialect="mysql", tables=found, foreign_keys=tuple(key for key in keys if key.other in found))
+        return Schema(
+            dialect="mysql", tables=found, foreign_keys=tuple(key for key in keys if key.other in found)
+        )
 
 
 def _cost(node: object) -> float:
@@ -233,7 +240,9 @@ def _cost(node: object) -> float:
         return max((_cost(each) for each in node), default=0.0)
     if not isinstance(node, dict):
         return 0.0
-    own = [float(node[name]) for name in ("query_cost", "cost") if isinstance(node.get(name), str | int | float)]
+    own = [
+        float(node[name]) for name in ("query_cost", "cost") if isinstance(node.get(name), str | int | float)
+    ]
     if not own and isinstance(node.get("query_block"), dict):
         own = [_rows(node["query_block"])]
     return max([*own, *(_cost(each) for each in node.values())], default=0.0)
@@ -276,9 +285,19 @@ def _sampled(cursor: Any, table: str, column: Column) -> Column:
         low, high = cursor.fetchone() or (None, None)
         ends = [None if end is None else str(end)[:19] for end in (low, high)]
         return Column(
-            name=column.name, type=column.type, kind="time", comment=column.comment, lowest=ends[0], highest=ends[1]
+            name=column.name,
+            type=column.type,
+            kind="time",
+            comment=column.comment,
+            lowest=ends[0],
+            highest=ends[1],
         )
     return column
+
+
+def _number(connection: Connection[Any]) -> int:
+    """What the server calls the connection."""
+    return int(connection.thread_id())  # type: ignore[no-untyped-call]  # PyMySQL's stubs leave it out
 
 
 def _quoted(name: str) -> str:

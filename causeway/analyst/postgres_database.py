@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
@@ -29,6 +30,8 @@ _AT_ONCE: Final = 6
 _FEW: Final = 24
 _READ_CAPS: Final = Caps(timeout_s=30.0)
 _LARGEST_RANGED: Final = 3_000_000
+_SMALL_TABLE: Final = 2_000
+_MOST_LISTED: Final = 300
 
 _COLUMNS = """
 SELECT n.nspname, c.relname, c.reltuples::bigint, obj_description(c.oid, 'pg_class'), a.attname,
@@ -82,7 +85,9 @@ class PostgresDatabase:
             keys = await self._rows(connection, _KEYS, [self._namespaces])
             tables = _tables(columns, keys, hidden)
             for table in list(tables.values()):
-                tables[table.name] = await self._ranged(connection, table, hidden)
+                tables[table.name] = await self._listed(
+                    connection, await self._ranged(connection, table, hidden), hidden
+                )
         foreign = tuple(
             ForeignKey(str(table), tuple(own), str(other), tuple(others))
             for kind, table, other, own, others in keys
@@ -100,7 +105,9 @@ class PostgresDatabase:
             gathering: Gathering | None = None
             while True:
                 fetched = await connection.execute(f"FETCH FORWARD {_FETCH} FROM asked".encode())
-                gathering = gathering or Gathering([column.name for column in fetched.description or ()], caps)
+                gathering = gathering or Gathering(
+                    [column.name for column in fetched.description or ()], caps
+                )
                 rows = await fetched.fetchall()
                 if not gathering.add(rows) or len(rows) < _FETCH:
                     return gathering.result(round((self._clock.monotonic() - began) * 1000))
@@ -129,7 +136,10 @@ class PostgresDatabase:
         try:
             async with self._turns, asyncio.timeout(caps.timeout_s + _GRACE_S):
                 connection = await psycopg.AsyncConnection.connect(
-                    self._url, connect_timeout=_CONNECT_S, options=options, application_name="causeway analyst"
+                    self._url,
+                    connect_timeout=_CONNECT_S,
+                    options=options,
+                    application_name="causeway analyst",
                 )
                 try:
                     await connection.set_read_only(True)
@@ -164,45 +174,58 @@ class PostgresDatabase:
     ) -> list[tuple[Any, ...]]:
         return await (await connection.execute(sql.encode(), values)).fetchall()
 
-    async def _ranged(
-        self, connection: psycopg.AsyncConnection[Any], table: Table, hidden: Reach
-    ) -> Table:
+    async def _ranged(self, connection: psycopg.AsyncConnection[Any], table: Table, hidden: Reach) -> Table:
         """``table`` with the range of its times."""
         times = [
             column
             for column in table.columns
-            if column.kind == "time" and column.name.lower() not in hidden.get(table.name.lower(), frozenset())
+            if column.kind == "time"
+            and column.name.lower() not in hidden.get(table.name.lower(), frozenset())
         ]
         if not times or (table.rows or 0) > _LARGEST_RANGED:
             return table
         ends = composed.SQL(", ").join(
-            composed.SQL("min({0})::date::text, max({0})::date::text").format(composed.Identifier(column.name))
+            composed.SQL("min({0})::date::text, max({0})::date::text").format(
+                composed.Identifier(column.name)
+            )
             for column in times
         )
         place = composed.Identifier(table.namespace, table.name)
-        row = await (await connection.execute(composed.SQL("SELECT {} FROM {}").format(ends, place))).fetchone()
+        row = await (
+            await connection.execute(composed.SQL("SELECT {} FROM {}").format(ends, place))
+        ).fetchone()
         found = {column.name: (row[2 * n], row[2 * n + 1]) for n, column in enumerate(times)} if row else {}
         columns = tuple(_with_range(column, found.get(column.name)) for column in table.columns)
         return _replaced(table, columns)
+
+    async def _listed(self, connection: psycopg.AsyncConnection[Any], table: Table, hidden: Reach) -> Table:
+        """A small ``table`` with all values of its texts that are never the same twice, such as products' names."""
+        if not 0 < (table.rows or 0) <= _SMALL_TABLE:
+            return table
+        away = hidden.get(table.name.lower(), frozenset())
+        columns = []
+        for column in table.columns:
+            if column.kind == "text" and not column.values and column.name.lower() not in away:
+                place = composed.Identifier(table.namespace, table.name)
+                listing = composed.SQL(
+                    "SELECT DISTINCT {0}::text FROM {1} WHERE length({0}::text) <= 60 ORDER BY 1 LIMIT {2}"
+                )
+                chosen = listing.format(composed.Identifier(column.name), place, _MOST_LISTED)
+                rows = await (await connection.execute(chosen)).fetchall()
+                columns.append(replace(column, values=tuple(row[0] for row in rows)))
+            else:
+                columns.append(column)
+        return _replaced(table, tuple(columns))
 
 
 def _with_range(column: Column, ends: tuple[str | None, str | None] | None) -> Column:
     if ends is None:
         return column
-    return Column(
-        name=column.name, type=column.type, kind=column.kind, comment=column.comment, lowest=ends[0], highest=ends[1]
-    )
+    return replace(column, lowest=ends[0], highest=ends[1])
 
 
 def _replaced(table: Table, columns: tuple[Column, ...]) -> Table:
-    return Table(
-        name=table.name,
-        columns=columns,
-        namespace=table.namespace,
-        primary_key=table.primary_key,
-        comment=table.comment,
-        rows=table.rows,
-    )
+    return replace(table, columns=columns)
 
 
 def _tables(columns: list[tuple[Any, ...]], keys: list[tuple[Any, ...]], hidden: Reach) -> dict[str, Table]:
@@ -220,7 +243,9 @@ def _tables(columns: list[tuple[Any, ...]], keys: list[tuple[Any, ...]], hidden:
         found.setdefault(table, []).append(
             Column(
                 name=name,
-                type=type_name.replace("timestamp with time zone", "timestamptz").replace("character varying", "varchar"),
+                type=type_name.replace("timestamp with time zone", "timestamptz").replace(
+                    "character varying", "varchar"
+                ),
                 kind=kind,
                 comment=said or "",
                 values=tuple(str(value)[:60] for value in shown),
@@ -249,7 +274,9 @@ def _distinct(estimate: float | None, rows: int) -> int | None:
 
 
 def _too_slow(caps: Caps) -> QueryFailedError:
-    return QueryFailedError(f"the query took longer than {caps.timeout_s:g} s and was stopped; ask about fewer rows")
+    return QueryFailedError(
+        f"the query took longer than {caps.timeout_s:g} s and was stopped; ask about fewer rows"
+    )
 
 
 def _said(error: BaseException) -> str:

@@ -137,7 +137,9 @@ def _number(value: Decimal) -> Value:
     if value == value.to_integral_value():
         whole = int(value)
         return whole if abs(whole) <= _LARGEST_EXACT else str(whole)
-    return float(value) if len(value.as_tuple().digits) <= 15 or value.adjusted() < 0 else float(round(value, 6))
+    return (
+        float(value) if len(value.as_tuple().digits) <= 15 or value.adjusted() < 0 else float(round(value, 6))
+    )
 
 
 def _interval(value: timedelta) -> str:

@@ -43,6 +43,9 @@ _FLEETING_CAMPAIGN = "Black Friday 2024"
 _DAYS = (LAST_DAY - FIRST_DAY).days + 1
 _BATCH_DAYS = 14
 
+_UNGROWING = ("campaigns", "categories", "suppliers", "products", "price_history", "stock_levels")
+_GROWING = ("customers", "addresses", "orders", "order_items", "payments", "shipments", "returns", "reviews")
+
 Row = tuple[object, ...]
 Batch = dict[str, list[Row]]
 """Table -> rows, in an order of tables that foreign keys allow."""
@@ -107,15 +110,14 @@ def best_tent() -> str:
 
 
 def _empty() -> Batch:
-    names = "customers addresses orders order_items payments shipments returns reviews"
-    return {name: [] for name in names.split()}
+    return {name: [] for name in _GROWING}
 
 
 # --- what does not grow ------------------------------------------------------------------------------
 
 
 def _catalogue(random: Random) -> tuple[list[_Product], Batch]:
-    batch: Batch = {name: [] for name in "campaigns categories suppliers products price_history stock_levels".split()}
+    batch: Batch = {name: [] for name in _UNGROWING}
     for number, (name, channel, begins, ends, budget, percent, _lift) in enumerate(CAMPAIGNS, start=1):
         batch["campaigns"].append((number, name, channel, begins, ends, budget, percent))
     for number, (name, country, days) in enumerate(SUPPLIERS, start=1):
@@ -141,7 +143,7 @@ def _catalogue(random: Random) -> tuple[list[_Product], Batch]:
 def _family(
     random: Random, word: str, category_id: int, prices: tuple[int, int], made: int, batch: Batch
 ) -> list[_Product]:
-    family = []
+    family: list[_Product] = []
     is_shoe = word in ("Granite", "Ridgeway", "Cairn", "Fleet", "Bramble")
     for variant in VARIANTS[: random.randint(3, 5)]:
         number = made + len(family) + 1
@@ -153,7 +155,15 @@ def _family(
         family.append(product)
         launched = date(2021, 1, 1) + timedelta(days=random.randint(0, 700))
         cost = price * random.randint(42, 63) // 100
-        row = (number, f"FS-{number:04d}", product.name, category_id, supplier_id, _money(years[2]), _money(cost))
+        row = (
+            number,
+            f"FS-{number:04d}",
+            product.name,
+            category_id,
+            supplier_id,
+            _money(years[2]),
+            _money(cost),
+        )
         batch["products"].append((*row, launched, random.random() > 0.04, random.randint(60, 4200)))
         for year, value in zip((2023, 2024, 2025), years, strict=True):
             until = date(year, 12, 31) if year < 2025 else None
@@ -218,7 +228,16 @@ def _order(shop: _Shop, day: date, batch: Batch) -> None:
     lines, total = _lines(shop, day, order_id, campaign[1] if campaign else 0)
     fee = 0 if total >= 7500 or channel == "store" else 595
     batch["orders"].append(
-        (order_id, customer.id, at, status, channel, campaign[0] if campaign else None, customer.address_id, _money(fee))
+        (
+            order_id,
+            customer.id,
+            at,
+            status,
+            channel,
+            campaign[0] if campaign else None,
+            customer.address_id,
+            _money(fee),
+        )
     )
     batch["order_items"] += [(order_id, number, *line) for number, line in enumerate(lines, start=1)]
     _pay(shop, batch, order_id, at, total + fee, status)
@@ -248,7 +267,9 @@ def _who(shop: _Shop, day: date, campaign: tuple[int, int] | None, batch: Batch)
     row = (number, first, last, mail, f"555-01{number % 100:02d}", segment, day, random.random() < 0.6)
     batch["customers"].append((*row, campaign[0] if campaign else None))
     street = f"{random.randint(1, 240)} {random.choice(STREETS)}"
-    batch["addresses"].append((number, number, street, city, region, f"{random.randint(10000, 99999)}", country))
+    batch["addresses"].append(
+        (number, number, street, city, region, f"{random.randint(10000, 99999)}", country)
+    )
     return customer
 
 
@@ -294,14 +315,18 @@ def _ship(shop: _Shop, batch: Batch, order_id: int, at: datetime, channel: str) 
         return at
     random = shop.random
     shipped = at + timedelta(hours=random.randint(4, 60))
-    carrier, mean_days = random.choices((("Northway", 2.6), ("ParcelOne", 3.4), ("Swiftpost", 5.1)), (50, 30, 20))[0]
+    carrier, mean_days = random.choices(
+        (("Northway", 2.6), ("ParcelOne", 3.4), ("Swiftpost", 5.1)), (50, 30, 20)
+    )[0]
     delivered = shipped + timedelta(days=max(1, random.gauss(mean_days, 1.1)))
     shop.shipments += 1
     batch["shipments"].append((shop.shipments, order_id, carrier, shipped, delivered.replace(microsecond=0)))
     return delivered
 
 
-def _afterwards(shop: _Shop, batch: Batch, who: tuple[int, int], lines: list[Row], delivered: datetime) -> None:
+def _afterwards(
+    shop: _Shop, batch: Batch, who: tuple[int, int], lines: list[Row], delivered: datetime
+) -> None:
     """What comes back, and what is said of it."""
     random = shop.random
     order_id, customer_id = who
@@ -309,7 +334,9 @@ def _afterwards(shop: _Shop, batch: Batch, who: tuple[int, int], lines: list[Row
         is_faulty = _is_faulty(shop, int(str(product_id)), delivered.date())
         if random.random() < (0.21 if is_faulty else 0.07):
             shop.returns += 1
-            reason = random.choices(*zip(*RETURN_REASONS, strict=True))[0]
+            reason = random.choices(
+                [word for word, _ in RETURN_REASONS], [share for _, share in RETURN_REASONS]
+            )[0]
             if is_faulty and random.random() < 0.7:
                 reason = "defective"
             at = delivered + timedelta(days=random.randint(2, 28))

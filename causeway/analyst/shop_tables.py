@@ -10,8 +10,11 @@ from collections.abc import Iterable
 
 import psycopg
 from psycopg import sql
+from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from causeway.analyst.shop import SMALL, Batch, generate
+from causeway.sections import AnalystDatabaseSettings
 
 DATABASE = "fernhill_shop"
 READER = "causeway_analyst"
@@ -125,15 +128,16 @@ _CATALOGUES = ("pg_authid", "pg_roles", "pg_user", "pg_shadow", "pg_settings", "
 
 
 def load(administrator: str, *, orders: int = SMALL) -> bool:
-    """Make and fill the database on the server of ``administrator``, a libpq string of a superuser; False when it is there.
+    """Make and fill the database on a server; False when it is there. One that was not filled to its end is made anew.
 
-    A database that was not filled to its end is made anew.
+    Args:
+        administrator: The SQLAlchemy URL of a superuser's connection to any database of the server.
+        orders: How many; `causeway.analyst.shop.SMALL` takes seconds, ``LARGE`` minutes.
     """
+    if is_loaded(administrator):
+        return False
+    administrator = _conninfo(administrator)
     with psycopg.connect(administrator, autocommit=True) as server:
-        found = server.execute("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [DATABASE])
-        row = found.fetchone()
-        if row is not None and row[0] == "complete":
-            return False
         name = sql.Identifier(DATABASE)
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
         server.execute(sql.SQL("CREATE DATABASE {}").format(name))
@@ -143,6 +147,27 @@ def load(administrator: str, *, orders: int = SMALL) -> bool:
             _admit_reader(shop)
         server.execute(sql.SQL("COMMENT ON DATABASE {} IS 'complete'").format(name))
     return True
+
+
+def is_loaded(administrator: str) -> bool:
+    """Whether the whole shop is on the server of ``administrator``."""
+    with psycopg.connect(_conninfo(administrator), autocommit=True) as server:
+        found = server.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [DATABASE]
+        )
+        return found.fetchone() == ("complete",)
+
+
+def reader(administrator: str) -> AnalystDatabaseSettings:
+    """How the shop on the server of ``administrator`` is asked."""
+    url = make_url(administrator).set(
+        drivername="postgresql", username=READER, password=None, database=DATABASE
+    )
+    return AnalystDatabaseSettings(url=SecretStr(url.render_as_string(hide_password=False)))
+
+
+def _conninfo(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _fill(shop: psycopg.Connection[tuple[object, ...]], batches: Iterable[Batch]) -> None:
@@ -173,7 +198,9 @@ def _make_reader(server: psycopg.Connection[tuple[object, ...]]) -> None:
         ("temp_file_limit", "512MB"),
         ("work_mem", "16MB"),
     ):
-        server.execute(sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(name), sql.Literal(value)))
+        server.execute(
+            sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(name), sql.Literal(value))
+        )
     for row in server.execute("SELECT datname FROM pg_database WHERE datallowconn").fetchall():
         database = sql.Identifier(str(row[0]))
         server.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))

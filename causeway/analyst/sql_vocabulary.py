@@ -37,6 +37,10 @@ _TIMES = (
 )
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 def _nodes(*names: str) -> frozenset[type[exp.Expr]]:
     found = (getattr(exp, name, None) for name in " ".join(names).split())
     return frozenset(each for each in found if each is not None)
@@ -45,27 +49,38 @@ def _nodes(*names: str) -> frozenset[type[exp.Expr]]:
 NODES = _nodes(_SHAPES, _OPERATORS, _AGGREGATES, _NUMBERS, _TEXTS, _TIMES)
 """Every kind of node that a query may contain, `exp.Anonymous` aside."""
 
-CLAUSES = frozenset(
-    "with_ expressions from_ joins where group having qualify order limit offset distinct windows".split()
+CLAUSES = _words(
+    "with_ expressions from_ joins where group having qualify order limit offset distinct windows"
 )
 """What a SELECT may have; INTO, FOR UPDATE, TABLESAMPLE, hints and the like are not in it."""
 
-JOINS = frozenset("this on side kind using".split())
+JOINS = _words("this on side kind using")
 """What a join may have: not ``method``, which is NATURAL, nor ``hint``."""
 
 FUNCTIONS = {
-    "postgres": frozenset("age date_part make_date to_number mod div width_bucket regr_slope bool_and bool_or every".split()),
-    "sqlite": frozenset("strftime julianday unixepoch date datetime time total iif ifnull instr".split()),
-    "duckdb": frozenset("datepart date_part strftime epoch age median mode list_sort make_date mod".split()),
-    "mysql": frozenset("date_format str_to_date timestampdiff period_diff dayname monthname weekday mod".split()),
+    "postgres": _words(
+        "age date_part make_date to_number mod div width_bucket regr_slope bool_and bool_or every"
+    ),
+    "sqlite": _words("strftime julianday unixepoch date datetime time total iif ifnull instr"),
+    "duckdb": _words("datepart date_part strftime epoch age median mode list_sort make_date mod"),
+    "mysql": _words("date_format str_to_date timestampdiff period_diff dayname monthname weekday mod"),
 }
 """Functions that sqlglot has no class for, by dialect."""
 
-TYPES = frozenset(
+TYPES = _words(
     "BIGINT BOOLEAN CHAR DATE DATETIME DATETIME2 DATE32 DECIMAL DOUBLE FLOAT INT INTERVAL MEDIUMINT NCHAR NVARCHAR SMALLINT TEXT TIME "
-    "TIMESTAMP TIMESTAMPNTZ TIMESTAMPTZ TINYINT UBIGINT UINT USMALLINT VARCHAR NAME".split()
+    "TIMESTAMP TIMESTAMPNTZ TIMESTAMPTZ TINYINT UBIGINT UINT USMALLINT VARCHAR NAME"
 )
 """Types that values may be cast to: none that looks a name up in the catalogue, such as regclass."""
 
-BUILDERS = (exp.Replace, exp.RegexpReplace, exp.Concat, exp.ConcatWs, exp.DPipe, exp.GroupConcat, exp.ArrayAgg, exp.Translate)
+BUILDERS = (
+    exp.Replace,
+    exp.RegexpReplace,
+    exp.Concat,
+    exp.ConcatWs,
+    exp.DPipe,
+    exp.GroupConcat,
+    exp.ArrayAgg,
+    exp.Translate,
+)
 """What makes larger values out of smaller ones."""

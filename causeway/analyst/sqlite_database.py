@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -26,14 +26,16 @@ _STEPS_BETWEEN_LOOKS: Final = 5_000
 _LONGEST_VALUE: Final = 5_000_000
 _SAMPLE: Final = 20_000
 _FEW: Final = 24
-_FUNCTIONS: Final = frozenset(
-    (
-        "abs avg ceil ceiling coalesce concat concat_ws count cume_dist date datetime dense_rank exp first_value floor format "
-        "glob group_concat ifnull iif instr julianday lag last_value lead length like ln log log10 lower ltrim max min mod "
-        "nth_value ntile nullif percent_rank pow power rank replace round row_number rtrim sign sqrt strftime string_agg "
-        "substr substring sum time total trim trunc unixepoch upper"
-    ).split()
+_HARMLESS: Final = (
+    "abs avg ceil ceiling coalesce concat concat_ws count cume_dist date datetime dense_rank exp first_value floor format "
+    "glob group_concat ifnull iif instr julianday lag last_value lead length like ln log log10 lower ltrim max min mod "
+    "nth_value ntile nullif percent_rank pow power rank replace round row_number rtrim sign sqrt strftime string_agg "
+    "substr substring sum time total trim trunc unixepoch upper"
 )
+_FUNCTIONS: Final = frozenset(_HARMLESS.split())
+
+_Reads = frozenset[tuple[str, str]]
+_Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
 
 class SqliteDatabase:
@@ -43,6 +45,7 @@ class SqliteDatabase:
 
     def __init__(self, file: Path) -> None:
         self._file = file.expanduser()
+        self._views: dict[str, _Reads] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._clock = SystemClock()
 
@@ -74,7 +77,7 @@ class SqliteDatabase:
             connection.execute(f"PRAGMA hard_heap_limit = {caps.memory_bytes}")
             connection.execute("PRAGMA query_only = ON")
             connection.set_progress_handler(is_over, _STEPS_BETWEEN_LOOKS)
-            connection.set_authorizer(_authorizer(reach))
+            connection.set_authorizer(_authorizer(reach, self._views))
             try:
                 cursor = connection.execute(sql)
                 gathering = Gathering([column[0] for column in cursor.description or ()], caps)
@@ -86,7 +89,9 @@ class SqliteDatabase:
                     raise QueryFailedError(
                         f"the query took longer than {caps.timeout_s:g} s and was stopped; ask about fewer rows"
                     ) from exc
-                raise QueryFailedError(f"the database refuses the query: {str(exc) or 'out of memory'}") from exc
+                raise QueryFailedError(
+                    f"the database refuses the query: {str(exc) or 'out of memory'}"
+                ) from exc
         return gathering.result(round((self._clock.monotonic() - began) * 1000))
 
     @contextmanager
@@ -114,9 +119,13 @@ class SqliteDatabase:
         try:
             with self._connection() as connection:
                 names = connection.execute(
-                    "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name"
+                    "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
+                    " ORDER BY name"
                 ).fetchall()
-                for (name,) in names:
+                self._views = {
+                    name.lower(): _reads_of(connection, name) for name, kind in names if kind == "view"
+                }
+                for name, _kind in names:
                     tables[name] = _table(connection, name, hidden.get(name.lower(), frozenset()))
                     keys += _foreign_keys(connection, name)
         except sqlite3.Error as exc:
@@ -125,19 +134,42 @@ class SqliteDatabase:
         return Schema(dialect="sqlite", tables=tables, foreign_keys=known)
 
 
-def _authorizer(reach: Reach):  # type: ignore[no-untyped-def]  # noqa: ANN202 - sqlite3's own callback
-    def may(action: int, first: str | None, second: str | None, _database: str | None, within: str | None) -> int:
+def _authorizer(reach: Reach, views: dict[str, _Reads]) -> _Authorizer:
+    def may(
+        action: int, first: str | None, second: str | None, _database: str | None, within: str | None
+    ) -> int:
         if action == sqlite3.SQLITE_SELECT:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_FUNCTION:
             return sqlite3.SQLITE_OK if (second or "").lower() in _FUNCTIONS else sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_READ:
-            columns = reach.get((within or first or "").lower())
-            is_open = columns is not None and (within is not None or not second or second.lower() in columns)
-            return sqlite3.SQLITE_OK if is_open else sqlite3.SQLITE_DENY
+            table, column, view = ((name or "").lower() for name in (first, second, within))
+            columns = reach.get(table)
+            is_open = columns is not None and (not column or column in columns)
+            is_of_view = view in reach and (table, column) in views.get(view, ())
+            return sqlite3.SQLITE_OK if is_open or is_of_view else sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_DENY
 
     return may
+
+
+def _reads_of(connection: sqlite3.Connection, view: str) -> _Reads:
+    """What a view reads: ``within`` names views and WITH alike, so that a name alone opens nothing."""
+    found: set[tuple[str, str]] = set()
+
+    def note(
+        action: int, first: str | None, second: str | None, _database: str | None, _within: str | None
+    ) -> int:
+        if action == sqlite3.SQLITE_READ:
+            found.add(((first or "").lower(), (second or "").lower()))
+        return sqlite3.SQLITE_OK
+
+    connection.set_authorizer(note)
+    try:
+        connection.execute(f"SELECT * FROM {_quoted(view)} LIMIT 0")  # noqa: S608
+    finally:
+        connection.set_authorizer(None)
+    return frozenset(found)
 
 
 def _table(connection: sqlite3.Connection, name: str, hidden: frozenset[str]) -> Table:
@@ -177,10 +209,14 @@ def _sampled(connection: sqlite3.Connection, place: str, column: Column) -> Colu
 
 def _foreign_keys(connection: sqlite3.Connection, name: str) -> list[ForeignKey]:
     found: dict[int, list[tuple[str, str, str]]] = {}
-    for number, _seq, other, own, theirs, *_rest in connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})"):
+    for number, _seq, other, own, theirs, *_rest in connection.execute(
+        f"PRAGMA foreign_key_list({_quoted(name)})"
+    ):
         found.setdefault(number, []).append((other, own, theirs or own))
     return [
-        ForeignKey(name, tuple(own for _, own, _ in pairs), pairs[0][0], tuple(theirs for *_, theirs in pairs))
+        ForeignKey(
+            name, tuple(own for _, own, _ in pairs), pairs[0][0], tuple(theirs for *_, theirs in pairs)
+        )
         for pairs in found.values()
     ]
 

@@ -16,6 +16,7 @@ import duckdb
 import psycopg
 import pymysql
 import pytest
+from psycopg import sql
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
@@ -62,11 +63,15 @@ class Shop:
     def fingerprint(self) -> list[tuple[object, ...]]:
         """What changes with any byte of any table."""
         with psycopg.connect(self.administrator) as connection:
-            names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+            names = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+            ).fetchall()
             found: list[tuple[object, ...]] = []
             for (name,) in names:
                 counted = connection.execute(
-                    f"SELECT '{name}', count(*), sum(hashtext(t::text)) FROM {name} t".encode()
+                    sql.SQL("SELECT {}, count(*), sum(hashtext(t::text)) FROM {} t").format(
+                        name, sql.Identifier(name)
+                    )
                 )
                 found += counted.fetchall()
             return found
@@ -75,15 +80,13 @@ class Shop:
 @pytest.fixture(scope="session")
 def shop(postgres: EmbeddedPostgres) -> Shop:
     """The sample shop with few orders, and a table that nobody is offered."""
-    query = make_url(postgres.url()).query
-    place = f"host={query['host']} port={query['port']} user=postgres"
-    shop_tables.load(f"{place} dbname=postgres", orders=ORDERS)
-    administrator = f"{place} dbname={shop_tables.DATABASE}"
+    shop_tables.load(postgres.url(), orders=ORDERS)
+    url = postgres.url(shop_tables.DATABASE)
+    administrator = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(administrator) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS secrets AS SELECT 'TOPSECRET'::text AS word")
         connection.execute("CREATE SEQUENCE IF NOT EXISTS s")
-    url = f"postgresql://{shop_tables.READER}@/{shop_tables.DATABASE}?host={query['host']}&port={query['port']}"
-    return Shop(url, administrator)
+    return Shop(shop_tables.reader(postgres.url()).url.get_secret_value(), administrator)
 
 
 @pytest.fixture
@@ -121,7 +124,9 @@ def mysql_url() -> Iterator[str]:
         folder = Path(name)
         common = ["--no-defaults", f"--datadir={folder / 'data'}", "--user=root"]
         made = subprocess.run(
-            [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"], capture_output=True, check=False
+            [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
+            capture_output=True,
+            check=False,
         )
         assert made.returncode == 0, made.stderr.decode()[-500:]
         begin = ["CREATE DATABASE small", "USE small", *SCHEMA.split(";\n"), *_USERS]
@@ -129,14 +134,24 @@ def mysql_url() -> Iterator[str]:
         (folder / "begin.sql").write_text(";\n".join(line for line in one_line if line) + ";\n")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        options = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'sock'}", f"--log-error={folder / 'log'}"]
-        options += ["--innodb-buffer-pool-size=32M", f"--init-file={folder / 'begin.sql'}", "--pid-file=" + str(folder / "pid")]
+        options = [
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--socket={folder / 'sock'}",
+            f"--log-error={folder / 'log'}",
+        ]
+        options += [
+            "--innodb-buffer-pool-size=32M",
+            f"--init-file={folder / 'begin.sql'}",
+            "--pid-file=" + str(folder / "pid"),
+        ]
         server = subprocess.Popen([program, *common, *options], stderr=subprocess.DEVNULL)
         try:
             url = f"mysql://analyst:p@127.0.0.1:{port}/small"
             deadline = time.monotonic() + 40
             while not _answers(port):
-                assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-800:]
+                is_hopeless = server.poll() is not None or time.monotonic() > deadline
+                assert not is_hopeless, (folder / "log").read_text()[-800:]
                 time.sleep(0.05)
             yield url
         finally:

@@ -1,0 +1,377 @@
+"""Measures the analyst: right answers of the naive prompt and of the pipeline, by the same local model.
+
+    python bench/analyst.py --shop bench/analyst_questions.jsonl --public ../shared/data/sql/defog [--every 8] [--out FILE]
+
+Loads the sample shop (small) into the data folder of the settings. *Naive* is the whole schema as CREATE TABLE statements and
+the question, one reply, run as it is. *Pipeline* is what `POST /api/analyst/ask` does. With *pairs*, the shop's other
+39 questions with their SQL are verified pairs (leave-one-out); those that come with the semantic layer are left out. A query is right when it returns the gold rows: floats to one
+part in ten thousand, columns in any order and under any name, at most two further columns, rows in order only where the
+gold query orders them. ``--perfect`` replaces the model by one that writes the gold query: what the rest of the pipeline
+loses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from pydantic import SecretStr
+
+from bench.machine import describe
+from causeway import settings as configuration
+from causeway.analyst import draft_sql, shop_tables
+from causeway.analyst.analyst import Analyst, Answer, Question
+from causeway.analyst.asked import SHOP, AskedDatabases
+from causeway.analyst.result import Caps, Row
+from causeway.analyst.semantic_layer import Pair
+from causeway.analyst.verified_pairs import Notebook, VerifiedPairs
+from causeway.contracts.chat import ChatReply, ChatRequest, Message, StopReason, Usage
+from causeway.contracts.identity import SYSTEM
+from causeway.contracts.model_gateway import Call
+from causeway.errors import CausewayError, QueryFailedError
+from causeway.observability.spans import Spans
+from causeway.prompts.shelf import Shelf
+from causeway.sections import AnalystDatabaseSettings
+from causeway.wiring import Platform, Work, load_shop, open_platform
+
+_CALL = Call(principal=SYSTEM, purpose="bench", may_cache=False)
+_CAPS = Caps(timeout_s=20.0, rows=20_000, cost=0)
+_MOST_FURTHER_COLUMNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question with every query that answers it."""
+
+    id: str
+    level: str
+    database: str
+    question: str
+    gold: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one question in one configuration."""
+
+    case: Case
+    is_right: bool
+    state: str
+    seconds: float
+    first_sql_s: float
+    rest_ms: float
+    attempts: int
+    note: str
+
+
+class _Perfect:
+    """A model that writes the gold query of the question that its prompt ends with."""
+
+    def __init__(self, cases: Sequence[Case], inner: Any) -> None:
+        self._gold = {case.question: case.gold[0] for case in cases}
+        self._inner = inner
+
+    async def complete(self, request: ChatRequest, call: Call) -> ChatReply:  # noqa: ARG002
+        question = request.messages[1].text.rstrip().rpartition("Question: ")[2]
+        text = f"```sql\n{self._gold[question]}\n```"
+        return ChatReply(text=text, model="perfect", stop_reason=StopReason.END, usage=Usage())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _Pairs(VerifiedPairs):
+    """Pairs that are given, in place of a table's."""
+
+    given: Sequence[Pair] = ()
+
+    async def of(self, name: str) -> list[Pair]:  # noqa: ARG002
+        return list(self.given)
+
+
+def main() -> None:
+    """Run what is asked for; print a page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--shop", type=Path)
+    parser.add_argument("--public", type=Path)
+    parser.add_argument("--every", type=int, default=8, help="of the public questions, every Nth")
+    parser.add_argument("--shop-every", type=int, default=1)
+    parser.add_argument("--perfect", action="store_true")
+    parser.add_argument("--skip-naive", action="store_true")
+    parser.add_argument("--log", type=Path, help="one line of JSON an answer")
+    asyncio.run(_main(parser.parse_args()))
+
+
+async def _main(arguments: argparse.Namespace) -> None:
+    settings = configuration.load()
+    log = arguments.log.open("a") if arguments.log else None
+    rows: list[tuple[str, list[Outcome]]] = []
+    async with open_platform(settings, work=Work.NEVER) as platform:
+        if arguments.shop:
+            await load_shop(platform)
+            cases = list(_shop_cases(arguments.shop))[:: arguments.shop_every]
+            shop = {SHOP: shop_tables.reader(platform.database.url)}
+            everything = [
+                Pair(question=case.question, sql=case.gold[0]) for case in _shop_cases(arguments.shop)
+            ]
+            raw = {SHOP: shop_tables._TABLES}  # the naive prompt's own text
+            if not arguments.skip_naive:
+                rows.append(("shop, naive", await _naive(platform, shop, raw, cases, log)))
+            rows.append(("shop, pipeline", await _pipeline(platform, shop, cases, (), arguments, log)))
+            rows.append(
+                ("shop, pipeline + pairs", await _pipeline(platform, shop, cases, everything, arguments, log))
+            )
+        if arguments.public:
+            cases = list(_public_cases(arguments.public))[:: arguments.every]
+            files = {case.database: arguments.public / "sqlite" / f"{case.database}.sqlite" for case in cases}
+            public = {
+                name: AnalystDatabaseSettings(url=SecretStr(f"sqlite://{file.absolute()}"))
+                for name, file in files.items()
+            }
+            raw = {name: _raw_schema(file) for name, file in files.items()}
+            if not arguments.skip_naive:
+                rows.append(("public, naive", await _naive(platform, public, raw, cases, log)))
+            rows.append(("public, pipeline", await _pipeline(platform, public, cases, (), arguments, log)))
+    _print(rows, arguments)
+
+
+def _shop_cases(file: Path) -> Iterator[Case]:
+    for line in file.read_text().splitlines():
+        one = json.loads(line)
+        yield Case(one["id"], one["level"], SHOP, one["question"], (one["sql"],))
+
+
+def _public_cases(folder: Path) -> Iterator[Case]:
+    for line in (folder / "questions.jsonl").read_text().splitlines():
+        one = json.loads(line)
+        question = one["question"] + (f" ({one['instructions']})" if one["instructions"] else "")
+        golds = (one["gold_sql"], *one["gold_alternatives"])
+        yield Case(one["id"], "public", one["db"], " ".join(question.split()), golds)
+
+
+def _raw_schema(file: Path) -> str:
+    with sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True) as connection:
+        found = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND sql IS NOT NULL")
+        return ";\n".join(row[0] for row in found)
+
+
+# --- the two configurations --------------------------------------------------------------------------
+
+
+async def _naive(
+    platform: Platform,
+    settings: Mapping[str, AnalystDatabaseSettings],
+    raw: Mapping[str, str],
+    cases: Sequence[Case],
+    log: Any,
+) -> list[Outcome]:
+    databases = _databases(platform, settings)
+    outcomes = []
+    for case in cases:
+        asked = await databases.asked(case.database, SYSTEM)
+        dialect = {"postgres": "PostgreSQL"}.get(asked.schema.dialect, "SQLite")
+        text = (
+            f"{raw[case.database]}\n\nWrite one {dialect} query that answers this question: {case.question}"
+        )
+        request = ChatRequest(
+            model="chat", messages=(Message("user", text),), max_tokens=500, temperature=0.0
+        )
+        began = time.perf_counter()
+        note, is_right = "", False
+        try:
+            reply = await platform.gateway.complete(request, _CALL)
+            drafted = draft_sql.read(reply.text)
+            note = drafted.sql
+            result = await asked.database.run(drafted.sql, _CAPS, asked.reach)
+            is_right = await _is_right(result.rows, case, asked)
+        except CausewayError as exc:
+            note = f"{note} | {exc.message}"
+        seconds = time.perf_counter() - began
+        outcomes.append(_told(Outcome(case, is_right, "run", seconds, seconds, 0.0, 1, note), "naive", log))
+    await databases.close()
+    return outcomes
+
+
+async def _pipeline(
+    platform: Platform,
+    settings: Mapping[str, AnalystDatabaseSettings],
+    cases: Sequence[Case],
+    pairs: Sequence[Pair],
+    arguments: argparse.Namespace,
+    log: Any,
+) -> list[Outcome]:
+    databases = _databases(platform, settings)
+    gateway: Any = _Perfect(cases, platform.gateway) if arguments.perfect else platform.gateway
+    known = _Pairs(platform.database, gateway)
+    analyst = Analyst(
+        databases=databases,
+        gateway=gateway,
+        notebook=Notebook(platform.database, known),
+        prompts=Shelf.packaged(),
+        spans=Spans(),
+        settings=platform.settings.analyst.model_copy(
+            update={"max_rows": 20_000, "max_result_bytes": 20_000_000, "max_cost": 0}
+        ),
+    )
+    if pairs:
+        known.given = pairs
+        await known.nearest("warm", pairs, 3, _CALL)
+    outcomes = []
+    for case in cases:
+        known.given = [pair for pair in pairs if pair.question != case.question]
+        asked = await databases.asked(case.database, SYSTEM)
+        began = time.perf_counter()
+        answer = await analyst.ask(Question(text=case.question, database=case.database), _CALL)
+        seconds = time.perf_counter() - began
+        is_right = answer.result is not None and await _is_right(answer.result.rows, case, asked)
+        rest = answer.took_ms - answer.model_ms
+        first = answer.model_ms / 1000 / max(1, len(answer.attempts)) + rest / 1000
+        state = answer.state if len(answer.attempts) < 2 else f"{answer.state} after {len(answer.attempts)}"
+        outcome = Outcome(case, is_right, state, seconds, first, rest, len(answer.attempts), _noted(answer))
+        outcomes.append(_told(outcome, "pairs" if pairs else "pipeline", log))
+    await databases.close()
+    return outcomes
+
+
+def _noted(answer: Answer) -> str:
+    return " ".join((answer.message or answer.sql).split())
+
+
+def _databases(platform: Platform, settings: Mapping[str, AnalystDatabaseSettings]) -> AskedDatabases:
+    """The databases, with the shop's own pairs left out."""
+    databases = AskedDatabases(
+        settings, folder=Path(tempfile.gettempdir()) / "analyst-bench", clock=platform.clock
+    )
+    read = databases._layer
+
+    def without_pairs(name: str, each: AnalystDatabaseSettings) -> Any:
+        return read(name, each).model_copy(update={"pairs": []})
+
+    databases._layer = without_pairs  # type: ignore[assignment, method-assign]  # a bench's own
+    return databases
+
+
+def _told(outcome: Outcome, subject: str, log: Any) -> Outcome:
+    if log:
+        line = {"subject": subject, "id": outcome.case.id, "right": outcome.is_right, "state": outcome.state}
+        line |= {"s": round(outcome.seconds, 2), "rest_ms": round(outcome.rest_ms), "note": outcome.note}
+        log.write(json.dumps(line) + "\n")
+        log.flush()
+    return outcome
+
+
+# --- grading -----------------------------------------------------------------------------------------
+
+
+async def _is_right(rows: Sequence[Row], case: Case, asked: Any) -> bool:
+    for gold in case.gold:
+        try:
+            wanted = await asked.database.run(gold, _CAPS, asked.reach)
+        except QueryFailedError:
+            continue
+        is_ordered = sqlglot.parse_one(gold, read=asked.schema.dialect).args.get("order") is not None
+        if matches(rows, wanted.rows, is_ordered=is_ordered):
+            return True
+    return False
+
+
+def matches(rows: Sequence[Row], wanted: Sequence[Row], *, is_ordered: bool) -> bool:
+    """Whether ``rows`` are the ``wanted`` ones."""
+    if len(rows) != len(wanted):
+        return False
+    if not wanted:
+        return True
+    width, extra = len(wanted[0]), len(rows[0]) - len(wanted[0])
+    if extra < 0 or extra > _MOST_FURTHER_COLUMNS:
+        return False
+    given = [[_form(value) for value in row] for row in rows]
+    gold = [tuple(_form(value) for value in row) for row in wanted]
+    columns = [Counter(row[place] for row in given) for place in range(len(rows[0]))]
+    fits = [
+        [place for place, counted in enumerate(columns) if counted == Counter(row[target] for row in gold)]
+        for target in range(width)
+    ]
+    for order in product(*fits):
+        if len(set(order)) < width:
+            continue
+        chosen = [tuple(row[place] for place in order) for row in given]
+        if Counter(chosen) == Counter(gold) and (not is_ordered or _same_order(chosen, gold)):
+            return True
+    return False
+
+
+def _same_order(rows: Sequence[tuple[str, ...]], wanted: Sequence[tuple[str, ...]]) -> bool:
+    """Rows that tie in the gold order may change places: only numbers and times have to come in the same order."""
+    return all(
+        [row[place] for row in rows] == [row[place] for row in wanted]
+        for place in range(len(wanted[0]))
+        if _is_monotone([row[place] for row in wanted])
+    )
+
+
+def _is_monotone(values: Sequence[str]) -> bool:
+    numbers = []
+    for value in values:
+        try:
+            numbers.append(float(value))
+        except ValueError:
+            return False
+    return numbers in (sorted(numbers), sorted(numbers, reverse=True)) and len(set(numbers)) > 1
+
+
+def _form(value: object) -> str:
+    if isinstance(value, bool):
+        return str(float(value))
+    if isinstance(value, int | float):
+        number = float(value)
+        return f"{number:.0f}" if number == round(number) else f"{number:.5g}"
+    text = str(value).strip()
+    return text[:10] if text.endswith(("00:00:00", "00:00:00+00:00")) and len(text) > 10 else text
+
+
+# --- the page ----------------------------------------------------------------------------------------
+
+
+def _print(rows: Sequence[tuple[str, list[Outcome]]], arguments: argparse.Namespace) -> None:
+    print("# The analyst's answers\n")
+    print(describe())
+    model = (
+        "a scripted model that writes the gold query"
+        if arguments.perfect
+        else "qwen2.5-coder-1.5b-instruct, greedy"
+    )
+    print(f"\nMade by `bench/analyst.py` with {model}.\n")
+    print(
+        "| configuration | right | easy | medium | hard | median s to first SQL | median s | median ms without the model | p95 ms | repaired |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, outcomes in rows:
+        print(f"| {name} | {_share(outcomes)} | {' | '.join(_share([o for o in outcomes if o.case.level == level]) for level in ('easy', 'medium', 'hard'))} "
+              f"| {statistics.median(o.first_sql_s for o in outcomes):.1f} | {statistics.median(o.seconds for o in outcomes):.1f} "
+              f"| {statistics.median(o.rest_ms for o in outcomes):.0f} | {_p95([o.rest_ms for o in outcomes]):.0f} | {sum(o.attempts > 1 for o in outcomes)} |")  # fmt: skip
+    print()
+
+
+def _share(outcomes: Sequence[Outcome]) -> str:
+    right = sum(outcome.is_right for outcome in outcomes)
+    return f"{right} of {len(outcomes)} ({right / len(outcomes):.0%})" if outcomes else ""
+
+
+def _p95(values: Sequence[float]) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
+
+
+if __name__ == "__main__":
+    main()
