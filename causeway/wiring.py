@@ -16,6 +16,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from causeway.analyst import shop_tables
+from causeway.analyst.analyst import Analyst
+from causeway.analyst.asked import AskedDatabases
+from causeway.analyst.verified_pairs import Notebook, VerifiedPairs
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
@@ -89,6 +93,7 @@ class Platform:
     sources: Sources
     search: Search
     answerer: Answerer
+    analyst: Analyst
 
     @property
     def providers(self) -> Providers:
@@ -181,6 +186,15 @@ async def open_platform(
             capture_content=settings.telemetry.capture_content,
         )
         traces = TraceStore(database, spans)
+        analyst = Analyst(
+            databases=await _asked_databases(settings, folder, database, clock, opened),
+            gateway=gateway,
+            notebook=Notebook(database, VerifiedPairs(database, gateway)),
+            prompts=Shelf.packaged(),
+            spans=spans,
+            settings=settings.analyst,
+            capture_content=settings.telemetry.capture_content,
+        )
         platform = Platform(
             settings=settings,
             clock=clock,
@@ -219,6 +233,7 @@ async def open_platform(
             ),
             search=search,
             answerer=answerer,
+            analyst=analyst,
         )
         if is_worker:
             await index.prepare()
@@ -235,6 +250,28 @@ async def open_platform(
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform
+
+
+async def _asked_databases(
+    settings: Settings, folder: DataFolder, database: Database, clock: Clock, opened: AsyncExitStack
+) -> AskedDatabases:
+    """What the analyst may be asked about: the settings' databases, and the sample shop where it was loaded."""
+    asked = AskedDatabases(settings.analyst.databases, folder=folder.root / "analyst", clock=clock)
+    opened.push_async_callback(asked.close)
+    if database.capabilities.kind == "embedded" and await asyncio.to_thread(
+        shop_tables.is_loaded, database.url
+    ):
+        asked.offer_shop(shop_tables.reader(database.url))
+    return asked
+
+
+async def load_shop(platform: Platform) -> bool:
+    """Load the sample shop into the embedded server and let it be asked; False when it was there, or the server is not ours."""
+    if platform.database.capabilities.kind != "embedded":
+        return False
+    is_new = await asyncio.to_thread(shop_tables.load, platform.database.url)
+    platform.analyst.databases.offer_shop(shop_tables.reader(platform.database.url))
+    return is_new
 
 
 def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:

@@ -12,6 +12,7 @@ import sys
 import click
 
 from causeway import __version__
+from causeway.cli.analyst import analyst
 from causeway.cli.ask import ask, search
 from causeway.cli.doctor import doctor
 from causeway.cli.ingest import ingest
@@ -35,7 +36,21 @@ def cli() -> None:
     """
 
 
-for command in (up, serve, worker, ingest, sources, search, ask, keys, teams, models, settings, doctor):
+for command in (
+    up,
+    serve,
+    worker,
+    ingest,
+    sources,
+    search,
+    ask,
+    analyst,
+    keys,
+    teams,
+    models,
+    settings,
+    doctor,
+):
     cli.add_command(command)
 
 

@@ -175,6 +175,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         blobs=platform.blobs,
         search=platform.search,
         answerer=platform.answerer,
+        analyst=platform.analyst,
         traces=platform.traces,
         feedback=platform.feedback,
         edge=platform.edge,
@@ -240,8 +241,13 @@ async def _greet(platform: Platform, settings: Settings, listener: socket.socket
 
 async def _load_demo(platform: Platform) -> None:
     from causeway.cli.ingest import show, wait
-    from causeway.wiring import sample_documents
+    from causeway.wiring import load_shop, sample_documents
 
+    if await load_shop(platform):
+        click.echo(
+            '  Loaded the sample shop: ask it with causeway analyst "What was our revenue by month in 2025?"',
+            err=True,
+        )
     found = await platform.folders.sync(sample_documents(), None)
     if found.documents:
         show(await wait(platform, found))

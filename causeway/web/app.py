@@ -15,6 +15,8 @@ from causeway.web import (
     admin_section_pages,
     admin_settings_api,
     admin_usage_api,
+    analyst_api,
+    analyst_pages,
     ask_api,
     ask_pages,
     documents_api,
@@ -36,6 +38,7 @@ from causeway.web.response_headers import guarded
 
 _ROUTERS = (
     ask_api.router,
+    analyst_api.router,
     documents_api.router,
     sources_api.router,
     traces_api.router,
@@ -46,6 +49,7 @@ _ROUTERS = (
     reference_pages.router,
     sign_in.router,
     ask_pages.router,
+    analyst_pages.router,
     documents_pages.router,
     sources_pages.router,
     traces_pages.router,

@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
@@ -230,6 +231,7 @@ class WebParts:
     """Everything the web needs.
 
     Attributes:
+        analyst: What the analyst's pages stand over; None where no database is asked.
         admin: What the administrators' pages stand over; None where there is no gateway, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
@@ -250,5 +252,6 @@ class WebParts:
     feedback: FeedbackDoor
     edge: AsgiApp
     readiness: Readiness
+    analyst: Analyst | None = None
     admin: AdminParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

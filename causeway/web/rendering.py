@@ -64,6 +64,7 @@ def page(
             theme=theme if theme in ("light", "dark") else None,
             principal=principal,
             is_administered=request.app.state.parts.admin is not None,
+            is_analysed=request.app.state.parts.analyst is not None,
             icon=lambda name: _icon(request, name),
             csrf_token=csrf,
             csrf_field=Markup('<input type="hidden" name="csrf_token" value="{}">').format(csrf),
