@@ -108,10 +108,16 @@ def main() -> None:
     parser.add_argument("--public", type=Path)
     parser.add_argument("--every", type=int, default=8, help="of the public questions, every Nth")
     parser.add_argument("--shop-every", type=int, default=1)
+    parser.add_argument("--offset", type=int, default=0, help="the first question of those that are taken")
     parser.add_argument("--perfect", action="store_true")
     parser.add_argument("--skip-naive", action="store_true")
-    parser.add_argument("--log", type=Path, help="one line of JSON an answer")
-    asyncio.run(_main(parser.parse_args()))
+    parser.add_argument("--log", type=Path, help="append one line of JSON an answer")
+    parser.add_argument("--report", type=Path, help="print the page of a log, and ask nothing")
+    arguments = parser.parse_args()
+    if arguments.report:
+        _print(_read_log(arguments.report), arguments)
+    else:
+        asyncio.run(_main(arguments))
 
 
 async def _main(arguments: argparse.Namespace) -> None:
@@ -121,7 +127,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     async with open_platform(settings, work=Work.NEVER) as platform:
         if arguments.shop:
             await load_shop(platform)
-            cases = list(_shop_cases(arguments.shop))[:: arguments.shop_every]
+            cases = list(_shop_cases(arguments.shop))[arguments.offset :: arguments.shop_every]
             shop = {SHOP: shop_tables.reader(platform.database.url)}
             everything = [
                 Pair(question=case.question, sql=case.gold[0]) for case in _shop_cases(arguments.shop)
@@ -134,7 +140,7 @@ async def _main(arguments: argparse.Namespace) -> None:
                 ("shop, pipeline + pairs", await _pipeline(platform, shop, cases, everything, arguments, log))
             )
         if arguments.public:
-            cases = list(_public_cases(arguments.public))[:: arguments.every]
+            cases = list(_public_cases(arguments.public))[arguments.offset :: arguments.every]
             files = {case.database: arguments.public / "sqlite" / f"{case.database}.sqlite" for case in cases}
             public = {
                 name: AnalystDatabaseSettings(url=SecretStr(f"sqlite://{file.absolute()}"))
@@ -240,7 +246,7 @@ async def _pipeline(
         first = answer.model_ms / 1000 / max(1, len(answer.attempts)) + rest / 1000
         state = answer.state if len(answer.attempts) < 2 else f"{answer.state} after {len(answer.attempts)}"
         outcome = Outcome(case, is_right, state, seconds, first, rest, len(answer.attempts), _noted(answer))
-        outcomes.append(_told(outcome, "pairs" if pairs else "pipeline", log))
+        outcomes.append(_told(outcome, "pipeline + pairs" if pairs else "pipeline", log))
     await databases.close()
     return outcomes
 
@@ -265,11 +271,37 @@ def _databases(platform: Platform, settings: Mapping[str, AnalystDatabaseSetting
 
 def _told(outcome: Outcome, subject: str, log: Any) -> Outcome:
     if log:
-        line = {"subject": subject, "id": outcome.case.id, "right": outcome.is_right, "state": outcome.state}
-        line |= {"s": round(outcome.seconds, 2), "rest_ms": round(outcome.rest_ms), "note": outcome.note}
-        log.write(json.dumps(line) + "\n")
+        source = "public" if outcome.case.level == "public" else "shop"
+        line = {"configuration": f"{source}, {subject}", "id": outcome.case.id, "level": outcome.case.level}
+        line |= {"right": outcome.is_right, "state": outcome.state, "attempts": outcome.attempts}
+        line |= {
+            "s": round(outcome.seconds, 2),
+            "first_s": round(outcome.first_sql_s, 2),
+            "rest_ms": round(outcome.rest_ms),
+        }
+        log.write(json.dumps(line | {"note": outcome.note}) + "\n")
         log.flush()
     return outcome
+
+
+def _read_log(file: Path) -> list[tuple[str, list[Outcome]]]:
+    """What a log holds, by configuration; of a question that was asked twice, the newest."""
+    found: dict[str, dict[str, Outcome]] = {}
+    for line in file.read_text().splitlines():
+        one = json.loads(line)
+        case = Case(one["id"], one["level"], "", "", ())
+        outcome = Outcome(
+            case,
+            one["right"],
+            one["state"],
+            one["s"],
+            one["first_s"],
+            one["rest_ms"],
+            one["attempts"],
+            one["note"],
+        )
+        found.setdefault(one["configuration"], {})[one["id"]] = outcome
+    return [(name, list(outcomes.values())) for name, outcomes in found.items()]
 
 
 # --- grading -----------------------------------------------------------------------------------------
