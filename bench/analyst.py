@@ -272,7 +272,7 @@ def _databases(platform: Platform, settings: Mapping[str, AnalystDatabaseSetting
 def _told(outcome: Outcome, subject: str, log: Any) -> Outcome:
     if log:
         source = "public" if outcome.case.level == "public" else "shop"
-        line = {"configuration": f"{source}, {subject}", "id": outcome.case.id, "level": outcome.case.level}
+        line: dict[str, Any] = {"configuration": f"{source}, {subject}", "id": outcome.case.id, "level": outcome.case.level}
         line |= {"right": outcome.is_right, "state": outcome.state, "attempts": outcome.attempts}
         line |= {
             "s": round(outcome.seconds, 2),
