@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql as composed
 
 from causeway.analyst.database import Reach
-from causeway.analyst.result import Caps, Gathering, Result
+from causeway.analyst.result import LONGEST_TEXT, Caps, Gathering, Result
 from causeway.analyst.schema import Column, Dialect, ForeignKey, Schema, Table, kind_of
 from causeway.contracts.clock import SystemClock
 from causeway.errors import QueryFailedError
@@ -30,6 +30,8 @@ _AT_ONCE: Final = 6
 _FEW: Final = 24
 _READ_CAPS: Final = Caps(timeout_s=30.0)
 _LARGEST_RANGED: Final = 3_000_000
+_SHORT_TYPES: Final = frozenset({16, 20, 21, 23, 26, 700, 701, 1082, 1083, 1114, 1184, 1186, 1700, 2950})
+"""Type OIDs of numbers, truths, times and UUIDs: https://www.postgresql.org/docs/current/catalog-pg-type.html"""
 _SMALL_TABLE: Final = 2_000
 _MOST_LISTED: Final = 300
 
@@ -100,20 +102,36 @@ class PostgresDatabase:
         began = self._clock.monotonic()
         async with self._session(caps) as connection:
             await self._require_cheap(connection, sql, caps)
-            declared = f"DECLARE asked NO SCROLL CURSOR FOR {sql}"
-            await connection.execute(declared.encode(), prepare=True)
-            gathering: Gathering | None = None
+            names, bounded = await self._bounded(connection, sql)
+            await connection.execute(f"DECLARE asked NO SCROLL CURSOR FOR {bounded}".encode(), prepare=True)
+            gathering = Gathering(names, caps)
             while True:
-                fetched = await connection.execute(f"FETCH FORWARD {_FETCH} FROM asked".encode())
-                gathering = gathering or Gathering(
-                    [column.name for column in fetched.description or ()], caps
-                )
-                rows = await fetched.fetchall()
+                rows = await (
+                    await connection.execute(f"FETCH FORWARD {_FETCH} FROM asked".encode())
+                ).fetchall()
                 if not gathering.add(rows) or len(rows) < _FETCH:
                     return gathering.result(round((self._clock.monotonic() - began) * 1000))
 
     async def close(self) -> None:
         """Nothing stays open."""
+
+    async def _bounded(self, connection: psycopg.AsyncConnection[Any], sql: str) -> tuple[list[str], str]:
+        """The names of a query's columns, and the query with its long values cut where they are made.
+
+        One value may have a gigabyte (``string_agg``), and all of it would be in this process before it could be counted.
+        """
+        await connection.execute(f"DECLARE shape NO SCROLL CURSOR FOR {sql}".encode(), prepare=True)
+        described = (await connection.execute(b"FETCH 0 FROM shape")).description or ()
+        await connection.execute(b"CLOSE shape")
+        names = [column.name for column in described]
+        if all(column.type_code in _SHORT_TYPES for column in described):
+            return names, sql
+        places = [f"c{number}" for number in range(len(described))]
+        cut = (
+            place if column.type_code in _SHORT_TYPES else f"left({place}::text, {LONGEST_TEXT + 1})"
+            for place, column in zip(places, described, strict=True)
+        )
+        return names, f"SELECT {', '.join(cut)} FROM ({sql}) AS made ({', '.join(places)})"  # noqa: S608 - checked before
 
     async def _require_cheap(self, connection: psycopg.AsyncConnection[Any], sql: str, caps: Caps) -> None:
         explained = await connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode(), prepare=True)

@@ -72,7 +72,7 @@ def refusal(
 def _latest(offer: Offer, linked: Linked) -> str:
     ends = [
         column.highest[:10]
-        for name in linked.tables
+        for name in (linked.tables if linked.known else offer.tables)
         for column in offer.tables[name].table.columns
         if column.kind == "time" and column.highest
     ]

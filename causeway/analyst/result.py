@@ -14,7 +14,8 @@ from causeway.analyst.schema import Kind
 Value = None | bool | int | float | str
 Row = tuple[Value, ...]
 
-_LONGEST_TEXT: Final = 10_000
+LONGEST_TEXT: Final = 10_000
+"""Longer texts are cut."""
 _LARGEST_EXACT: Final = 2**53
 
 
@@ -118,7 +119,7 @@ def _plain(value: object) -> Value:
         case Decimal():
             return _number(value)
         case str():
-            return value if len(value) <= _LONGEST_TEXT else value[:_LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
+            return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT] + "\N{HORIZONTAL ELLIPSIS}"
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds")
         case date() | time():
@@ -128,7 +129,7 @@ def _plain(value: object) -> Value:
         case bytes() | memoryview():
             return f"({len(value)} bytes)"
         case _:
-            return str(value)[:_LONGEST_TEXT]
+            return str(value)[:LONGEST_TEXT]
 
 
 def _number(value: Decimal) -> Value:

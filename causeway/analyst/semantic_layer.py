@@ -221,7 +221,7 @@ def draft(schema: Schema) -> str:
         if personal:
             entry["hidden"] = personal
         unclear = {
-            column.name: {"about": f"values such as {', '.join(column.values[:3])}", "synonyms": []}
+            column.name: {"about": "", "synonyms": []}
             for column in table.columns
             if column.kind == "text" and not column.comment and 0 < len(column.values) <= 12
         }

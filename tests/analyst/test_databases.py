@@ -117,3 +117,15 @@ async def test_csv_files_are_asked_as_tables_and_imported_anew_when_they_change(
 def test_an_address_of_no_known_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"analyst\.databases\.x\.url"):
         open_read_only("x", AnalystDatabaseSettings(url=SecretStr("oracle://db/x")), tmp_path)
+
+
+async def test_postgresql_cuts_a_long_value_where_it_is_made(shop_database: PostgresDatabase) -> None:
+    found = await shop_database.run(
+        "SELECT string_agg(body, ' ' ORDER BY review_id) AS whole, count(*) AS n FROM reviews", Caps(), {}
+    )
+    assert [column.name for column in found.columns] == ["whole", "n"]
+    assert len(str(found.rows[0][0])) <= 10_001
+    ordered = await shop_database.run(
+        "SELECT first_name, customer_id FROM customers ORDER BY customer_id DESC", Caps(), {}
+    )
+    assert [row[1] for row in ordered.rows] == sorted((row[1] for row in ordered.rows), reverse=True)
