@@ -34,6 +34,7 @@ _MOST_SLICES: Final = 7
 _MOST_POINTS: Final = 5_000
 _FEWEST_POINTS: Final = 8
 _FEWEST_VALUES: Final = 20
+_LARGE: Final = 10_000
 _PERIOD: Final = re.compile(
     r"\d{4}(-\d{2}(-\d{2}([ T]\d{2}:\d{2}(:\d{2})?(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)?)?)?)?"
 )
@@ -73,6 +74,8 @@ class _Shape:
     numbers: tuple[int, ...]
     rows: int
     different: Mapping[int, int]
+    large: frozenset[int]
+    """Numbers that are written as 250k."""
 
 
 def chart(result: Result, *, wanted: str = "", theme: Theme = "light") -> Chart:
@@ -96,8 +99,13 @@ def _shape(result: Result) -> _Shape:
             numbers.append(place)
         else:
             groups.append(place)
+    large = frozenset(
+        place
+        for place in numbers
+        if any(abs(value) >= _LARGE for row in result.rows if isinstance(value := row[place], int | float))
+    )
     names = tuple(column.name for column in result.columns)
-    return _Shape(names, tuple(times), tuple(groups), tuple(numbers), len(result.rows), different)
+    return _Shape(names, tuple(times), tuple(groups), tuple(numbers), len(result.rows), different, large)
 
 
 def _is_time(name: str, kind: str, values: Sequence[Value]) -> bool:
@@ -200,6 +208,7 @@ def _spec(kind: ChartKind, shape: _Shape, result: Result, theme: Theme) -> Mappi
     ink, quiet, line = _INK[theme]
     config = {
         "background": "transparent",
+        "padding": {"left": 16, "top": 6, "right": 10, "bottom": 6},
         "font": "Inter, ui-sans-serif, system-ui, sans-serif",
         "view": {"stroke": None},
         "axis": {
@@ -255,7 +264,7 @@ def _drawn(kind: ChartKind, shape: _Shape) -> dict[str, Any] | None:
             }
             return {"mark": "bar", "encoding": {"x": x, "y": _number(shape, number)}}
         case "bar":
-            across = {**_number(shape, number), "axis": {"tickCount": 6}}
+            across = _number(shape, number)
             return {
                 "mark": {"type": "bar", "cornerRadiusEnd": 2},
                 "height": {"step": 22},
@@ -274,7 +283,7 @@ def _drawn(kind: ChartKind, shape: _Shape) -> dict[str, Any] | None:
             x = _ordinal(shape, shape.times[0]) if shape.times else _group(shape, 1)
             return {
                 "mark": "rect",
-                "encoding": {"x": x, "y": _group(shape, 0), "color": _number(shape, number)},
+                "encoding": {"x": x, "y": _group(shape, 0), "color": _shade(shape, number)},
                 "height": {"step": 20},
             }
         case "scatter":
@@ -347,6 +356,12 @@ def _ordinal(shape: _Shape, place: int) -> dict[str, Any]:
 
 
 def _number(shape: _Shape, place: int) -> dict[str, Any]:
+    axis = {"axis": {"format": "~s"}} if place in shape.large else {}
+    return {"field": f"c{place}", "type": "quantitative", "title": _said(shape.names[place]), **axis}
+
+
+def _shade(shape: _Shape, place: int) -> dict[str, Any]:
+    """A number as a colour, which has a legend in place of an axis."""
     return {"field": f"c{place}", "type": "quantitative", "title": _said(shape.names[place])}
 
 
