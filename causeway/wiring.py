@@ -305,11 +305,12 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
-    """Delete traces that are older than is wanted, every hour."""
+    """Delete traces and the analyst's conversations that are older than is wanted, every hour."""
     while not stop.is_set():
         oldest = platform.clock.now() - timedelta(days=platform.settings.telemetry.trace_days)
         try:
             await platform.traces.forget_before(oldest)
+            await platform.analyst.notebook.forget_before(oldest)
         except CausewayError as exc:
             log.warning("old traces could not be deleted", extra={"reason": exc.message})
         try:

@@ -55,7 +55,7 @@ class AskedDatabases:
         self._folder = folder
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._turn = asyncio.Lock()
+        self._turns: dict[str, asyncio.Lock] = {}
 
     def names(self) -> list[str]:
         """Those that may be asked, the default first."""
@@ -97,7 +97,7 @@ class AskedDatabases:
         self._known.clear()
 
     async def _read(self, name: str) -> _Known:
-        async with self._turn:
+        async with self._turns.setdefault(name, asyncio.Lock()):
             known = self._known.get(name)
             if known is not None and self._clock.monotonic() < known.until:
                 return known

@@ -6,7 +6,6 @@ their own, since a query that reads them where they are needs the very access th
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import threading
@@ -18,6 +17,7 @@ from typing import Final
 from causeway.analyst.database import Reach
 from causeway.analyst.result import Caps, Gathering, Result
 from causeway.analyst.schema import Column, Dialect, ForeignKey, Schema, Table, kind_of
+from causeway.analyst.turns import Turns
 from causeway.contracts.clock import SystemClock
 from causeway.errors import MissingCapabilityError, QueryFailedError, SettingsError
 
@@ -52,25 +52,26 @@ class DuckdbDatabase:
 
     def __init__(self, file: Path) -> None:
         self._file = file.expanduser()
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE)
         self._clock = SystemClock()
 
     async def read_schema(self, *, hidden: Reach) -> Schema:
         """Tables, views, keys and comments, and samples of the values of texts and times."""
-        async with self._turns:
-            return await asyncio.to_thread(self._read_schema, hidden)
+        async with self._turns.one():
+            return await self._turns.in_thread(self._read_schema, hidden)
 
     async def run(self, sql: str, caps: Caps, reach: Reach) -> Result:  # noqa: ARG002 - the file holds nothing else
         """Run a query in a thread; a timer interrupts it at its deadline, or when nobody waits any more."""
-        async with self._turns:
+        async with self._turns.one():
             stop = threading.Event()
             try:
-                return await asyncio.to_thread(self._run, sql, caps, stop)
+                return await self._turns.in_thread(self._run, sql, caps, stop)
             finally:
                 stop.set()
 
     async def close(self) -> None:
-        """Nothing stays open."""
+        """No query is begun any more."""
+        self._turns.close()
 
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

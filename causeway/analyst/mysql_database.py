@@ -5,7 +5,6 @@ PyMySQL asks the server to refuse stacked statements and local files. A connecti
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import threading
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from causeway.analyst.database import Reach
 from causeway.analyst.result import Caps, Gathering, Result
 from causeway.analyst.schema import Column, Dialect, ForeignKey, Schema, Table, kind_of
+from causeway.analyst.turns import Turns
 from causeway.contracts.clock import SystemClock
 from causeway.errors import MissingCapabilityError, QueryFailedError
 from causeway.sections import AnalystDatabaseSettings
@@ -59,25 +59,26 @@ class MysqlDatabase:
         if "unix_socket" in query:
             self._where["unix_socket"] = unquote(query["unix_socket"])
         self._is_vetted = settings.allow_writing_role
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE)
         self._clock = SystemClock()
 
     async def read_schema(self, *, hidden: Reach) -> Schema:
         """Tables, keys and comments from information_schema, and samples of texts and times."""
-        async with self._turns:
-            return await asyncio.to_thread(self._read_schema, hidden)
+        async with self._turns.one():
+            return await self._turns.in_thread(self._read_schema, hidden)
 
     async def run(self, sql: str, caps: Caps, reach: Reach) -> Result:  # noqa: ARG002 - the user's own grants say it
         """Run a query in a thread; another connection kills it at its deadline, or when nobody waits any more."""
         stop = threading.Event()
-        async with self._turns:
+        async with self._turns.one():
             try:
-                return await asyncio.to_thread(self._run, sql, caps, stop)
+                return await self._turns.in_thread(self._run, sql, caps, stop)
             finally:
                 stop.set()
 
     async def close(self) -> None:
-        """Nothing stays open."""
+        """No query is begun any more."""
+        self._turns.close()
 
     def _run(self, sql: str, caps: Caps, stop: threading.Event) -> Result:
         began = self._clock.monotonic()

@@ -19,6 +19,7 @@ from psycopg import sql as composed
 from causeway.analyst.database import Reach
 from causeway.analyst.result import LONGEST_TEXT, Caps, Gathering, Result
 from causeway.analyst.schema import Column, Dialect, ForeignKey, Schema, Table, kind_of
+from causeway.analyst.turns import Turns
 from causeway.contracts.clock import SystemClock
 from causeway.errors import QueryFailedError
 from causeway.sections import AnalystDatabaseSettings
@@ -76,7 +77,7 @@ class PostgresDatabase:
         self._url = url
         self._namespaces = list(settings.schemas)
         self._may_write = settings.allow_writing_role
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE)
         self._is_vetted = settings.allow_writing_role
         self._clock = SystemClock()
 
@@ -113,7 +114,8 @@ class PostgresDatabase:
                     return gathering.result(round((self._clock.monotonic() - began) * 1000))
 
     async def close(self) -> None:
-        """Nothing stays open."""
+        """No query is begun any more."""
+        self._turns.close()
 
     async def _bounded(self, connection: psycopg.AsyncConnection[Any], sql: str) -> tuple[list[str], str]:
         """The names of a query's columns, and the query with its long values cut where they are made.
@@ -152,7 +154,7 @@ class PostgresDatabase:
             f" -c idle_in_transaction_session_timeout={milliseconds + 2000} -c cursor_tuple_fraction=1 -c timezone=UTC"
         )
         try:
-            async with self._turns, asyncio.timeout(caps.timeout_s + _GRACE_S):
+            async with self._turns.one(), asyncio.timeout(caps.timeout_s + _GRACE_S):
                 connection = await psycopg.AsyncConnection.connect(
                     self._url,
                     connect_timeout=_CONNECT_S,

@@ -168,7 +168,11 @@ def _outputs(scope: Scope, offer: Offer) -> list[str]:
                 names += _columns_of(source, offer)
         else:
             names.append(selected.alias_or_name or selected.sql(dialect=offer.dialect))
-    return names
+    holder = query.parent.args.get("alias") if isinstance(query.parent, exp.CTE | exp.Subquery) else None
+    renamed = (
+        [each.name for each in holder.args.get("columns") or ()] if isinstance(holder, exp.TableAlias) else []
+    )
+    return [*renamed, *names[len(renamed) :]]
 
 
 def _columns_of(source: object, offer: Offer) -> list[str]:

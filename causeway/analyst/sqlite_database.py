@@ -6,7 +6,6 @@ https://www.sqlite.org/c3ref/set_authorizer.html
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Final
 from causeway.analyst.database import Reach
 from causeway.analyst.result import Caps, Gathering, Result
 from causeway.analyst.schema import Column, Dialect, ForeignKey, Schema, Table, kind_of
+from causeway.analyst.turns import Turns
 from causeway.contracts.clock import SystemClock
 from causeway.errors import QueryFailedError
 
@@ -46,25 +46,26 @@ class SqliteDatabase:
     def __init__(self, file: Path) -> None:
         self._file = file.expanduser()
         self._views: dict[str, _Reads] = {}
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE)
         self._clock = SystemClock()
 
     async def read_schema(self, *, hidden: Reach) -> Schema:
         """Tables and views with their keys, and samples of the values of texts and times."""
-        async with self._turns:
-            return await asyncio.to_thread(self._read_schema, hidden)
+        async with self._turns.one():
+            return await self._turns.in_thread(self._read_schema, hidden)
 
     async def run(self, sql: str, caps: Caps, reach: Reach) -> Result:
         """Run a query in a thread that stops at its deadline, or when nobody waits any more."""
         stop = threading.Event()
-        async with self._turns:
+        async with self._turns.one():
             try:
-                return await asyncio.to_thread(self._run, sql, caps, reach, stop)
+                return await self._turns.in_thread(self._run, sql, caps, reach, stop)
             finally:
                 stop.set()
 
     async def close(self) -> None:
-        """Nothing stays open."""
+        """No query is begun any more."""
+        self._turns.close()
 
     def _run(self, sql: str, caps: Caps, reach: Reach, stop: threading.Event) -> Result:
         began = self._clock.monotonic()

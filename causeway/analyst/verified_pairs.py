@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
 import numpy as np
@@ -145,6 +146,11 @@ class Notebook:
         async with self._database.connect() as connection:
             row = (await connection.execute(found)).first()
         return Earlier(row.question, row.sql) if row else None
+
+    async def forget_before(self, oldest: datetime) -> None:
+        """Forget conversations older than ``oldest``; what was saved or verified stays."""
+        async with self._database.begin() as connection:
+            await connection.execute(delete(analyst_turns).where(analyst_turns.c.at < oldest))
 
     async def turn(self, trace_id: str, principal_id: str) -> Turn:
         """The question that was answered under a trace.

@@ -55,6 +55,8 @@ SELECT a.first_name FROM customers a JOIN customers b USING (email)
 SELECT row_number() OVER (ORDER BY email) FROM customers
 SELECT first_name FROM customers WHERE (SELECT email FROM customers LIMIT 1) IS NOT NULL
 SELECT e FROM customers AS c(a, b, d, e)
+SELECT e FROM (SELECT email FROM customers) AS c(e)
+WITH c(e) AS (SELECT email FROM customers) SELECT e FROM c
 """.replace("\\x0b", "\x0b")
 
 _POSTGRES = """

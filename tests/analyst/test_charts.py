@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from causeway.analyst import draw_chart
@@ -9,7 +11,7 @@ from causeway.analyst.charts import chart
 from causeway.analyst.result import Caps, Gathering, Result
 
 
-def result(names: list[str], rows: list[tuple[object, ...]]) -> Result:
+def result(names: list[str], rows: Sequence[Sequence[object]]) -> Result:
     gathering = Gathering(names, Caps())
     gathering.add(rows)
     return gathering.result(0)

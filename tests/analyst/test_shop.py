@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from itertools import pairwise
 
 import psycopg
@@ -22,6 +22,7 @@ def _all(orders: int, seed: int = 7) -> Batch:
 
 
 WHOLE = _all(6_000)
+WHEN = {row[0]: row[2] for row in WHOLE["orders"] if isinstance(row[2], datetime)}
 
 
 def test_the_same_seed_makes_the_same_shop_and_another_another() -> None:
@@ -34,7 +35,7 @@ def test_the_size_is_exact() -> None:
 
 
 def test_the_shop_grows_and_has_seasons() -> None:
-    at = [row[2] for row in WHOLE["orders"]]
+    at = list(WHEN.values())
     by_year = Counter(moment.year for moment in at)
     assert by_year[2023] < by_year[2024] < by_year[2025]
     by_month = Counter(moment.month for moment in at)
@@ -43,8 +44,7 @@ def test_the_shop_grows_and_has_seasons() -> None:
 
 def test_the_best_tent_is_not_sold_while_it_is_out_of_stock() -> None:
     product = next(row[0] for row in WHOLE["products"] if row[2] == best_tent())
-    days = {row[0]: row[2].date() for row in WHOLE["orders"]}
-    sold = [days[row[0]] for row in WHOLE["order_items"] if row[2] == product]
+    sold = [WHEN[row[0]].date() for row in WHOLE["order_items"] if row[2] == product]
     assert not [day for day in sold if STOCK_OUT[0] <= day <= STOCK_OUT[1]]
     assert len([day for day in sold if day >= date(2025, 8, 1)]) > 20
 

@@ -92,6 +92,8 @@ def test_an_unknown_table_is_refused_with_what_is_near() -> None:
         "select percentile_cont(0.5) within group (order by amount) from orders",
         "select case when amount > '5' then 'a' else 'b' end as size, count(distinct customer_id) from orders group by size",
         "(select amount from orders)",
+        "with t(name, n) as (select segment, count(*) from customers group by 1) select name, n from t order by n",
+        "select s.a from (select first_name, segment from customers) as s(a, b) where s.b = 'club'",
         'select "first_name" from "customers"',
         "select d.s from (select first_name as s from customers union select segment from customers) d",
         "select z.* from (select * from customers union all select * from customers) z",
