@@ -128,4 +128,5 @@ async def test_postgresql_cuts_a_long_value_where_it_is_made(shop_database: Post
     ordered = await shop_database.run(
         "SELECT first_name, customer_id FROM customers ORDER BY customer_id DESC", Caps(), {}
     )
-    assert [row[1] for row in ordered.rows] == sorted((row[1] for row in ordered.rows), reverse=True)
+    numbers = [row[1] for row in ordered.rows if isinstance(row[1], int)]
+    assert numbers == sorted(numbers, reverse=True)

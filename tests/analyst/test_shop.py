@@ -57,9 +57,7 @@ def test_the_faulty_suppliers_goods_come_back_more_often() -> None:
 
 
 def test_every_key_names_a_row_and_orders_are_in_time() -> None:
-    assert all(
-        left[2] <= right[2] for left, right in pairwise([(0, 0, row[2].date()) for row in WHOLE["orders"]])
-    )
+    assert all(left.date() <= right.date() for left, right in pairwise(WHEN.values()))
     orders = {row[0] for row in WHOLE["orders"]}
     assert {row[0] for row in WHOLE["order_items"]} == orders
 
