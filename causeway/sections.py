@@ -330,6 +330,12 @@ class KnowledgeSettings(Section):
         default=30.0, gt=0, description="Longest time that reading the picture of one page may take"
     )
     workers: int = Field(default=4, ge=1, le=64, description="Documents ingested at the same time")
+    keep_versions_days: int = Field(
+        default=30,
+        ge=0,
+        le=36500,
+        description="Days that a replaced or deleted revision can still be opened where it was cited; 0 keeps none",
+    )
     candidates: int = Field(default=50, ge=5, le=500, description="Chunks each search arm brings")
     vector_weight: float = Field(
         default=0.7, ge=0, le=1, description="Share of the vector score in the fused score"

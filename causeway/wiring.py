@@ -158,7 +158,8 @@ async def open_platform(
         gateway, live = doorway.gateway, doorway.live
         settings, providers = live.current, live.built.providers
         embedding = await _embedding_model(settings, providers, gateway)
-        index = PostgresIndex(database)
+        keeps_past = settings.knowledge.keep_versions_days > 0
+        index = PostgresIndex(database, keeps_past=keeps_past)
         blobs = Blobs(folder.blobs)
         originals = Originals(database=database, blobs=blobs)
         library = Library(
@@ -166,6 +167,7 @@ async def open_platform(
             collections=Collections(database=database, embedding=embedding, settings=settings.knowledge),
             originals=originals,
             durable=durable,
+            keeps_past=keeps_past,
         )
         search = Search(
             index,
@@ -305,14 +307,18 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
-    """Delete traces and the analyst's conversations that are older than is wanted, every hour."""
+    """Delete traces, past revisions and the analyst's conversations that are older than is wanted, every hour."""
     while not stop.is_set():
-        oldest = platform.clock.now() - timedelta(days=platform.settings.telemetry.trace_days)
+        now, settings = platform.clock.now(), platform.settings
         try:
+            oldest = now - timedelta(days=settings.telemetry.trace_days)
             await platform.traces.forget_before(oldest)
             await platform.analyst.notebook.forget_before(oldest)
+            await platform.library.past.purge_before(
+                now - timedelta(days=settings.knowledge.keep_versions_days)
+            )
         except CausewayError as exc:
-            log.warning("old traces could not be deleted", extra={"reason": exc.message})
+            log.warning("what is old could not be deleted", extra={"reason": exc.message})
         try:
             await asyncio.wait_for(stop.wait(), _TIDY_EVERY_S)
         except TimeoutError:

@@ -240,7 +240,10 @@ async def _greet(platform: Platform, settings: Settings, listener: socket.socket
 
 
 async def _load_demo(platform: Platform) -> None:
+    import asyncio
+
     from causeway.cli.ingest import show, wait
+    from causeway.cli.samples import lay_out
     from causeway.wiring import load_shop, sample_documents
 
     if await load_shop(platform):
@@ -248,6 +251,7 @@ async def _load_demo(platform: Platform) -> None:
             '  Loaded the sample shop: ask it with causeway analyst "What was our revenue by month in 2025?"',
             err=True,
         )
-    found = await platform.folders.sync(sample_documents(), None)
+    place = platform.folder.root / "samples"
+    found = await platform.folders.sync(await asyncio.to_thread(lay_out, sample_documents(), place), None)
     if found.documents:
         show(await wait(platform, found))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Literal
 
 HEADING_SEPARATOR = " > "
@@ -75,6 +76,19 @@ class Place:
     x1: float
     y1: float
 
+    def packed(self) -> list[int]:
+        """Page and sides as the database keeps them: five whole numbers, the sides in `SIDE` ths of the page's."""
+        return [self.page, *(round(side * SIDE) for side in (self.x0, self.y0, self.x1, self.y1))]
+
+
+SIDE = 10_000
+"""Parts that a page's side has where places are kept: a fiftieth of a millimetre on A4."""
+
+
+def unpacked(places: Iterable[Sequence[int]]) -> tuple[Place, ...]:
+    """Places from what `Place.packed` made of them."""
+    return tuple(Place(page, *(side / SIDE for side in sides)) for page, *sides in places)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
@@ -103,6 +117,8 @@ class ParsedDocument:
         media_type: What the bytes really are, such as ``application/pdf``.
         pages: None where there are no pages.
         metadata: What the file says about itself: ``author``, ``created``, ``subject``.
+        page_words: Pages that were read from their picture -> their words with their places, as
+            `causeway.knowledge.page_words` packs them.
     """
 
     title: str
@@ -110,6 +126,7 @@ class ParsedDocument:
     blocks: tuple[Block, ...]
     pages: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    page_words: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,3 +152,7 @@ class Chunk:
     def searchable(self) -> str:
         """What is embedded and matched: the heading path above the text."""
         return f"{self.heading}\n{self.text}"
+
+    def digest(self, embedding_model: str) -> bytes:
+        """What tells that its vector is known: sha256 of the model and of all that is embedded."""
+        return sha256(f"{embedding_model}\n{self.searchable}".encode("utf-8", "surrogatepass")).digest()

@@ -4,7 +4,7 @@ from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
 from causeway.knowledge.collections import Collection, EmbeddingModel
-from causeway.knowledge.document import Chunk, Document, DocumentState
+from causeway.knowledge.document import Chunk, Document, DocumentState, Place
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
@@ -12,10 +12,16 @@ from causeway.knowledge.ingest.sync_summary import SyncSummary
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress
+from causeway.knowledge.page_words import PageWord, PageWords
+from causeway.knowledge.pages import PDF, SHOWN, Pages, picture_type
+from causeway.knowledge.past_revisions import KeptRevision
+from causeway.knowledge.quotes import find_quote
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.search import Search
 
 __all__ = [
+    "PDF",
+    "SHOWN",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -31,8 +37,13 @@ __all__ = [
     "Folders",
     "Hit",
     "Incoming",
+    "KeptRevision",
     "KnowledgeAssistant",
     "Library",
+    "PageWord",
+    "PageWords",
+    "Pages",
+    "Place",
     "Progress",
     "Retrieved",
     "Scores",
@@ -45,4 +56,6 @@ __all__ = [
     "SyncSummary",
     "TextDelta",
     "Uploads",
+    "find_quote",
+    "picture_type",
 ]

@@ -22,13 +22,15 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from causeway.errors import BusyError, NotFoundError
 from causeway.knowledge.collections import Collection, Collections
-from causeway.knowledge.document import Chunk, Document, DocumentState
+from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
 from causeway.knowledge.incoming import Added, Incoming, Known
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.page_words import PageWords
+from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
-from causeway.storage.schema import chunks, collections, documents
+from causeway.storage.schema import chunks, collections, documents, page_words
 
 INGEST = "ingest"
 """The name of the durable work that makes one revision of a document searchable."""
@@ -78,11 +80,15 @@ class Library:
         collections: Collections,
         originals: Originals,
         durable: Durable,
+        keeps_past: bool = True,
     ) -> None:
+        """``keeps_past``: whether a deleted document can still be opened where it was cited."""
         self._database = database
         self._collections = collections
         self._originals = originals
         self._durable = durable
+        self._keeps_past = keeps_past
+        self.past = PastRevisions(database=database, originals=originals)
         self._is_queue_reached = False
 
     @property
@@ -175,21 +181,26 @@ class Library:
         async with self._database.begin() as connection:
             await connection.execute(noted)
 
-    async def delete(self, document_id: str) -> None:
-        """Forget a document: its row and its chunks vanish in one transaction.
+    async def delete(self, document_id: str, *, purge: bool = False) -> None:
+        """Forget a document: its row and its chunks vanish in one transaction, and nothing finds it any more.
+
+        What answers cited of it can still be opened for as long as the settings say; not with ``purge``.
 
         Raises:
             NotFoundError: There is none of that id.
         """
-        gone = (
-            delete(documents)
-            .where(documents.c.id == document_id)
-            .returning(documents.c.blob, documents.c.ready_blob)
-        )
+        found = select(documents.c.blob, documents.c.ready_blob).where(documents.c.id == document_id)
+        pieces = select(chunks.c.id).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
         async with self._database.begin() as connection:
-            row = (await connection.execute(gone)).one_or_none()
-        if row is None:
-            raise _no_document(document_id)
+            row = (await connection.execute(found.with_for_update())).one_or_none()
+            if row is None:
+                raise _no_document(document_id)
+            if self._keeps_past and not purge:
+                chunk_ids = (await connection.execute(pieces)).scalars().all()
+                await retire(connection, document_id, chunk_ids, chunk_ids)
+            await connection.execute(delete(documents).where(documents.c.id == document_id))
+            if purge or not self._keeps_past:
+                await self.past.purge_within(connection, document_id)
         await self._originals.forget([row.blob, row.ready_blob])
 
     async def retry(self, document_id: str) -> None:
@@ -285,10 +296,67 @@ class Library:
 
     async def text_of(self, document_id: str) -> tuple[Chunk, ...]:
         """The searchable revision's chunks in order; none when no revision is searchable."""
-        columns = (chunks.c.ordinal, chunks.c.heading, chunks.c.text, chunks.c.page, chunks.c.tokens)
+        columns = [chunks.c[name] for name in ("ordinal", "heading", "text", "page", "tokens", "places")]
         ordered = select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
         async with self._database.connect() as connection:
-            return tuple(Chunk(**row._mapping) for row in await connection.execute(ordered))
+            rows = (await connection.execute(ordered)).mappings().all()
+        return tuple(Chunk(**{**row, "places": unpacked(row["places"])}) for row in rows)
+
+    async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
+        """A revision that can be opened: the searchable one, or by its number one that was before.
+
+        Where no revision is searchable yet, the newest stands for it.
+
+        Raises:
+            NotFoundError: There is no such document, or that revision is not kept.
+        """
+        try:
+            document = await self.document(document_id)
+        except NotFoundError:
+            if number is None:
+                raise
+            return await self.past.one(document_id, number)
+        newest = document.ready_revision or document.revision
+        if number not in (None, newest):
+            return await self.past.one(document_id, number or newest)
+        return KeptRevision(
+            document_id=document.id,
+            revision=newest,
+            collection=document.collection,
+            source=document.source,
+            path=document.path,
+            title=document.title,
+            media_type=document.media_type,
+            blob=document.ready_blob or document.blob,
+            pages=document.pages,
+            metadata=document.metadata,
+            retired_at=None,
+        )
+
+    async def revisions(self, document_id: str) -> tuple[KeptRevision, ...]:
+        """Those of a document that are kept and not searchable any more, the newest first; also of a deleted one."""
+        return await self.past.all(document_id)
+
+    async def read(self, revision: KeptRevision) -> tuple[Chunk, ...]:
+        """A revision's chunks in order."""
+        if revision.retired_at is None:
+            return await self.text_of(revision.document_id)
+        return await self.past.text_of(revision.document_id, revision.revision)
+
+    async def purge(self, document_id: str) -> int:
+        """Forget the revisions of a document that are not searchable any more, for good; how many there were."""
+        return await self.past.purge(document_id)
+
+    async def words_of(self, document_id: str, revision: int, *, page: int) -> PageWords | None:
+        """The words of a page that was read from its picture; None for any other page."""
+        found = select(page_words.c.words).where(
+            page_words.c.document_id == document_id,
+            page_words.c.revision == revision,
+            page_words.c.page == page,
+        )
+        async with self._database.connect() as connection:
+            packed = await connection.scalar(found)
+        return None if packed is None else PageWords.unpack(packed)
 
     async def known(self, collection: str | None, source: str) -> dict[str, Known]:
         """Every document of a source, by its path."""

@@ -1,4 +1,4 @@
-"""Originals: the stored files that documents were made from, kept exactly as long as a document needs them.
+"""Originals: the stored files that documents were made from, kept exactly as long as a document or a kept revision needs them.
 
 One file serves every document with the same bytes. Deleting it races with adding it again, so each sha256 has an
 advisory lock in the database: shared among transactions that are about to commit a row which needs the file,
@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import NotFoundError
 from causeway.storage.blobs import BlobRef, Blobs, Draft
 from causeway.storage.database import Database
-from causeway.storage.schema import documents
+from causeway.storage.schema import documents, past_revisions
 
 
 class Originals:
@@ -71,13 +71,24 @@ class Originals:
         return self._blobs.path(sha256)
 
     async def forget(self, sha256s: Iterable[str | None]) -> None:
-        """Delete the files among ``sha256s`` that no document needs."""
+        """Delete the files among ``sha256s`` that no document and no kept revision needs."""
         for sha256 in {sha256 for sha256 in sha256s if sha256}:
-            needs = or_(documents.c.blob == sha256, documents.c.ready_blob == sha256)
             async with self._database.begin() as connection:
-                await connection.execute(select(func.pg_advisory_xact_lock(_lock_of(sha256))))
-                if (await connection.execute(select(documents.c.id).where(needs).limit(1))).first() is None:
-                    await self._blobs.delete(sha256)
+                await self.forget_within(connection, [sha256])
+
+    async def forget_within(self, connection: AsyncConnection, sha256s: Iterable[str]) -> None:
+        """The same in the caller's transaction, before it commits what makes them needless: a crash undoes that."""
+        for sha256 in sorted(
+            set(sha256s)
+        ):  # in one order, so that two who forget the same do not block each other
+            await connection.execute(select(func.pg_advisory_xact_lock(_lock_of(sha256))))
+            if not await connection.scalar(select(_is_needed(sha256))):
+                await self._blobs.delete(sha256)
+
+
+def _is_needed(sha256: str) -> ColumnElement[bool]:
+    newest = exists().where(or_(documents.c.blob == sha256, documents.c.ready_blob == sha256))
+    return or_(newest, exists().where(past_revisions.c.blob == sha256))
 
 
 def _lock_of(sha256: str) -> int:

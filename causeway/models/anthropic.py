@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 
-import aiohttp
-from yarl import URL
-
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import UpstreamError
 from causeway.models.anthropic_messages import request_body
 from causeway.models.anthropic_replies import Reading, read_reply
+from causeway.models.http_failures import BrokenAnswerError, SilentServerError
 from causeway.models.model_listing import ModelListing
 from causeway.models.provider import Model
 from causeway.models.upstream import Upstream
@@ -46,8 +44,8 @@ class Anthropic:
         settings = settings.model_copy(update={"base_url": root})
         self._name = name
         self._most_output = most_output
-        self._messages = URL(f"{root}/v1/messages")
-        self._models = URL(f"{root}/v1/models?limit={_MOST_MODELS}")
+        self._messages = f"{root}/v1/messages"
+        self._models = f"{root}/v1/models?limit={_MOST_MODELS}"
         self._upstream = Upstream(
             name,
             settings,
@@ -93,12 +91,12 @@ class Anthropic:
                     f" asked for; check providers.{self._name}.base_url"
                 )
             try:
-                while received := await answer.content.readany():
+                while received := await answer.piece():
                     for chunk in reading.feed(received):
                         yield chunk
                     if reading.is_done:
                         break
-            except (aiohttp.ClientPayloadError, aiohttp.SocketTimeoutError):
+            except (BrokenAnswerError, SilentServerError):
                 if not reading.is_finished:
                     raise
             if not reading.is_finished:

@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from yarl import URL
-
 from causeway.contracts.clock import Clock
 from causeway.models.openai_compatible import OpenAICompatible
 from causeway.models.provider import Model
@@ -31,7 +29,7 @@ class AzureOpenAI(OpenAICompatible):
         super().__init__(name, settings, clock=clock)
         self._is_newer = self._base.endswith("/v1")
         self._version = settings.api_version or ("" if self._is_newer else _DEPLOYMENTS_VERSION)
-        self._addresses: dict[tuple[str, str], URL] = {}
+        self._addresses: dict[tuple[str, str], str] = {}
 
     async def list_models(self) -> tuple[Model, ...]:
         """None: Azure lists the models that could be deployed, not the deployments that can be called."""
@@ -44,7 +42,7 @@ class AzureOpenAI(OpenAICompatible):
         """The older API knows the new name only for the models that refuse the old one."""
         return "max_completion_tokens" if self._is_newer or _THINKS.match(model) else "max_tokens"
 
-    def _url(self, path: str, model: str) -> URL:
+    def _url(self, path: str, model: str) -> str:
         place = ("" if self._is_newer else model, path)
         url = self._addresses.get(place)
         if url is None:
@@ -53,10 +51,10 @@ class AzureOpenAI(OpenAICompatible):
             url = self._addresses[place] = self._address(path, model)
         return url
 
-    def _address(self, path: str, model: str) -> URL:
+    def _address(self, path: str, model: str) -> str:
         version = f"?api-version={quote(self._version, safe='')}" if self._version else ""
         if self._is_newer:
-            return URL(f"{self._base}/{path}{version}")
+            return f"{self._base}/{path}{version}"
         root = self._base.removesuffix("/openai")
         deployment = quote(model, safe="")
-        return URL(f"{root}/openai/deployments/{deployment}/{path}{version}", encoded=True)
+        return f"{root}/openai/deployments/{deployment}/{path}{version}"

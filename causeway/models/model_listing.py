@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from yarl import URL
-
 from causeway.contracts.clock import Clock
 from causeway.models.list_replies import read_models
 from causeway.models.provider import Model
@@ -27,7 +25,7 @@ class ModelListing:
         self.names: frozenset[str] = frozenset()
         """The models of the last listing."""
 
-    async def models(self, url: URL) -> tuple[Model, ...]:
+    async def models(self, url: str) -> tuple[Model, ...]:
         """The models at ``url``, at most five minutes old.
 
         Raises:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 
-import aiohttp
 import numpy as np
-from yarl import URL
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ToolCallDelta, Usage
 from causeway.contracts.clock import Clock, SystemClock
@@ -20,6 +18,8 @@ from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, Rera
 from causeway.errors import UpstreamError
 from causeway.models.chat_completions import request_body
 from causeway.models.completion_replies import Reading, read_reply
+from causeway.models.http_connection import Answer
+from causeway.models.http_failures import BrokenAnswerError, SilentServerError
 from causeway.models.list_replies import read_pictures, read_scores, read_vectors
 from causeway.models.model_listing import ModelListing
 from causeway.models.provider import Model
@@ -49,7 +49,7 @@ class OpenAICompatible:
         self._base = settings.base_url.rstrip("/")
         self._settings = settings
         self._upstream = Upstream(name, settings, key_header=self._key_header, clock=clock, is_local=is_local)
-        self._urls: dict[str, URL] = {}
+        self._urls: dict[str, str] = {}
         self._listing = ModelListing(self._upstream, clock)
 
     @property
@@ -88,12 +88,12 @@ class OpenAICompatible:
                 yield await self._unstreamed(answer, request)
                 return
             try:
-                while received := await answer.content.readany():
+                while received := await answer.piece():
                     for chunk in reading.feed(received):
                         yield chunk
                     if reading.is_done:
                         break
-            except (aiohttp.ClientPayloadError, aiohttp.SocketTimeoutError):
+            except (BrokenAnswerError, SilentServerError):
                 if not reading.is_finished:
                     raise
             if not reading.is_finished:
@@ -162,7 +162,7 @@ class OpenAICompatible:
         Raises:
             CausewayError: As for `stream`.
         """
-        return await self._listing.models(URL(f"{self._base}/models"))
+        return await self._listing.models(f"{self._base}/models")
 
     async def close(self) -> None:
         """Close every connection."""
@@ -175,13 +175,13 @@ class OpenAICompatible:
         """OpenAI's own newer models refuse the old name, which is the only one that most other servers know."""
         return "max_completion_tokens" if _OPENAI_HOST in self._base else "max_tokens"
 
-    def _url(self, path: str, model: str) -> URL:  # noqa: ARG002 - Azure's depends on it
+    def _url(self, path: str, model: str) -> str:  # noqa: ARG002 - Azure's depends on it
         url = self._urls.get(path)
         if url is None:
-            url = self._urls[path] = URL(f"{self._base}/{path}")
+            url = self._urls[path] = f"{self._base}/{path}"
         return url
 
-    async def _unstreamed(self, answer: aiohttp.ClientResponse, request: ChatRequest) -> ChatChunk:
+    async def _unstreamed(self, answer: Answer, request: ChatRequest) -> ChatChunk:
         """The whole reply of a server that does not stream, as one chunk."""
         if answer.content_type != "application/json":
             raise UpstreamError(

@@ -22,13 +22,13 @@ def asked_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds in [0, 86400] that the answer's ``headers`` ask for; None when they say nothing that can be read.
 
     Args:
-        headers: Of the answer; any letter case must find them, as aiohttp's do.
+        headers: Of the answer, their names in lower case.
         now: Aware; what a date is counted from.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000)
-    after = headers.get("Retry-After")
+    after = headers.get("retry-after")
     if after is not None:
         seconds = _number(after)
         return _bounded(seconds) if seconds is not None else _until(after, now)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -271,6 +272,8 @@ source_runs = Table(
     Column("problem", Text, comment="why the last run could not be finished"),
 )
 
+_PLACES = "rectangles [page, left, top, right, bottom], the sides in ten-thousandths of the page as shown"
+
 chunks = Table(
     "chunks",
     tables,
@@ -286,7 +289,57 @@ chunks = Table(
     Column("tokens", Integer, nullable=False, comment="of heading and text, as the embedding model counts"),
     Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading and text"),
     Column("searchable", Text, Computed("heading || E'\\n' || text", persisted=True), nullable=False),
-    UniqueConstraint("document_id", "ordinal"),
+    Column(
+        "digest",
+        LargeBinary,
+        comment="sha256 of embedding model and searchable; null from before it was kept",
+    ),
+    Column("places", JSONB, nullable=False, server_default=text("'[]'"), comment=_PLACES),
+    # deferrable: one statement moves many chunks, and between two of its rows places are taken twice
+    UniqueConstraint("document_id", "ordinal", deferrable=True, initially="IMMEDIATE"),
+)
+
+past_revisions = Table(
+    "past_revisions",
+    tables,
+    Column("document_id", Text, primary_key=True, comment="whose document may be gone"),
+    Column("revision", Integer, primary_key=True),
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("blob", Text, nullable=False, index=True),
+    Column("pages", Integer),
+    Column("metadata", JSONB, nullable=False),
+    Column(
+        "chunk_ids",
+        ARRAY(Text),
+        nullable=False,
+        comment="in order; those that a later revision has too are in chunks, the others in past_chunks",
+    ),
+    Column("retired_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+)
+
+past_chunks = Table(
+    "past_chunks",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("document_id", Text, nullable=False, index=True),
+    Column("heading", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("page", Integer),
+    Column("tokens", Integer, nullable=False),
+    Column("places", JSONB, nullable=False, comment=_PLACES),
+)
+
+page_words = Table(
+    "page_words",
+    tables,
+    Column("document_id", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("page", Integer, primary_key=True, comment="from 1; only pages that were read from their picture"),
+    Column("words", LargeBinary, nullable=False, comment="as causeway.knowledge.page_words packs them"),
 )
 
 chunk_keywords = Table(

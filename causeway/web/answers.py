@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from causeway.contracts.money import to_dollars
-from causeway.knowledge import AnswerEvent, Cited, Finished, Hit, Retrieved, TextDelta
+from causeway.knowledge import AnswerEvent, Cited, Finished, Hit, Place, Retrieved, TextDelta
 from causeway.web.event_stream import Event
 
 
@@ -24,6 +24,21 @@ class ScoresShape(_Shape):
     vector: float | None
     fused: float | None
     rerank: float | None
+
+
+class PlaceShape(_Shape):
+    """A rectangle on a page."""
+
+    page: int = Field(description="From 1")
+    x0: float = Field(
+        description="Its left side, as a share of the page's width as shown: 0 to 1 from the left"
+    )
+    y0: float = Field(description="Its top, as a share of the page's height: 0 to 1 from the top")
+    x1: float = Field(description="Its right side")
+    y1: float = Field(description="Its bottom")
+
+
+_BBOX = "Where it stands on its pages, a rectangle for each page or column; empty where that is not known"
 
 
 class HitShape(_Shape):
@@ -43,6 +58,8 @@ class HitShape(_Shape):
     score: float
     scores: ScoresShape
     metadata: dict[str, Any]
+    revision: int = Field(description="The document's revision that it is of")
+    bbox: list[PlaceShape] = Field(description=_BBOX)
 
 
 class CitationShape(_Shape):
@@ -59,6 +76,11 @@ class CitationShape(_Shape):
     heading: str
     quote: str = Field(description="The sentence of the passage that bears the claim")
     score: float
+    revision: int = Field(
+        description="The document's revision that was cited; it can be opened for knowledge.keep_versions_days after it"
+        " was replaced"
+    )
+    bbox: list[PlaceShape] = Field(description=_BBOX)
 
 
 class UsageShape(_Shape):
@@ -82,6 +104,13 @@ class AnswerShape(_Shape):
     took_ms: int
 
 
+def place_shapes(places: Iterable[Place]) -> list[PlaceShape]:
+    """Places for the wire."""
+    return [
+        PlaceShape(page=place.page, x0=place.x0, y0=place.y0, x1=place.x1, y1=place.y1) for place in places
+    ]
+
+
 def hit_shape(hit: Hit) -> HitShape:
     """A hit for the wire."""
     return HitShape(
@@ -101,6 +130,8 @@ def hit_shape(hit: Hit) -> HitShape:
             bm25=hit.scores.bm25, vector=hit.scores.vector, fused=hit.scores.fused, rerank=hit.scores.rerank
         ),
         metadata=dict(hit.metadata),
+        revision=hit.revision,
+        bbox=place_shapes(hit.places),
     )
 
 
@@ -118,6 +149,8 @@ def citation_shape(cited: Cited) -> CitationShape:
         heading=cited.heading,
         quote=cited.quote,
         score=cited.score,
+        revision=cited.revision,
+        bbox=place_shapes(cited.places),
     )
 
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from causeway import __version__
+from causeway.knowledge import Pages
 from causeway.web import (
     admin_keys_api,
     admin_keys_pages,
@@ -19,9 +20,11 @@ from causeway.web import (
     analyst_pages,
     ask_api,
     ask_pages,
+    document_places_api,
     documents_api,
     documents_pages,
     health_api,
+    page_view_pages,
     problems,
     reference_pages,
     sign_in,
@@ -32,7 +35,6 @@ from causeway.web import (
     traces_pages,
 )
 from causeway.web.base_path import under
-from causeway.web.page_images import PageImages
 from causeway.web.parts import AsgiApp, AsgiScope, Receive, Send, WebParts
 from causeway.web.response_headers import guarded
 
@@ -40,6 +42,7 @@ _ROUTERS = (
     ask_api.router,
     analyst_api.router,
     documents_api.router,
+    document_places_api.router,
     sources_api.router,
     traces_api.router,
     admin_keys_api.router,
@@ -51,6 +54,7 @@ _ROUTERS = (
     ask_pages.router,
     analyst_pages.router,
     documents_pages.router,
+    page_view_pages.router,
     sources_pages.router,
     traces_pages.router,
     admin_pages.router,
@@ -90,7 +94,7 @@ def _pages(parts: WebParts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.attempts = sign_in.Attempts(parts.clock)
-    app.state.page_images = PageImages()
+    app.state.pages = Pages()
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app)

@@ -11,9 +11,10 @@ from causeway.errors import InvalidInputError
 from causeway.knowledge import AskRequest, DocumentState
 from causeway.web.answers import collect
 from causeway.web.ask_api import MAX_QUESTION_CHARS, call_of
+from causeway.web.cited_revision import passage_link
 from causeway.web.event_stream import until_gone
 from causeway.web.parts import WebParts
-from causeway.web.rendering import link, page
+from causeway.web.rendering import page
 from causeway.web.sign_in import Asker, Parts
 
 router = APIRouter(include_in_schema=False)
@@ -48,11 +49,9 @@ async def answer(
     if whole is None:
         return Response(status_code=499)
     hits, finished = whole
-    targets = {
-        cited.n: link(request, "document", document_id=cited.document_id) + f"#chunk-{cited.ordinal}"
-        for cited in finished.citations
-    }
-    values = {"hits": hits, "finished": finished, "targets": targets, "asked": asked, "question": ""}
+    targets = {cited.n: passage_link(request, hits[cited.n - 1], cited.quote) for cited in finished.citations}
+    cards = [(hit, passage_link(request, hit)) for hit in hits]
+    values = {"cards": cards, "finished": finished, "targets": targets, "asked": asked, "question": ""}
     return page(request, "answer.html", {**await _welcome(parts), **values})
 
 

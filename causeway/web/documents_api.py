@@ -1,4 +1,4 @@
-"""``/api/documents``: files in and out, their states, their pages as pictures."""
+"""``/api/documents``: files in and out, and their states; what stands in them is `document_places_api`'s."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
-from causeway.errors import InvalidInputError, NotFoundError
-from causeway.knowledge import Document, DocumentState
-from causeway.web.page_images import MEDIA_TYPE, PageImages
+from causeway.errors import InvalidInputError
+from causeway.knowledge import Document, DocumentState, KeptRevision
 from causeway.web.sign_in import Asker, Ingester, Parts
 from causeway.web.uploads import read_upload, store
 
@@ -126,36 +125,17 @@ async def document(document_id: DocumentId, parts: Parts, _asker: Asker) -> Docu
 
 
 @router.delete("/{document_id}", name="api_delete_document", status_code=204)
-async def delete(document_id: DocumentId, parts: Parts, _ingester: Ingester) -> None:
-    """Forget a document: its file, its passages, at once."""
-    await parts.library.delete(document_id)
-
-
-@router.get(
-    "/{document_id}/pages/{number}",
-    name="api_page_image",
-    response_class=Response,
-    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "The page as a picture"}},
-)
-async def page_image(
+async def delete(
     document_id: DocumentId,
-    number: Annotated[int, Path(ge=1, le=100_000)],
-    request: Request,
     parts: Parts,
-    _asker: Asker,
-) -> Response:
-    """A page of a PDF as a picture."""
-    found = await parts.library.document(document_id)
-    blob = found.ready_blob or found.blob
-    if found.media_type != "application/pdf":
-        raise NotFoundError(f"'{found.title}' has no page pictures: it is not a PDF")
-    etag = f'"{blob[:32]}-{number}"'
-    headers = {"etag": etag, "cache-control": "private, no-cache"}
-    if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=headers)
-    images: PageImages = request.app.state.page_images
-    image = await images.draw(parts.blobs.path(blob), number)
-    return Response(image, media_type=MEDIA_TYPE, headers=headers)
+    _ingester: Ingester,
+    purge: Annotated[bool, Query(description="Also forget what is kept for those who cited it")] = False,
+) -> None:
+    """Forget a document: nothing finds it any more, at once.
+
+    What answers have cited of it can be opened for `knowledge.keep_versions_days` more, unless it is purged.
+    """
+    await parts.library.delete(document_id, purge=purge)
 
 
 @router.get(
@@ -164,9 +144,19 @@ async def page_image(
     response_class=FileResponse,
     responses={200: {"content": {"application/octet-stream": {}}, "description": "The file's bytes"}},
 )
-async def file(document_id: DocumentId, parts: Parts, _asker: Asker, download: bool = False) -> Response:
+async def file(
+    document_id: DocumentId,
+    parts: Parts,
+    _asker: Asker,
+    download: bool = False,
+    revision: Annotated[int | None, Query(ge=1, description="As it was; null is the newest")] = None,
+) -> Response:
     """The file itself; shown by the browser only where that is safe, else a download."""
-    found = await parts.library.document(document_id)
+    found: Document | KeptRevision
+    if revision is None:
+        found = await parts.library.document(document_id)
+    else:
+        found = await parts.library.revision(document_id, revision)
     is_shown = found.media_type in _SHOWN_IN_PLACE and not download
     headers = {
         "content-disposition": _disposition(PurePosixPath(found.path).name, is_shown=is_shown),

@@ -10,7 +10,9 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from causeway.contracts.identity import Scope
-from causeway.knowledge import Chunk, DocumentState
+from causeway.errors import NotFoundError
+from causeway.knowledge import SHOWN, Chunk, DocumentState
+from causeway.web.cited_revision import look
 from causeway.web.documents_api import DocumentId
 from causeway.web.parts import WebParts
 from causeway.web.rendering import is_fragment, link, page, place
@@ -68,11 +70,22 @@ async def add(request: Request, parts: Parts, known: Known) -> Response:
 
 
 @router.get("/documents/{document_id}", name="document")
-async def document(document_id: DocumentId, request: Request, parts: Parts, _asker: Asker) -> Response:
-    """A document's passages in order, under its headings."""
-    found = await parts.library.document(document_id)
-    chunks = await parts.library.text_of(document_id)
-    return page(request, "document.html", {"document": found, "sections": _sections(chunks, found.title)})
+async def document(
+    document_id: DocumentId,
+    request: Request,
+    parts: Parts,
+    _asker: Asker,
+    revision: Annotated[int | None, Query(ge=1)] = None,
+) -> Response:
+    """A document's passages in order, under its headings; ``revision`` as it was when it was cited."""
+    looked = await look(parts, document_id, revision)
+    values = {
+        "looked": looked,
+        "document": looked.document,
+        "sections": _sections(looked.chunks, looked.revision.title),
+        "revisions": await parts.library.revisions(document_id),
+    }
+    return page(request, "document.html", values)
 
 
 @router.post("/documents/{document_id}/delete", name="document_delete")
@@ -80,6 +93,17 @@ async def delete(document_id: DocumentId, request: Request, parts: Parts, _inges
     """Delete from a plain form."""
     await parts.library.delete(document_id)
     return RedirectResponse(link(request, "documents"), status_code=303)
+
+
+@router.post("/documents/{document_id}/purge", name="document_purge")
+async def purge(document_id: DocumentId, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+    """Forget the revisions that are kept for those who cited them, from a plain form."""
+    await parts.library.purge(document_id)
+    try:
+        await parts.library.document(document_id)
+    except NotFoundError:
+        return RedirectResponse(link(request, "documents"), status_code=303)
+    return RedirectResponse(link(request, "document", document_id=document_id), status_code=303)
 
 
 @router.post("/documents/{document_id}/retry", name="document_retry")
@@ -121,6 +145,7 @@ async def _listing(parts: WebParts, view: View) -> dict[str, object]:
         "is_empty": not any(each.documents for each in collections),
         "is_busy": any(found.counts[state] for state in (DocumentState.QUEUED, DocumentState.PROCESSING)),
         "view": view,
+        "shown_types": SHOWN,
         "pages": max(1, -(-found.total // PAGE_SIZE)),
         "max_upload_bytes": parts.settings.max_upload_bytes,
     }

@@ -43,6 +43,8 @@ from causeway.knowledge import (
     Document,
     DocumentPage,
     DocumentState,
+    KeptRevision,
+    PageWords,
     SearchRequest,
     SearchResult,
     SourceStatus,
@@ -110,12 +112,32 @@ class LibraryDoor(Protocol):
         """Its chunks in order."""
         ...
 
+    async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
+        """The searchable revision, or one from before."""
+        ...
+
+    async def revisions(self, document_id: str) -> Sequence[KeptRevision]:
+        """Those from before, the newest first."""
+        ...
+
+    async def read(self, revision: KeptRevision) -> Sequence[Chunk]:
+        """A revision's chunks in order."""
+        ...
+
+    async def words_of(self, document_id: str, revision: int, *, page: int) -> PageWords | None:
+        """The words of a page that was read from its picture."""
+        ...
+
     async def retry(self, document_id: str) -> None:
         """Read its newest bytes once more."""
         ...
 
-    async def delete(self, document_id: str) -> None:
-        """Forget it."""
+    async def delete(self, document_id: str, *, purge: bool = False) -> None:
+        """Forget it; with its past when it is to be purged."""
+        ...
+
+    async def purge(self, document_id: str) -> int:
+        """Forget its past."""
         ...
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import InvalidInputError, NotFoundError, SettingsError
 from causeway.knowledge.collections import Collections, EmbeddingModel
-from causeway.knowledge.document import Chunk, DocumentState
+from causeway.knowledge.document import Chunk, DocumentState, Place
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest.revisions import Revision, Revisions
@@ -70,10 +70,14 @@ class Desk:
         assert revision is not None
         return revision
 
-    async def make_ready(self, added: Added, texts: Sequence[str] = ("one", "two")) -> None:
+    async def make_ready(
+        self, added: Added, texts: Sequence[str] = ("one", "two"), *, places: tuple[Place, ...] = ()
+    ) -> None:
         revision = await self.start(added)
+        page = places[0].page if places else None
         chunks = [
-            Chunk(ordinal=n, heading="h", text=text, page=None, tokens=2) for n, text in enumerate(texts)
+            Chunk(ordinal=n, heading="h", text=text, page=page, tokens=2, places=places)
+            for n, text in enumerate(texts)
         ]
         vectors = np.eye(8, dtype=np.float32)[: len(chunks)]
         assert await self.index.replace_document(
@@ -270,12 +274,12 @@ async def test_collections_come_with_their_counts(
 # --- deleting and moving -------------------------------------------------------------------------------
 
 
-async def test_a_deleted_document_takes_its_chunks_and_its_file_along(
+async def test_a_purged_document_takes_its_chunks_and_its_file_along(
     desk: Desk, library: Library, blobs: Blobs
 ) -> None:
     added = await desk.add("hello")
     await desk.make_ready(added)
-    await library.delete(added.document_id)
+    await library.delete(added.document_id, purge=True)
     assert await library.text_of(added.document_id) == ()
     assert not is_kept(blobs, sha256("hello"))
     with pytest.raises(NotFoundError, match=added.document_id):
@@ -294,13 +298,17 @@ async def test_a_file_stays_while_another_document_needs_it(
     assert not is_kept(blobs, sha256("same"))
 
 
-async def test_replaced_bytes_go_when_the_new_revision_is_searchable(desk: Desk, blobs: Blobs) -> None:
+async def test_where_no_past_is_kept_replaced_bytes_go_when_the_new_revision_is_searchable(
+    desk: Desk, database: Database, blobs: Blobs
+) -> None:
+    desk.index = PostgresIndex(database, keeps_past=False)
     await desk.make_ready(await desk.add("old"))
     newer = await desk.add("new")
     assert is_kept(blobs, sha256("old"))
     await desk.make_ready(newer)
     assert not is_kept(blobs, sha256("old"))
     assert is_kept(blobs, sha256("new"))
+    assert await desk.library.past.all(newer.document_id) == ()
 
 
 async def test_a_document_deleted_and_added_again_is_new(desk: Desk, library: Library) -> None:

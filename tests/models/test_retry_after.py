@@ -15,15 +15,15 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
-        ({"Retry-After": "0"}, 0.0),
-        ({"Retry-After": "2.5"}, 2.5),
-        ({"Retry-After": "-3"}, 0.0),
-        ({"Retry-After": "1e99"}, 86_400.0),
-        ({"Retry-After": "nan"}, None),
-        ({"Retry-After": "inf"}, None),
-        ({"Retry-After": "soon"}, None),
-        ({"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"}, 0.0),
-        ({"retry-after-ms": "x", "Retry-After": "4"}, 4.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "1e99"}, 86_400.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Thu, 01 Jan 2026 00:00:00 GMT"}, 0.0),
+        ({"retry-after-ms": "x", "retry-after": "4"}, 4.0),
         ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "9s"}, None),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"}, 0.12),
         (
@@ -45,11 +45,11 @@ def test_each_form_is_read(headers: dict[str, str], seconds: float | None) -> No
 @given(st.integers(min_value=0, max_value=86_400))
 def test_a_date_is_counted_from_now(seconds: int) -> None:
     written = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
-    assert asked_wait_s({"Retry-After": written}, NOW) == seconds
+    assert asked_wait_s({"retry-after": written}, NOW) == seconds
 
 
 @given(st.text(), st.text())
 def test_no_header_breaks_it(after: str, reset: str) -> None:
-    headers = {"Retry-After": after, "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": reset}
+    headers = {"retry-after": after, "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": reset}
     waited = asked_wait_s(headers, NOW)
     assert waited is None or 0.0 <= waited <= 86_400.0

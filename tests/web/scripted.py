@@ -17,7 +17,9 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.clock import Clock, SystemClock
@@ -37,6 +39,8 @@ from causeway.knowledge import (
     DocumentState,
     Finished,
     Hit,
+    KeptRevision,
+    PageWords,
     Retrieved,
     Scores,
     SearchRequest,
@@ -45,6 +49,9 @@ from causeway.knowledge import (
     SourceStatus,
     TextDelta,
 )
+from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.parser import parse_file
+from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
 from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
 from causeway.settings import ServerSettings
@@ -141,7 +148,7 @@ class _Slot:
     document: Document
     file: Path
     chunks: tuple[Chunk, ...]
-    is_due: asyncio.Event | None = None
+    words: Mapping[int, bytes]
 
 
 class ScriptedKeys:
@@ -188,6 +195,8 @@ class ScriptedLibrary:
         self._step_s = step_s
         self._slots: dict[str, _Slot] = {}
         self._added_at: dict[str, float] = {}
+        self.past: dict[str, tuple[KeptRevision, ...]] = {}
+        self._past_chunks: dict[tuple[str, int], tuple[Chunk, ...]] = {}
 
     def load(self, paths: Sequence[str]) -> None:
         """Put samples in, ready."""
@@ -259,15 +268,60 @@ class ScriptedLibrary:
         await self.document(document_id)
         return self._slots[document_id].chunks if self._now(document_id).chunks else ()
 
+    async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
+        for kept in self.past.get(document_id, ()):
+            if kept.revision == number:
+                return kept
+        document = await self.document(document_id)
+        if number not in (None, document.revision):
+            raise NotFoundError(f"revision {number} of document '{document_id}' is not kept any more")
+        return _kept(document, None)
+
+    async def revisions(self, document_id: str) -> Sequence[KeptRevision]:
+        return self.past.get(document_id, ())
+
+    async def read(self, revision: KeptRevision) -> Sequence[Chunk]:
+        if revision.retired_at is None:
+            return await self.text_of(revision.document_id)
+        return self._past_chunks[revision.document_id, revision.revision]
+
+    async def words_of(self, document_id: str, revision: int, *, page: int) -> PageWords | None:
+        slot = self._slots.get(document_id)
+        packed = slot.words.get(page) if slot and slot.document.revision == revision else None
+        return PageWords.unpack(packed) if packed else None
+
+    async def purge(self, document_id: str) -> int:
+        return len(self.past.pop(document_id, ()))
+
+    def all(self) -> Sequence[Document]:
+        return self._all()
+
+    def chunks(self, document_id: str) -> Sequence[Chunk]:
+        return self._slots[document_id].chunks
+
+    def forget(self, document_id: str) -> None:
+        del self._slots[document_id]
+
+    def supersede(self, document_id: str, chunks: Sequence[Chunk]) -> None:
+        """Put a newer revision in a document's place, with the same file and other chunks."""
+        slot = self._slots[document_id]
+        document = slot.document
+        self.past[document_id] = (_kept(document, self._clock.now()), *self.past.get(document_id, ()))
+        self._past_chunks[document_id, document.revision] = slot.chunks
+        newer = replace(document, revision=document.revision + 1, ready_revision=document.revision + 1)
+        self._slots[document_id] = replace(slot, document=newer, chunks=tuple(chunks))
+
     async def retry(self, document_id: str) -> None:
         slot = self._slots[document_id]
         self._added_at[document_id] = self._clock.monotonic()
         queued = replace(slot.document, state=DocumentState.QUEUED, failure=None)
         self._slots[document_id] = replace(slot, document=queued)
 
-    async def delete(self, document_id: str) -> None:
+    async def delete(self, document_id: str, *, purge: bool = False) -> None:
         await self.document(document_id)
         del self._slots[document_id]
+        if purge:
+            self.past.pop(document_id, None)
 
     def hits(self, wanted: Sequence[tuple[str, str]]) -> tuple[Hit, ...]:
         """A passage for each ``(path, words)``: the first of the document that has the words."""
@@ -321,7 +375,7 @@ class ScriptedLibrary:
     ) -> Document:
         content = file.read_bytes()
         media_type = _MEDIA_TYPES.get(Path(path).suffix.lower(), "application/octet-stream")
-        chunks, pages = ((), None) if "encrypted" in path else _chunks(file, media_type, path)
+        chunks, pages, words = ((), None, {}) if "encrypted" in path else _chunks(file, media_type, path)
         is_ready = state is DocumentState.READY
         document = Document(
             id=f"doc_{uuid4().hex}",
@@ -344,7 +398,7 @@ class ScriptedLibrary:
             created_at=at,
             updated_at=at,
         )
-        self._slots[document.id] = _Slot(document, file, chunks)
+        self._slots[document.id] = _Slot(document, file, chunks, words)
         self._added_at[document.id] = self._clock.monotonic()
         return document
 
@@ -602,14 +656,13 @@ def _words(question: str, text: str) -> Sequence[str]:
 
 
 @cache
-def _chunks(file: Path, media_type: str, path: str) -> tuple[tuple[Chunk, ...], int | None]:
-    """Cut a sample along its headings, or its pages: enough to look at, not what ingestion does."""
+def _chunks(
+    file: Path, media_type: str, path: str
+) -> tuple[tuple[Chunk, ...], int | None, Mapping[int, bytes]]:
+    """A PDF as ingestion cuts it, so that it has places; other samples along their headings, which is enough to look at."""
     if media_type == "application/pdf":
-        with pdfium.PdfDocument(file) as pdf:
-            texts = [page.get_textpage().get_text_range().replace("\r\n", "\n") for page in pdf]
-        title = texts[0].partition("\n")[0].strip()
-        pages = [(title, text.strip(), number) for number, text in enumerate(texts, start=1)]
-        return _numbered(pages), len(texts)
+        parsed = parse_file(file, name=path, reading=Reading())
+        return _chunker().chunk(parsed, title=parsed.title), parsed.pages, parsed.page_words
     text = file.read_text(encoding="utf-8", errors="replace")
     title = text.partition("\n")[0].strip("# ") or Path(path).stem
     sections = re.split(r"^## ", text.partition("\n")[2], flags=re.MULTILINE)
@@ -617,13 +670,37 @@ def _chunks(file: Path, media_type: str, path: str) -> tuple[tuple[Chunk, ...], 
     for section in sections[1:]:
         heading, _, body = section.partition("\n")
         parts.append((f"{title} > {heading.strip()}", body.strip(), None))
-    return _numbered([part for part in parts if part[1]]), None
+    return _numbered([part for part in parts if part[1]]), None, {}
+
+
+@cache
+def _chunker() -> Chunker:
+    """Counts words as tokens."""
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return Chunker(tokenizer, max_tokens=160)
 
 
 def _numbered(parts: Sequence[tuple[str, str, int | None]]) -> tuple[Chunk, ...]:
     return tuple(
         Chunk(ordinal=ordinal, heading=heading, text=text, page=page, tokens=len(text.split()))
         for ordinal, (heading, text, page) in enumerate(parts)
+    )
+
+
+def _kept(document: Document, retired_at: datetime | None) -> KeptRevision:
+    return KeptRevision(
+        document_id=document.id,
+        revision=document.revision,
+        collection=document.collection,
+        source=document.source,
+        path=document.path,
+        title=document.title,
+        media_type=document.media_type,
+        blob=document.blob,
+        pages=document.pages,
+        metadata={},
+        retired_at=retired_at,
     )
 
 
@@ -645,6 +722,8 @@ def _hit(slot: _Slot, chunk: Chunk, score: float) -> Hit:
         score=round(score, 4),
         scores=Scores(bm25=11.3 * score, vector=0.88 * score, fused=score, rerank=min(1.0, score + 0.05)),
         metadata={},
+        revision=document.revision,
+        places=chunk.places,
     )
 
 
@@ -664,6 +743,8 @@ def _cite(n: int, hit: Hit, answer: str) -> Cited:
         heading=hit.heading,
         quote=quote,
         score=0.9,
+        revision=hit.revision,
+        places=hit.places,
     )
 
 

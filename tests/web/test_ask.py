@@ -115,7 +115,9 @@ def test_without_scripts_the_form_gives_the_whole_answer(client: TestClient) -> 
     sign_in(client)
     page = client.post("/ask", data={"question": EXAMPLES[0], "csrf_token": token_of(client)}).text
     assert "<strong>45 days</strong>" in page
-    assert re.search(r'<a class="cite" href="/documents/doc_[0-9a-f]{32}#chunk-1">1</a>', page)
+    assert re.search(
+        r'<a class="cite" href="/documents/doc_[0-9a-f]{32}\?revision=1&amp;quote=[^"#]+#chunk-1">1</a>', page
+    )
 
 
 def test_without_scripts_a_hostile_answer_stays_text(client: TestClient) -> None:

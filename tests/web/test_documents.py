@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from causeway.errors import NotFoundError, UnreadableDocumentError
-from causeway.web.page_images import PageImages
-from tests.web.scripted import SAMPLES
 from tests.web.test_sign_in import sign_in, token_of
 
 
@@ -94,15 +90,6 @@ def test_a_page_of_a_pdf_is_a_picture_that_browsers_keep(api: TestClient) -> Non
     assert api.get(address.replace("pages/2", "pages/9")).status_code == 404
     assert api.get(address.replace("pages/2", "pages/0")).status_code == 422
     assert api.get(f"/api/documents/{named(api, 'Leave')}/pages/1").status_code == 404
-
-
-async def test_a_broken_pdf_costs_its_own_process_alone(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.pdf"
-    broken.write_bytes((SAMPLES / "policies/b2b-terms.pdf").read_bytes()[:400])
-    with pytest.raises(UnreadableDocumentError):
-        await PageImages().draw(broken, 1)
-    with pytest.raises(NotFoundError):
-        await PageImages().draw(SAMPLES / "policies/b2b-terms.pdf", 99)
 
 
 def test_a_document_page_has_an_anchor_for_every_passage(api: TestClient, client: TestClient) -> None:

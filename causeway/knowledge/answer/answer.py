@@ -269,7 +269,8 @@ class Answerer:
         span.set(
             {
                 "causeway.citations": [
-                    {"n": c.n, "chunk_id": c.chunk_id, "score": c.score} for c in finished.citations
+                    {"n": c.n, "chunk_id": c.chunk_id, "revision": c.revision, "score": c.score}
+                    for c in finished.citations
                 ]
             }
         )

@@ -176,6 +176,8 @@ class CitedText:
             if found.statements
             else hit.text.strip(),
             score=round(found.share, 3),
+            revision=hit.revision,
+            places=hit.places,
         )
 
     def _write(self, text: str) -> TextDelta:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
 from causeway.knowledge.answer.answerability import Signals
+from causeway.knowledge.document import Place
 from causeway.knowledge.search.request import Hit
 
 
@@ -30,9 +31,11 @@ class Cited:
 
     Attributes:
         n: The number in the text.
+        revision: The document's that was cited: it stays to be opened when a newer one has replaced it.
         ordinal: The chunk's place in its document: ``/documents/ID#chunk-ORDINAL``.
         quote: The passage's sentence that supports the citing one best.
         score: The share of the citing sentence's words that the passage has, in [0, 1].
+        places: Where the passage stands on its pages; empty where that is not known.
     """
 
     n: int
@@ -46,6 +49,8 @@ class Cited:
     heading: str
     quote: str
     score: float
+    revision: int = 1
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,13 @@ _UNINDEXED = text(
     WHERE NOT EXISTS (SELECT FROM chunk_keywords WHERE chunk_id = chunks.id) LIMIT :most
     """
 )
-_CHUNKS_OF = text("SELECT id, searchable FROM chunks WHERE document_id = :document_id ORDER BY ordinal")
+_CHUNKS_OF = text(
+    """
+    SELECT id, searchable FROM chunks
+    WHERE document_id = :document_id AND NOT EXISTS (SELECT FROM chunk_keywords WHERE chunk_id = chunks.id)
+    ORDER BY ordinal
+    """
+)
 
 _ADD = text(
     f"""
@@ -130,7 +136,7 @@ class OwnKeywords:
             await self._add(connection, rows)
 
     async def add(self, connection: AsyncConnection, document_id: str) -> None:
-        """Index the chunks of a document."""
+        """Index the chunks of a document that are not: those that an edit left as they were are."""
         rows = (await connection.execute(_CHUNKS_OF, {"document_id": document_id})).all()
         await self._add(connection, rows)
 

@@ -1,7 +1,7 @@
 """The search index in PostgreSQL: chunks, their vectors and their words.
 
-``replace_document`` is the only way chunks are written: old out, new in, in one transaction, so that nothing partial is
-ever found. Vectors are searched by pgvector, words by `KeywordIndex` (`bm25`). Fusing the two is not done here.
+``replace_document`` is the only way chunks are written: old out, new in, in one transaction (`swap`), so that nothing
+partial is ever found. Vectors are searched by pgvector, words by `KeywordIndex` (`bm25`). Fusing the two is not done here.
 
 A filtered vector search has a trap: an HNSW scan finds its nearest few first and filters after, so with 1 % of the rows
 passing it brings one result in twenty of what is there, without a word (bench/results/index_scale.md). Hence few passing
@@ -21,9 +21,7 @@ from sqlalchemy import (
     Row,
     Select,
     cast,
-    delete,
     func,
-    insert,
     literal,
     literal_column,
     select,
@@ -35,12 +33,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.vectors import Vectors
 from causeway.errors import InvalidInputError
-from causeway.knowledge.document import Chunk, DocumentState
+from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
 from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
 from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
+from causeway.knowledge.index.swap import known_vectors, lock, swap
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
 
@@ -59,9 +58,11 @@ _PREPARE_LOCK = 0x63775F696478
 class PostgresIndex:
     """Chunks that can be found; see the module."""
 
-    def __init__(self, database: Database, *, most_exact: int = MOST_EXACT) -> None:
+    def __init__(self, database: Database, *, most_exact: int = MOST_EXACT, keeps_past: bool = True) -> None:
+        """``keeps_past``: whether a replaced revision can still be opened; see `causeway.knowledge.past_revisions`."""
         self._database = database
         self._most_exact = most_exact
+        self._keeps_past = keeps_past
         self._keywords: KeywordIndex = (
             ExtensionKeywords() if database.capabilities.bm25 == "extension" else OwnKeywords()
         )
@@ -106,23 +107,11 @@ class PostgresIndex:
         if len(pieces):
             await self._prepare_vectors(vectors.shape[1])
         async with self._database.begin() as connection:
-            locked = select(
-                documents.c.revision, collections.c.id, collections.c.name, collections.c.dimensions
-            )
-            locked = locked.join_from(documents, collections).where(documents.c.id == document_id)
-            row = (await connection.execute(locked.with_for_update(of=documents))).first()
-            if row is None or row.revision != revision:
+            standing = await lock(connection, document_id)
+            if standing is None or standing.revision != revision:
                 return False
-            if len(pieces) and vectors.shape[1] != row.dimensions:
-                raise InvalidInputError(
-                    f"collection '{row.name}' has vectors of {row.dimensions} dimensions and these have "
-                    f"{vectors.shape[1]}; embed with the model that the collection was made with"
-                )
-            await connection.execute(delete(chunks).where(chunks.c.document_id == document_id))
-            rows = _rows(document_id, row.id, revision, pieces, vectors)
-            if rows:
-                await connection.execute(insert(chunks), rows)
-                await self._keywords.add(connection, document_id)
+            await swap(connection, standing, pieces, vectors, keeps_past=self._keeps_past)
+            await self._keywords.add(connection, document_id)
             ready = {"ready_revision": revision, "ready_blob": blob, "state": DocumentState.READY.value}
             await connection.execute(
                 update(documents)
@@ -136,8 +125,14 @@ class PostgresIndex:
                     updated_at=func.now(),
                 )
             )
-        log.debug("document indexed", extra={"document_id": document_id, "chunks": len(rows)})
+        log.debug("document indexed", extra={"document_id": document_id, "chunks": len(pieces)})
         return True
+
+    async def vectors_of(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, Vectors]:
+        """The vectors that are known of a document: of those of its searchable chunks that have one of ``digests``."""
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(known_vectors(document_id, digests))).all()
+        return {bytes(row.digest): np.asarray(row.embedding, dtype=np.float32) for row in rows}
 
     async def dense(
         self, vector: Vectors, k: int, where: Filter = EVERYTHING, *, exact: bool = False
@@ -202,6 +197,12 @@ class PostgresIndex:
         )
         async with self._database.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
+
+    async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
+        wanted = select(chunks.c.id, chunks.c.embedding).where(chunks.c.id == func.any(list(chunk_ids)))
+        async with self._database.connect() as connection:
+            return {row.id: row.embedding for row in await connection.execute(wanted)}
 
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
@@ -288,8 +289,10 @@ _CHUNK = (
     chunks.c.text,
     chunks.c.page,
     chunks.c.tokens,
+    chunks.c.places,
 )
 _PLACE = (
+    documents.c.ready_revision.label("revision"),
     collections.c.name.label("collection"),
     documents.c.title,
     documents.c.source,
@@ -298,26 +301,6 @@ _PLACE = (
     documents.c.modified_at,
     documents.c.metadata,
 )
-
-
-def _rows(
-    document_id: str, collection_id: str, revision: int, pieces: Sequence[Chunk], vectors: Vectors
-) -> list[dict[str, object]]:
-    name = document_id.removeprefix("doc_")
-    return [
-        {
-            "id": f"chk_{name}_{revision}_{piece.ordinal}",
-            "document_id": document_id,
-            "collection_id": collection_id,
-            "ordinal": piece.ordinal,
-            "heading": piece.heading.replace("\x00", ""),  # PostgreSQL's text cannot hold it
-            "text": piece.text.replace("\x00", ""),
-            "page": piece.page,
-            "tokens": piece.tokens,
-            "embedding": np.asarray(vector, dtype=np.float32),
-        }
-        for piece, vector in zip(pieces, vectors, strict=True)
-    ]
 
 
 def _stored(row: Row[*tuple[Any, ...]]) -> StoredChunk:
@@ -329,12 +312,14 @@ def _stored(row: Row[*tuple[Any, ...]]) -> StoredChunk:
         text=row.text,
         page=row.page,
         tokens=row.tokens,
+        places=unpacked(row.places),
     )
 
 
 def _placed(row: Row[*tuple[Any, ...]]) -> PlacedChunk:
     return PlacedChunk(
         chunk=_stored(row),
+        revision=row.revision,
         collection=row.collection,
         title=row.title,
         source=row.source,

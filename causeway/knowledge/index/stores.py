@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from causeway.knowledge.document import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class StoredChunk:
     text: str
     page: int | None
     tokens: int
+    places: tuple[Place, ...] = field(default=(), compare=False)
 
     @property
     def searchable(self) -> str:
@@ -39,9 +42,14 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedChunk:
-    """A chunk with the document it belongs to."""
+    """A chunk with the document it belongs to.
+
+    Attributes:
+        revision: The document's that is searchable now; a citation of the chunk is of this one.
+    """
 
     chunk: StoredChunk
+    revision: int
     collection: str
     title: str
     source: str

@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import traceback
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -125,6 +126,9 @@ def _plain(parsed: ParsedDocument) -> dict[str, object]:
         "media_type": parsed.media_type,
         "pages": parsed.pages,
         "metadata": dict(parsed.metadata),
+        "page_words": {
+            str(page): b64encode(words).decode("ascii") for page, words in parsed.page_words.items()
+        },
         "blocks": [
             {
                 "kind": block.kind,

@@ -79,7 +79,14 @@ def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
         metadata["pages_without_text"] = _ranges(contents.unread)
     if labels:
         metadata["page_labels"] = labels
-    return ParsedDocument(title=title, media_type=PDF, blocks=tuple(blocks), pages=count, metadata=metadata)
+    return ParsedDocument(
+        title=title,
+        media_type=PDF,
+        blocks=tuple(blocks),
+        pages=count,
+        metadata=metadata,
+        page_words=contents.words,
+    )
 
 
 def _open(content: bytes) -> pdfium.PdfDocument:
@@ -112,12 +119,14 @@ class _Contents:
 
     Attributes:
         notes: Comments and form values, by page, whether or not the page itself could be read.
+        words: Of pages that were read from their picture, packed.
     """
 
     pages: dict[int, _Layout]
     notes: dict[int, tuple[Block, ...]]
     unread: list[int] = field(default_factory=list)
     ocr: dict[str, str] = field(default_factory=dict)
+    words: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -156,15 +165,20 @@ def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Conten
 def _with_pictures_read(
     document: pdfium.PdfDocument, contents: _Contents, poor: _Poor, reading: Reading
 ) -> _Contents:
-    from causeway.knowledge.ingest.ocr_pages import OcrPages  # noqa: PLC0415 - numpy and Pillow, for scans alone
+    # numpy and Pillow, for scans alone
+    from causeway.knowledge.ingest.ocr_pages import OcrPages  # noqa: PLC0415
+    from causeway.knowledge.ingest.ocr_words import packed_words  # noqa: PLC0415
 
     described: dict[str, str] = {}
     read: dict[int, _Layout] = {}
+    words: dict[int, bytes] = {}
     try:
         with OcrPages(reading) as ocr:
             for number in poor.pictures:
                 ocr.add(number, partial(_drawn, document, number - 1))
-            read = {number: _Layout.of(page) for number, page in ocr.pages().items() if page.words}
+            pages = ocr.pages()
+            read = {number: _Layout.of(page) for number, page in pages.items() if page.words}
+            words = packed_words(pages.values())
             described = ocr.described()
     except UnreadableDocumentError:  # no engine: what has text is still worth having
         if not contents.pages and not contents.notes:
@@ -172,7 +186,7 @@ def _with_pictures_read(
     if read:
         described["ocr_pages"] = _ranges(sorted(read))
     unread = [number for number in poor.silent if number not in read]
-    return replace(contents, pages={**contents.pages, **read}, unread=unread, ocr=described)
+    return replace(contents, pages={**contents.pages, **read}, unread=unread, ocr=described, words=words)
 
 
 def _drawn(document: pdfium.PdfDocument, index: int) -> tuple[Image.Image, float]:

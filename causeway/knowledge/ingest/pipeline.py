@@ -1,4 +1,4 @@
-"""A file becomes searchable: parse, chunk, embed, and swap the old chunks for the new in one transaction.
+"""A file becomes searchable: parse, chunk, embed what is new in it, and swap old chunks for new in one transaction.
 
 This is what durable work runs for one revision of a document, at least once and possibly again after a crash; a run
 for a revision that is finished or overtaken changes nothing. Until the swap the revision before stays searchable,
@@ -110,9 +110,9 @@ class Pipeline:
             msg = "no text found in it"
             raise UnreadableDocumentError(msg)
         with self._spans.start("embed", parent=span.traceparent) as step:
-            vectors = await self._embed(chunks, step)
-        _check_dimensions(vectors, revision, self._model)
+            vectors = await self._embed(revision, chunks, step)
         self._revisions.require_room(len(chunks) * _CHUNK_BYTES)
+        await self._revisions.keep_words(revision, parsed.page_words)
         with self._spans.start("index", parent=span.traceparent) as step:
             is_ready = await self._index.replace_document(
                 revision.document_id,
@@ -134,8 +134,17 @@ class Pipeline:
             step.set({"causeway.media_type": parsed.media_type, "causeway.pages": parsed.pages})
             return parsed
 
-    async def _embed(self, chunks: Sequence[Chunk], step: Span) -> Vectors:
-        texts = tuple(chunk.searchable for chunk in chunks)
+    async def _embed(self, revision: Revision, chunks: Sequence[Chunk], step: Span) -> Vectors:
+        """A vector for each chunk; only what the document did not say before is embedded."""
+        digests = [chunk.digest(revision.embedding_model) for chunk in chunks]
+        known = dict(await self._index.vectors_of(revision.document_id, digests))
+        fresh = {
+            digest: chunk.searchable
+            for digest, chunk in zip(digests, chunks, strict=True)
+            if digest not in known
+        }
+        step.set({"causeway.chunks.embedded": len(fresh), "causeway.chunks.unchanged": len(known)})
+        texts = tuple(fresh.values())
         call = Call(principal=SYSTEM, purpose="ingest", traceparent=step.traceparent)
         parts: dict[int, Vectors] = {}
 
@@ -146,7 +155,11 @@ class Pipeline:
 
         starts = range(0, len(texts), EMBEDDED_AT_ONCE)
         await in_parallel(map(embed, starts), at_once=_CALLS_AT_ONCE)
-        return np.concatenate([parts[first] for first in starts])
+        if parts:
+            made = np.concatenate([parts[first] for first in starts])
+            _check_dimensions(made, revision, self._model)
+            known |= dict(zip(fresh, made, strict=True))
+        return np.stack([known[digest] for digest in digests])
 
     async def _fail(self, revision: Revision, error: Exception, reason: str, span: Span) -> None:
         span.fail(error)

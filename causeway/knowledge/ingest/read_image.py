@@ -19,13 +19,14 @@ from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.ocr import DPI, MAX_PIXELS, fitted
 from causeway.knowledge.ingest.ocr_pages import OcrPages
+from causeway.knowledge.ingest.ocr_words import packed_words
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import read_in_order
 from causeway.knowledge.ingest.pdf_running import without_running_lines
 from causeway.knowledge.ingest.pdf_shapes import Page
+from causeway.knowledge.ingest.picture_formats import FORMATS
 from causeway.knowledge.ingest.reading import Reading
 
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
 Image.MAX_IMAGE_PIXELS = (
     None  # Pillow's own limit would call a large picture damaged; ours is checked page by page
 )
@@ -65,6 +66,7 @@ def read_image(content: bytes, media_type: str, reading: Reading) -> ParsedDocum
         blocks=blocks,
         pages=count,
         metadata=metadata,
+        page_words=packed_words(pages.values()),
     )
 
 

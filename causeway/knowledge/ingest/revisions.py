@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, func, literal, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from causeway.knowledge.document import DocumentState
 from causeway.knowledge.library import UNFINISHED
 from causeway.knowledge.originals import Originals
 from causeway.storage.database import Database
-from causeway.storage.schema import collections, documents
+from causeway.storage.schema import collections, documents, page_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Revision:
         blob: sha256 of its bytes.
         replaces: The bytes that are searchable until this revision is ready.
         dimensions: Numbers in each vector of its collection.
+        embedding_model: What its collection's vectors are made with.
     """
 
     document_id: str
@@ -37,6 +38,7 @@ class Revision:
     blob: str
     replaces: str | None
     dimensions: int
+    embedding_model: str
 
 
 class Revisions:
@@ -63,6 +65,7 @@ class Revisions:
                 documents.c.ready_blob.label("replaces"),
                 collections.c.name.label("collection"),
                 collections.c.dimensions,
+                collections.c.embedding_model,
             )
         )
         async with self._database.begin() as connection:
@@ -95,6 +98,21 @@ class Revisions:
         async with self._database.begin() as connection:
             await connection.execute(described)
 
+    async def keep_words(self, revision: Revision, words: Mapping[int, bytes]) -> None:
+        """Keep where the words stand on pages that were read from their picture; what a repeat kept is replaced."""
+        mine = (
+            page_words.c.document_id == revision.document_id,
+            page_words.c.revision == revision.number,
+        )
+        rows = [
+            {"document_id": revision.document_id, "revision": revision.number, "page": page, "words": packed}
+            for page, packed in words.items()
+        ]
+        async with self._database.begin() as connection:
+            await connection.execute(delete(page_words).where(*mine))
+            if rows:
+                await connection.execute(insert(page_words), rows)
+
     async def fail(self, revision: Revision, reason: str) -> None:
         """Say why a revision cannot be searched; an older one that can be stays searchable."""
         failed = (
@@ -106,7 +124,7 @@ class Revisions:
             await connection.execute(failed)
 
     async def forget_replaced(self, revision: Revision) -> None:
-        """Delete the bytes that were searchable before, unless they are still needed."""
+        """Delete the bytes that were searchable before, unless they are needed or kept for those who cited them."""
         await self._originals.forget([revision.replaces])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from causeway.errors import InvalidInputError
+from causeway.knowledge.document import Place
 
 LONGEST_QUERY: Final = 10_000
 """In characters. No embedding model reads as much; keywords take the rarest words of it."""
@@ -74,6 +75,8 @@ class Hit:
         heading: The document's title and the headings above the passage, joined by ' > '.
         page: Where it begins, from 1; None where there are no pages.
         metadata: The document's.
+        revision: The document's that it is of.
+        places: Where it stands on its pages; empty where that is not known.
     """
 
     chunk_id: str
@@ -91,6 +94,8 @@ class Hit:
     score: float
     scores: Scores
     metadata: Mapping[str, object]
+    revision: int = 1
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

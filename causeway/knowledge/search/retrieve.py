@@ -1,10 +1,10 @@
-"""Candidates for a query: the vector arm and the keyword arm side by side, on a database connection each."""
+"""Candidates for a query: the vector arm and the keyword arm side by side, on a database connection each, then fused."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from causeway.contracts.vectors import Vectors
@@ -12,8 +12,13 @@ from causeway.errors import DeadlineError
 from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.index.stores import PlacedChunk
+from causeway.knowledge.search.fusion import Fused, fuse
+from causeway.knowledge.search.neighbours import CONSIDERED
 
 _TIMEOUT_S: Final = 10.0
+_KEYWORD_DEPTH: Final = 8
+"""Keyword matches for each one of the vectors': ids and scores alone, so they cost little. A chunk that the vectors found
+and the keyword list ends before counts as without words; with lists of one length that costs 5 points of Recall@100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +31,33 @@ class QueryVector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What the arms found: chunk id -> score.
+    """What the arms found.
 
     Attributes:
-        cosines: Of all candidates, those that only the keyword arm found as well.
-        placed: The chunks themselves; one that was replaced since is missing.
+        fused: The best of both arms, best first.
+        placed: The chunks themselves, by id; one that was replaced since is missing.
+        embeddings: The vectors of the very best, by id.
+        from_vectors: How many the vector arm brought.
+        from_keywords: How many the keyword arm brought.
     """
 
-    cosines: Mapping[str, float] = field(default_factory=dict)
-    bm25: Mapping[str, float] = field(default_factory=dict)
-    placed: Mapping[str, PlacedChunk] = field(default_factory=dict)
+    fused: Sequence[Fused]
+    placed: Mapping[str, PlacedChunk]
+    embeddings: Mapping[str, Vectors]
+    from_vectors: int
+    from_keywords: int
 
 
 async def retrieve(
-    index: PostgresIndex, query: str, vectors: Sequence[QueryVector], *, k: int, where: Filter
+    index: PostgresIndex,
+    query: str,
+    vectors: Sequence[QueryVector],
+    *,
+    k: int,
+    where: Filter,
+    vector_weight: float,
 ) -> Candidates:
-    """The ``k`` best candidates of each arm among the documents that pass ``where``.
+    """The ``2 * k`` best candidates among the documents that pass ``where``, fused.
 
     Raises:
         DeadlineError: The database did not answer in time.
@@ -49,34 +65,54 @@ async def retrieve(
     """
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            return await _retrieve(index, query, vectors, k=k, where=where)
+            bm25, nearest = await _both_arms(index, query, vectors, k=k, where=where)
+            unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in nearest]
+            cosines = {**nearest, **await _cosines(index, unmeasured, vectors)}
+            best = fuse(cosines, bm25, vector_weight=vector_weight)[: 2 * k]
+            placed, embeddings = await _details(index, [each.chunk_id for each in best])
     except TimeoutError as exc:
         raise DeadlineError(
             f"search did not finish within {_TIMEOUT_S:.0f} s; ask with fewer words, or try again later"
         ) from exc
     except ExceptionGroup as group:
         raise _first(group) from group
+    return Candidates(
+        fused=best,
+        placed=placed,
+        embeddings=embeddings,
+        from_vectors=len(nearest),
+        from_keywords=len(bm25),
+    )
 
 
-async def _retrieve(
+async def _both_arms(
     index: PostgresIndex, query: str, vectors: Sequence[QueryVector], *, k: int, where: Filter
-) -> Candidates:
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
     async with asyncio.TaskGroup() as arms:
-        words = arms.create_task(index.lexical(query, k, where))
+        words = arms.create_task(index.lexical(query, _KEYWORD_DEPTH * k, where))
         nearest = [arms.create_task(index.dense(one.vector, k, all_of(one.where, where))) for one in vectors]
     bm25 = {match.chunk_id: match.score for match in words.result()}
-    cosines = {match.chunk_id: match.score for task in nearest for match in task.result()}
-    unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in cosines]
-    async with asyncio.TaskGroup() as details:
-        placed = details.create_task(index.get([*cosines, *unmeasured]))
-        more = [
-            details.create_task(index.cosines(unmeasured, one.vector, one.where))
-            for one in vectors
-            if unmeasured
-        ]
-    for task in more:
-        cosines |= task.result()
-    return Candidates(cosines=cosines, bm25=bm25, placed=placed.result())
+    return bm25, {match.chunk_id: match.score for task in nearest for match in task.result()}
+
+
+async def _cosines(
+    index: PostgresIndex, chunk_ids: Sequence[str], vectors: Sequence[QueryVector]
+) -> Mapping[str, float]:
+    """Of chunks that only the keyword arm found."""
+    if not chunk_ids:
+        return {}
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(index.cosines(chunk_ids, one.vector, one.where)) for one in vectors]
+    return {chunk_id: cosine for task in tasks for chunk_id, cosine in task.result().items()}
+
+
+async def _details(
+    index: PostgresIndex, chunk_ids: Sequence[str]
+) -> tuple[Mapping[str, PlacedChunk], Mapping[str, Vectors]]:
+    async with asyncio.TaskGroup() as group:
+        placed = group.create_task(index.get(chunk_ids))
+        embeddings = group.create_task(index.embeddings(chunk_ids[:CONSIDERED]))
+    return placed.result(), embeddings.result()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,7 +1,7 @@
 """Search: a query becomes hits.
 
-Embed the query -> vectors and keywords side by side -> fuse -> drop repeated text -> the cross-encoder on the best few
--> hits. A part that fails or is off makes the hits worse, not the search: the result says so in its notes. Only when no
+Embed the query -> vectors and keywords side by side -> fuse -> promote by neighbours -> drop repeated text -> the
+cross-encoder on the best few -> hits. A part that fails or is off makes the hits worse, not the search: the result says so in its notes. Only when no
 arm is left does the search fail.
 """
 
@@ -21,7 +21,8 @@ from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of,
 from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.index.stores import IndexedCollection, PlacedChunk
-from causeway.knowledge.search.fusion import Fused, fuse
+from causeway.knowledge.search.fusion import Fused
+from causeway.knowledge.search.neighbours import promoted
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
 from causeway.observability import genai_names as names
@@ -122,10 +123,13 @@ class Search:
         vectors = await self._vectors(request.query, collections, call, notes)
         with self._spans.start("retrieve", parent=call.traceparent) as span:
             k = max(self._settings.candidates, request.top_k)
-            candidates = await retrieve(self._index, request.query, vectors, k=k, where=where)
-            span.set({"causeway.candidates.vector": len(candidates.cosines)})
-            span.set({"causeway.candidates.keyword": len(candidates.bm25)})
-        found = self._fused(request.query, candidates)
+            weight = self._settings.vector_weight
+            candidates = await retrieve(
+                self._index, request.query, vectors, k=k, where=where, vector_weight=weight
+            )
+            span.set({"causeway.candidates.vector": candidates.from_vectors})
+            span.set({"causeway.candidates.keyword": candidates.from_keywords})
+        found = _in_order(request.query, candidates)
         if self._wants_rerank(request, notes):
             found = await self._reranked(request.query, found, call, notes)
         return tuple(_hit(candidate) for candidate in found[: request.top_k])
@@ -163,16 +167,6 @@ class Search:
         return vectors
 
     # --- order ---------------------------------------------------------------------------------------
-
-    def _fused(self, query: str, candidates: Candidates) -> list[_Candidate]:
-        """The candidates in order, each text once."""
-        fused = fuse(candidates.cosines, candidates.bm25, vector_weight=self._settings.vector_weight)
-        found = [
-            _Candidate(candidates.placed[one.chunk_id], one, one.score)
-            for one in fused
-            if one.chunk_id in candidates.placed
-        ]
-        return _without_repeats(_favour_identifiers(query, found))
 
     def _wants_rerank(self, request: SearchRequest, notes: list[str]) -> bool:
         if request.rerank and not self._models.rerank:
@@ -221,6 +215,17 @@ class Search:
         span.set({names.RETRIEVAL_DOCUMENTS: documents, "causeway.took_ms": result.took_ms})
         for note in result.notes:
             span.event("degraded", {"reason": note})
+
+
+def _in_order(query: str, candidates: Candidates) -> list[_Candidate]:
+    """The candidates in order, each text once."""
+    scores = promoted({one.chunk_id: one.score for one in candidates.fused}, candidates.embeddings)
+    found = [
+        _Candidate(candidates.placed[one.chunk_id], one, scores[one.chunk_id])
+        for one in candidates.fused
+        if one.chunk_id in candidates.placed
+    ]
+    return _without_repeats(_favour_identifiers(query, sorted(found, key=_order)))
 
 
 def _favour_identifiers(query: str, found: list[_Candidate]) -> list[_Candidate]:
@@ -297,6 +302,8 @@ def _hit(candidate: _Candidate) -> Hit:
             rerank=candidate.rerank,
         ),
         metadata=placed.metadata,
+        revision=placed.revision,
+        places=chunk.places,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -248,17 +249,72 @@ async def test_a_delete_during_the_ingestion_leaves_nothing(
         blobs.path(blob)
 
 
-async def test_the_older_bytes_go_when_the_newer_are_searchable(
-    pipeline: Pipeline, library: Library, add: Add, blobs: Blobs
+async def test_the_older_bytes_stay_for_those_who_cited_them_and_are_not_searched(
+    pipeline: Pipeline, library: Library, index: PostgresIndex, add: Add, blobs: Blobs
 ) -> None:
-    old = await add("# Old\n\nThe old text.\n")
+    old = await add("# Old\n\nThe ancient text.\n")
     await pipeline.ingest(argument(old))
     old_blob = (await library.document(old.document_id)).blob
     new = await add("# New\n\nThe new text.\n")
-    assert blobs.path(old_blob).is_file()
     await pipeline.ingest(argument(new))
+    assert blobs.path((await library.document(new.document_id)).blob).is_file()
+    assert await index.lexical("ancient", 5) == []
+    (past,) = await library.past.all(old.document_id)
+    assert (past.revision, past.title, past.blob) == (1, "Old", old_blob)
+    assert [chunk.text for chunk in await library.past.text_of(old.document_id, 1)] == ["The ancient text."]
+    assert blobs.path(old_blob).is_file()
+    await library.past.purge(old.document_id)
     with pytest.raises(NotFoundError):
         blobs.path(old_blob)
+
+
+async def test_an_edit_embeds_only_what_the_document_did_not_say_before(
+    pipeline: Pipeline, library: Library, index: PostgresIndex, gateway: Gateway, add: Add
+) -> None:
+    paragraphs = [f"## Part {n}\n\n{'words of this part ' * 9}{n}." for n in range(60)]
+    await pipeline.ingest(argument(await add("# Long\n\n" + "\n\n".join(paragraphs))))
+    embedded = sum(gateway.sizes)
+    gateway.sizes.clear()
+
+    paragraphs[30] = paragraphs[30].replace("30.", "30, as was agreed in May.")
+    await pipeline.ingest(argument(added := await add("# Long\n\n" + "\n\n".join(paragraphs))))
+    assert embedded == 60
+    assert gateway.sizes == [1]
+    gateway.sizes.clear()
+
+    paragraphs.insert(0, "## Foreword\n\n" + "a word before all the others " * 8)
+    await pipeline.ingest(argument(await add("# Long\n\n" + "\n\n".join(paragraphs))))
+    assert gateway.sizes == [1]
+    chunks = await index.chunks_of(added.document_id)
+    assert [chunk.ordinal for chunk in chunks] == list(range(61))
+    for chunk in chunks:  # each has the vector of its own text, wherever that was embedded
+        (vector,) = bags_of_words([chunk.searchable], DIMENSIONS)
+        assert (await index.cosines([chunk.id], vector))[chunk.id] == pytest.approx(1.0, abs=1e-6)
+
+
+async def test_the_same_bytes_read_again_embed_nothing(
+    pipeline: Pipeline, library: Library, gateway: Gateway, add: Add
+) -> None:
+    added = await add(LONG)
+    await pipeline.ingest(argument(added))
+    gateway.sizes.clear()
+    await library.retry(added.document_id)
+    await pipeline.ingest(f"{added.document_id}@2")
+    assert gateway.sizes == []
+    assert (await library.document(added.document_id)).ready_revision == 2
+
+
+async def test_another_embedding_model_knows_no_vector_of_before(
+    pipeline: Pipeline, library: Library, gateway: Gateway, database: Database, add: Add
+) -> None:
+    added = await add(MARKDOWN)
+    await pipeline.ingest(argument(added))
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE collections SET embedding_model = 'other'"))
+    gateway.sizes.clear()
+    await library.retry(added.document_id)
+    await pipeline.ingest(f"{added.document_id}@2")
+    assert sum(gateway.sizes) == (await library.document(added.document_id)).chunks
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------

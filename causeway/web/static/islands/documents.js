@@ -1,5 +1,6 @@
 // Documents: files dropped or chosen are uploaded two at a time with progress, then followed until they can be searched.
 
+import { markQuote } from "./mark_quote.js";
 import { csrfToken, sentence, toast } from "./shell.js";
 
 const page = document.getElementById("documents-page");
@@ -153,10 +154,12 @@ if (page) {
 // --- deleting --------------------------------------------------------------------------------------------------
 
 document.addEventListener("submit", (event) => {
-  const title = event.target.dataset.confirmDelete;
+  const { confirmDelete: title, confirmTitle: question, confirmSays: says } = event.target.dataset;
   if (!title) return;
   event.preventDefault();
   document.getElementById("delete-name").textContent = title;
+  if (question) document.getElementById("delete-title").textContent = question;
+  if (says) document.getElementById("delete-says").textContent = says;
   deleteDialog.querySelector("form").action = event.target.action;
   deleteDialog.showModal();
 });
@@ -165,8 +168,10 @@ document.addEventListener("submit", (event) => {
 
 function showTarget() {
   const target = location.hash.startsWith("#chunk-") && document.getElementById(location.hash.slice(1));
-  if (target) target.focus({ preventScroll: true });
-  else if (location.hash.startsWith("#chunk-")) toast("That passage is no longer in this document");
+  if (target) {
+    target.focus({ preventScroll: true });
+    markQuote(target, new URLSearchParams(location.search).get("quote"));
+  } else if (location.hash.startsWith("#chunk-")) toast("That passage is no longer in this document");
 }
 addEventListener("hashchange", showTarget);
 showTarget();

@@ -1,6 +1,7 @@
 // The side panel that shows a passage where it stands: heading path, page, text with the cited sentence marked.
 
 import { render } from "./markdown.js";
+import { markQuote } from "./mark_quote.js";
 
 const NARROW = matchMedia("(max-width: 60rem)");
 const SCORES = { rerank: "Cross-encoder", fused: "Fused", vector: "Meaning", bm25: "Keywords" };
@@ -65,8 +66,8 @@ export class PassagePanel {
     this.#part(".panel-title").textContent = hit.title;
     this.#part(".panel-place").textContent = [placeOf(hit), hit.page ? `Page ${hit.page}` : ""].filter(Boolean).join(" · ");
     this.#part(".panel-text").replaceChildren(render(hit.text));
-    this.#part("[data-open]").href = `${this.#urls.documentUrl.replace("ID", hit.document_id)}#chunk-${hit.ordinal}`;
-    this.#page(hit);
+    this.#part("[data-open]").href = this.#address(hit, cited);
+    this.#page(hit, cited);
     this.#scores(hit);
     this.#part(".panel-nav").toggleAttribute("hidden", this.#turn.hits.length < 2);
     const body = this.#part(".panel-body");
@@ -75,14 +76,33 @@ export class PassagePanel {
     if (quoted) body.scrollTop = Math.max(0, quoted.getBoundingClientRect().top - body.getBoundingClientRect().top - 96);
   }
 
-  #page(hit) {
+  /** Where a passage is read in its document: on the picture of its page where there is one, as it was when it was cited. */
+  #address(hit, cited) {
+    const asked = new URLSearchParams({ revision: hit.revision });
+    if (hasPages(hit)) asked.set("passage", hit.ordinal);
+    if (cited) asked.set("quote", cited.quote);
+    const path = hasPages(hit)
+      ? this.#urls.pageViewUrl.replace("ID", hit.document_id).replace(/1$/, hit.page)
+      : this.#urls.documentUrl.replace("ID", hit.document_id);
+    return `${path}?${asked}#chunk-${hit.ordinal}`;
+  }
+
+  async #page(hit, cited) {
     const figure = this.#part(".panel-page");
-    figure.hidden = !hit.page || hit.media_type !== "application/pdf";
+    figure.hidden = !hasPages(hit);
     if (figure.hidden) return;
+    const page = this.#urls.pageUrl.replace("ID", hit.document_id).replace(/1$/, hit.page);
     const image = figure.querySelector("img");
-    image.src = this.#urls.pageUrl.replace("ID", hit.document_id).replace(/1$/, hit.page);
+    image.src = `${page}?revision=${hit.revision}`;
     image.alt = `Page ${hit.page} of ${hit.title}`;
-    figure.querySelector("a").href = `${this.#urls.fileUrl.replace("ID", hit.document_id)}#page=${hit.page}`;
+    figure.querySelector("a").href = this.#address(hit, cited);
+    const marks = figure.querySelector("svg");
+    marks.replaceChildren(...rectangles(hit.bbox, hit.page, "place"));
+    if (!cited) return;
+    const asked = new URLSearchParams({ quote: cited.quote, ordinal: hit.ordinal, revision: hit.revision });
+    const found = await fetch(`${page}/words?${asked}`);
+    const isStill = this.#turn?.hits[this.#n - 1] === hit;
+    if (found.ok && isStill) marks.append(...rectangles((await found.json()).bbox, hit.page, "mark"));
   }
 
   #scores(hit) {
@@ -102,30 +122,25 @@ export class PassagePanel {
   }
 }
 
+function hasPages(hit) {
+  return hit.page && (hit.media_type === "application/pdf" || hit.media_type.startsWith("image/"));
+}
+
+function rectangles(places, page, kind) {
+  return places
+    .filter((place) => place.page === page)
+    .map((place) => {
+      const rectangle = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      const sides = { x: place.x0, y: place.y0, width: place.x1 - place.x0, height: place.y1 - place.y0 };
+      for (const [name, share] of Object.entries(sides)) rectangle.setAttribute(name, `${100 * share}%`);
+      rectangle.setAttribute("class", kind);
+      return rectangle;
+    });
+}
+
 /** The headings above a passage, without the document's title. */
 export function placeOf(hit) {
   const parts = hit.heading.split(" > ").filter(Boolean);
   if (parts[0] === hit.title) parts.shift();
   return parts.join(" › ");
-}
-
-/** Highlights `quote` in `element` without touching its DOM; the range, or null where it is not found. */
-function markQuote(element, quote) {
-  if (!globalThis.Highlight || !quote) return null;
-  const letters = [];
-  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    for (let at = 0; at < node.data.length; at += 1) if (/[\p{L}\p{N}]/u.test(node.data[at])) letters.push([node, at]);
-  }
-  // Letters and digits alone are compared: Markdown's marks and line breaks differ between source and page.
-  const plain = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
-  const wanted = plain(quote);
-  const start = letters.map(([node, at]) => node.data[at].toLowerCase()).join("").indexOf(wanted);
-  if (!wanted || start < 0) return null;
-  const range = new Range();
-  range.setStart(...letters[start]);
-  const [node, at] = letters[start + wanted.length - 1];
-  range.setEnd(node, at + 1);
-  CSS.highlights.set("quote", new Highlight(range));
-  return range;
 }

@@ -1,0 +1,3 @@
+"""The formats of pictures that are read, as Pillow names them: no other decoder is tried on a file."""
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
