@@ -123,34 +123,57 @@ def main() -> None:
 async def _main(arguments: argparse.Namespace) -> None:
     settings = configuration.load()
     log = arguments.log.open("a") if arguments.log else None
-    rows: list[tuple[str, list[Outcome]]] = []
+    found: dict[str, list[Outcome]] = {}
     async with open_platform(settings, work=Work.NEVER) as platform:
-        if arguments.shop:
-            await load_shop(platform)
-            cases = list(_shop_cases(arguments.shop))[arguments.offset :: arguments.shop_every]
-            shop = {SHOP: shop_tables.reader(platform.database.url)}
-            everything = [
-                Pair(question=case.question, sql=case.gold[0]) for case in _shop_cases(arguments.shop)
-            ]
-            raw = {SHOP: shop_tables._TABLES}  # the naive prompt's own text
-            if not arguments.skip_naive:
-                rows.append(("shop, naive", await _naive(platform, shop, raw, cases, log)))
-            rows.append(("shop, pipeline", await _pipeline(platform, shop, cases, (), arguments, log)))
-            rows.append(
-                ("shop, pipeline + pairs", await _pipeline(platform, shop, cases, everything, arguments, log))
-            )
-        if arguments.public:
-            cases = list(_public_cases(arguments.public))[arguments.offset :: arguments.every]
-            files = {case.database: arguments.public / "sqlite" / f"{case.database}.sqlite" for case in cases}
-            public = {
-                name: AnalystDatabaseSettings(url=SecretStr(f"sqlite://{file.absolute()}"))
-                for name, file in files.items()
-            }
-            raw = {name: _raw_schema(file) for name, file in files.items()}
-            if not arguments.skip_naive:
-                rows.append(("public, naive", await _naive(platform, public, raw, cases, log)))
-            rows.append(("public, pipeline", await _pipeline(platform, public, cases, (), arguments, log)))
-    _print(rows, arguments)
+        for cases, subjects in [*await _shop(platform, arguments), *_public(platform, arguments)]:
+            # one question after the other, in every configuration: what is stopped early can be compared all the same
+            for case in cases:
+                for subject in subjects:
+                    found.setdefault(subject.name, []).append(
+                        _told(await subject.ask(case), subject.name, log)
+                    )
+    _print(list(found.items()), arguments)
+
+
+async def _shop(platform: Platform, arguments: argparse.Namespace) -> list[tuple[list[Case], list[_Subject]]]:
+    if not arguments.shop:
+        return []
+    await load_shop(platform)
+    everything = list(_shop_cases(arguments.shop))
+    cases = everything[arguments.offset :: arguments.shop_every]
+    shop = {SHOP: shop_tables.reader(platform.database.url)}
+    pairs = [Pair(question=case.question, sql=case.gold[0]) for case in everything]
+    subjects: list[_Subject] = (
+        [] if arguments.skip_naive else [_Naive("shop, naive", platform, shop, {SHOP: shop_tables._TABLES})]
+    )
+    subjects.append(
+        _Pipeline("shop, pipeline", platform, shop, _gateway(platform, everything, arguments), ())
+    )
+    subjects.append(
+        _Pipeline("shop, pipeline + pairs", platform, shop, _gateway(platform, everything, arguments), pairs)
+    )
+    return [(cases, subjects)]
+
+
+def _public(platform: Platform, arguments: argparse.Namespace) -> list[tuple[list[Case], list[_Subject]]]:
+    if not arguments.public:
+        return []
+    cases = list(_public_cases(arguments.public))[arguments.offset :: arguments.every]
+    files = {case.database: arguments.public / "sqlite" / f"{case.database}.sqlite" for case in cases}
+    public = {
+        name: AnalystDatabaseSettings(url=SecretStr(f"sqlite://{file.absolute()}"))
+        for name, file in files.items()
+    }
+    raw = {name: _raw_schema(file) for name, file in files.items()}
+    subjects: list[_Subject] = (
+        [] if arguments.skip_naive else [_Naive("public, naive", platform, public, raw)]
+    )
+    subjects.append(_Pipeline("public, pipeline", platform, public, _gateway(platform, cases, arguments), ()))
+    return [(cases, subjects)]
+
+
+def _gateway(platform: Platform, cases: Sequence[Case], arguments: argparse.Namespace) -> Any:
+    return _Perfect(cases, platform.gateway) if arguments.perfect else platform.gateway
 
 
 def _shop_cases(file: Path) -> Iterator[Case]:
@@ -173,82 +196,86 @@ def _raw_schema(file: Path) -> str:
         return ";\n".join(row[0] for row in found)
 
 
-# --- the two configurations --------------------------------------------------------------------------
+# --- the configurations --------------------------------------------------------------------------------
 
 
-async def _naive(
-    platform: Platform,
-    settings: Mapping[str, AnalystDatabaseSettings],
-    raw: Mapping[str, str],
-    cases: Sequence[Case],
-    log: Any,
-) -> list[Outcome]:
-    databases = _databases(platform, settings)
-    outcomes = []
-    for case in cases:
-        asked = await databases.asked(case.database, SYSTEM)
+class _Naive:
+    """The whole schema and the question; the reply is run as it is."""
+
+    def __init__(
+        self,
+        name: str,
+        platform: Platform,
+        settings: Mapping[str, AnalystDatabaseSettings],
+        raw: Mapping[str, str],
+    ) -> None:
+        self.name = name
+        self._platform = platform
+        self._databases = _databases(platform, settings)
+        self._raw = raw
+
+    async def ask(self, case: Case) -> Outcome:
+        asked = await self._databases.asked(case.database, SYSTEM)
         dialect = {"postgres": "PostgreSQL"}.get(asked.schema.dialect, "SQLite")
-        text = (
-            f"{raw[case.database]}\n\nWrite one {dialect} query that answers this question: {case.question}"
-        )
+        text = f"{self._raw[case.database]}\n\nWrite one {dialect} query that answers this question: {case.question}"
         request = ChatRequest(
             model="chat", messages=(Message("user", text),), max_tokens=500, temperature=0.0
         )
         began = time.perf_counter()
-        note, is_right = "", False
+        first, note, is_right = 0.0, "", False
         try:
-            reply = await platform.gateway.complete(request, _CALL)
+            reply = await self._platform.gateway.complete(request, _CALL)
+            first = time.perf_counter() - began
             drafted = draft_sql.read(reply.text)
             note = drafted.sql
             result = await asked.database.run(drafted.sql, _CAPS, asked.reach)
             is_right = await _is_right(result.rows, case, asked)
         except CausewayError as exc:
             note = f"{note} | {exc.message}"
-        seconds = time.perf_counter() - began
-        outcomes.append(_told(Outcome(case, is_right, "run", seconds, seconds, 0.0, 1, note), "naive", log))
-    await databases.close()
-    return outcomes
+        return Outcome(case, is_right, "run", time.perf_counter() - began, first, 0.0, 1, note)
 
 
-async def _pipeline(
-    platform: Platform,
-    settings: Mapping[str, AnalystDatabaseSettings],
-    cases: Sequence[Case],
-    pairs: Sequence[Pair],
-    arguments: argparse.Namespace,
-    log: Any,
-) -> list[Outcome]:
-    databases = _databases(platform, settings)
-    gateway: Any = _Perfect(cases, platform.gateway) if arguments.perfect else platform.gateway
-    known = _Pairs(platform.database, gateway)
-    analyst = Analyst(
-        databases=databases,
-        gateway=gateway,
-        notebook=Notebook(platform.database, known),
-        prompts=Shelf.packaged(),
-        spans=Spans(),
-        settings=platform.settings.analyst.model_copy(
-            update={"max_rows": 20_000, "max_result_bytes": 20_000_000, "max_cost": 0}
-        ),
-    )
-    if pairs:
-        known.given = pairs
-        await known.nearest("warm", pairs, 3, _CALL)
-    outcomes = []
-    for case in cases:
-        known.given = [pair for pair in pairs if pair.question != case.question]
-        asked = await databases.asked(case.database, SYSTEM)
+class _Pipeline:
+    """What `POST /api/analyst/ask` does."""
+
+    def __init__(
+        self,
+        name: str,
+        platform: Platform,
+        settings: Mapping[str, AnalystDatabaseSettings],
+        gateway: Any,
+        pairs: Sequence[Pair],
+    ) -> None:
+        self.name = name
+        self._databases = _databases(platform, settings)
+        self._pairs = pairs
+        self._known = _Pairs(platform.database, gateway)
+        wide = {"max_rows": 20_000, "max_result_bytes": 20_000_000, "max_cost": 0}
+        self._analyst = Analyst(
+            databases=self._databases,
+            gateway=gateway,
+            notebook=Notebook(platform.database, self._known),
+            prompts=Shelf.packaged(),
+            spans=Spans(),
+            settings=platform.settings.analyst.model_copy(update=wide),
+        )
+
+    async def ask(self, case: Case) -> Outcome:
+        asked = await self._databases.asked(case.database, SYSTEM)
+        self._known.given = [pair for pair in self._pairs if pair.question != case.question]
+        if self._pairs:
+            await self._known.nearest("warm", self._pairs, 3, _CALL)  # the others' vectors, which are kept
         began = time.perf_counter()
-        answer = await analyst.ask(Question(text=case.question, database=case.database), _CALL)
+        answer = await self._analyst.ask(Question(text=case.question, database=case.database), _CALL)
         seconds = time.perf_counter() - began
         is_right = answer.result is not None and await _is_right(answer.result.rows, case, asked)
         rest = answer.took_ms - answer.model_ms
         first = answer.model_ms / 1000 / max(1, len(answer.attempts)) + rest / 1000
         state = answer.state if len(answer.attempts) < 2 else f"{answer.state} after {len(answer.attempts)}"
-        outcome = Outcome(case, is_right, state, seconds, first, rest, len(answer.attempts), _noted(answer))
-        outcomes.append(_told(outcome, "pipeline + pairs" if pairs else "pipeline", log))
-    await databases.close()
-    return outcomes
+        return Outcome(case, is_right, state, seconds, first, rest, len(answer.attempts), _noted(answer))
+
+
+_Subject = _Naive | _Pipeline
 
 
 def _noted(answer: Answer) -> str:
@@ -269,10 +296,13 @@ def _databases(platform: Platform, settings: Mapping[str, AnalystDatabaseSetting
     return databases
 
 
-def _told(outcome: Outcome, subject: str, log: Any) -> Outcome:
+def _told(outcome: Outcome, configuration_name: str, log: Any) -> Outcome:
     if log:
-        source = "public" if outcome.case.level == "public" else "shop"
-        line: dict[str, Any] = {"configuration": f"{source}, {subject}", "id": outcome.case.id, "level": outcome.case.level}
+        line: dict[str, Any] = {
+            "configuration": configuration_name,
+            "id": outcome.case.id,
+            "level": outcome.case.level,
+        }
         line |= {"right": outcome.is_right, "state": outcome.state, "attempts": outcome.attempts}
         line |= {
             "s": round(outcome.seconds, 2),
