@@ -6,7 +6,8 @@ the columns that the semantic layer hides, no functions that reach beyond the qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from causeway.analyst.shop import SMALL, Batch, generate
+from causeway.errors import OperatorError
 from causeway.sections import AnalystDatabaseSettings
 
 DATABASE = "fernhill_shop"
@@ -133,16 +135,18 @@ def load(administrator: str, *, orders: int = SMALL) -> bool:
     Args:
         administrator: The SQLAlchemy URL of a superuser's connection to any database of the server.
         orders: How many; `causeway.analyst.shop.SMALL` takes seconds, ``LARGE`` minutes.
+
+    Raises:
+        OperatorError: The server refuses it.
     """
     if is_loaded(administrator):
         return False
-    administrator = _conninfo(administrator)
-    with psycopg.connect(administrator, autocommit=True) as server:
+    with _explained(), psycopg.connect(_conninfo(administrator), autocommit=True) as server:
         name = sql.Identifier(DATABASE)
-        server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
+        server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         server.execute(sql.SQL("CREATE DATABASE {}").format(name))
         _make_reader(server)
-        with psycopg.connect(administrator, dbname=DATABASE) as shop:
+        with psycopg.connect(_conninfo(administrator), dbname=DATABASE) as shop:
             _fill(shop, generate(orders))
             _admit_reader(shop)
         server.execute(sql.SQL("COMMENT ON DATABASE {} IS 'complete'").format(name))
@@ -150,12 +154,20 @@ def load(administrator: str, *, orders: int = SMALL) -> bool:
 
 
 def is_loaded(administrator: str) -> bool:
-    """Whether the whole shop is on the server of ``administrator``."""
-    with psycopg.connect(_conninfo(administrator), autocommit=True) as server:
+    """Whether the whole shop is on the server of ``administrator``; raises as `load` does."""
+    with _explained(), psycopg.connect(_conninfo(administrator), autocommit=True) as server:
         found = server.execute(
             "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [DATABASE]
         )
         return found.fetchone() == ("complete",)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise OperatorError(f"the sample shop cannot be loaded: {str(exc).splitlines()[0]}") from exc
 
 
 def reader(administrator: str) -> AnalystDatabaseSettings:
