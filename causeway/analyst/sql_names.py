@@ -19,6 +19,13 @@ from causeway.errors import RefusedSqlError
 
 _MOST_SOURCES: Final = 24
 _MOST_ROWS: Final = 10_000_000
+_RESERVED: Final = (
+    "ALL AND ANY ARRAY AS ASC AUTHORIZATION BOTH CASE CAST CHECK COLLATE COLUMN CONSTRAINT CREATE CROSS CURRENT_DATE CURRENT_TIME "
+    "CURRENT_TIMESTAMP CURRENT_USER DEFAULT DESC DISTINCT DO ELSE END EXCEPT FALSE FETCH FOR FOREIGN FROM FULL GRANT GROUP HAVING "
+    "IN INNER INTERSECT INTO IS JOIN KEY KEYS LEADING LEFT LIKE LIMIT LOCALTIME NATURAL NOT NULL OFFSET ON OR ORDER OUTER PRIMARY RANK "
+    "REFERENCES RIGHT SELECT SESSION_USER SOME TABLE THEN TO TRAILING TRUE UNION UNIQUE USER USING VALUES WHEN WHERE WINDOW WITH"
+)
+_KEYWORDS: Final = frozenset(_RESERVED.split())
 
 
 def require_offered(tree: exp.Query, offer: Offer) -> tuple[str, ...]:
@@ -254,9 +261,16 @@ def _write_out_stars(scope: Scope, offer: Offer) -> None:
                 if is_star and name.lower() in merged and name.lower() in given:
                     continue
                 given.add(name.lower())
-                written.append(_written_column(name, "" if is_star and name.lower() in merged else alias))
+                holder = "" if is_star and name.lower() in merged else alias
+                written.append(_written_column(name, holder, is_exact=isinstance(source, exp.Table)))
     query.set("expressions", written)
 
 
-def _written_column(name: str, table: str) -> exp.Column:
-    return exp.column(exp.to_identifier(name), table=exp.to_identifier(table) if table else None)
+def _written_column(name: str, table: str, *, is_exact: bool) -> exp.Column:
+    """A column of ``*``, quoted where it would not be read as it is: ``user`` is a function, ``Order`` another name."""
+    is_plain = (
+        name.isascii() and name.isidentifier() and name == name.lower() and name.upper() not in _KEYWORDS
+    )
+    quoted = not is_plain and (is_exact or name == name.lower())
+    identifier = exp.to_identifier(name, quoted=True) if quoted else exp.to_identifier(name)
+    return exp.column(identifier, table=exp.to_identifier(table) if table else None)

@@ -39,6 +39,15 @@ def test_a_star_is_written_out_without_the_hidden_column() -> None:
     assert "first_name" in checked.shown
 
 
+def test_a_star_quotes_what_would_be_read_as_something_else() -> None:
+    columns = tuple(Column(name=name, type="text", kind="text") for name in ("user", "Order", "amount"))
+    odd = OfferedTable(table=Table(name="odd", columns=columns, namespace="public"))
+    sql = check("select * from odd", Offer(dialect="postgres", tables={"odd": odd})).sql
+    assert 'odd."user"' in sql
+    assert 'odd."Order"' in sql
+    assert "odd.amount" in sql
+
+
 def test_tables_are_named_in_full_so_that_nothing_can_stand_before_them() -> None:
     assert '"public"."orders"' in check("select amount from orders", offer()).sql
 
