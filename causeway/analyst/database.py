@@ -17,7 +17,7 @@ class ReadOnlyDatabase(Protocol):
 
     The second and third layers of safety (`docs/adr/0025-safe-sql.md`): each kind does by means of its engine what the
     allow-list does by reading, and holds every query to its caps. All implementations pass
-    `causeway.testing.read_only_database_contract`.
+    ``tests/analyst/test_databases.py`` and the attacks of ``tests/analyst/test_attacks.py``.
     """
 
     @property
