@@ -62,6 +62,8 @@ def check(written: str, offer: Offer) -> CheckedSql:
     except RecursionError as exc:
         msg = "the query is nested too deeply; write it more simply"
         raise RefusedSqlError(msg) from exc
+    except SqlglotError as exc:  # such as two tables of one name
+        raise RefusedSqlError(f"the query cannot be followed: {_first_line(exc)}") from exc
     return CheckedSql(sql=sql, shown=shown, tables=tables, tree=tree)
 
 

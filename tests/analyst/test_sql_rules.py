@@ -123,6 +123,11 @@ def test_a_quoted_name_is_not_another_table_of_the_same_letters() -> None:
         check('select 1 from "Customers"', offer())
 
 
+def test_two_tables_of_one_name_are_refused() -> None:
+    with pytest.raises(RefusedSqlError, match="cannot be followed"):
+        check("select 1 from orders o join customers o on true", offer())
+
+
 def test_a_very_deep_query_is_refused_and_not_recursed_into() -> None:
     with pytest.raises(RefusedSqlError):
         check("select " + "(" * 3000 + "1" + ")" * 3000, offer())
