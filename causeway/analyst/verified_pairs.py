@@ -28,7 +28,7 @@ from causeway.storage.schema import analyst_pairs, analyst_saved, analyst_turns
 log = logging.getLogger(__name__)
 
 _MOST_PAIRS = 2_000
-_LEAST_SIMILARITY = 0.45
+_LEAST_SIMILARITY = 0.6
 _MOST_VECTORS = 10_000
 
 
