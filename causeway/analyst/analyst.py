@@ -315,12 +315,19 @@ class Analyst:
         )
         chat = list(prompt)
         empty: _Ran | None = None
+        is_doubted = False
         for _ in range(1 + self._settings.repairs):
             reply, drafted = await self._draft(work, chat, temperature=0.0)
-            if drafted.cannot:
-                return empty, "" if empty else drafted.cannot
-            ran, problem = await self._tried(work, drafted)
             hints: list[str] = []
+            if drafted.cannot and (empty is not None or work.background.linked.unknown or is_doubted):
+                return empty, "" if empty else drafted.cannot
+            if drafted.cannot:
+                # every word of the question means something here: small models give up on what they can do
+                is_doubted = True
+                work.attempts.append(Attempt("", f"the model gave up: {drafted.cannot}"))
+                ran, problem = None, "the tables above do hold it. Reply with one SELECT"
+            else:
+                ran, problem = await self._tried(work, drafted)
             if ran is not None:
                 if not _is_empty(ran.result):
                     return await self._voted(work, prompt, ran), ""

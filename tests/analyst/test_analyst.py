@@ -187,6 +187,16 @@ async def test_the_model_may_say_that_the_data_does_not_hold_it(
     assert "no employees" in answer.message
 
 
+async def test_a_model_that_gives_up_too_soon_is_asked_once_more(
+    shop: Shop, database: Database, tmp_path: Path
+) -> None:
+    gives_up = "CANNOT: I only see other queries"
+    answer = await bench_of(shop, database, tmp_path, [gives_up, COUNT]).ask("How many orders are there?")
+    assert (answer.state, len(answer.attempts)) == ("answered", 2)
+    answer = await bench_of(shop, database, tmp_path, [gives_up]).ask("How many orders are there?")
+    assert (answer.state, len(answer.attempts)) == ("refused", 1)
+
+
 async def test_a_question_that_means_several_things_is_asked_back(
     shop: Shop, database: Database, tmp_path: Path
 ) -> None:
