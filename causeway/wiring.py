@@ -17,6 +17,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from causeway.analyst import shop_tables
+from causeway.analyst.analyst import Analyst
+from causeway.analyst.asked import AskedDatabases
+from causeway.analyst.verified_pairs import Notebook, VerifiedPairs
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
@@ -130,6 +134,7 @@ class Platform:
     moves: CollectionMoves
     evals: Evals
     improver: Improver
+    analyst: Analyst
 
     @property
     def providers(self) -> Providers:
@@ -250,6 +255,15 @@ async def open_platform(
 
         conversations = Conversations(database)
         traces = TraceStore(database, spans)
+        analyst = Analyst(
+            databases=await _asked_databases(settings, folder, database, clock, opened),
+            gateway=gateway,
+            notebook=Notebook(database, VerifiedPairs(database, gateway)),
+            prompts=Shelf.packaged(),
+            spans=spans,
+            settings=settings.analyst,
+            capture_content=settings.telemetry.capture_content,
+        )
         platform = Platform(
             settings=settings,
             clock=clock,
@@ -302,6 +316,7 @@ async def open_platform(
                 clock=clock,
             ),
             improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            analyst=analyst,
         )
         if is_worker:
             await index.prepare()
@@ -321,6 +336,32 @@ async def open_platform(
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform
+
+
+async def _asked_databases(
+    settings: Settings, folder: DataFolder, database: Database, clock: Clock, opened: AsyncExitStack
+) -> AskedDatabases:
+    """What the analyst may be asked about: the settings' databases, and the sample shop where it was loaded."""
+    asked = AskedDatabases(settings.analyst.databases, folder=folder.root / "analyst", clock=clock)
+    opened.push_async_callback(asked.close)
+    if database.capabilities.kind == "embedded" and await asyncio.to_thread(
+        shop_tables.is_loaded, database.url
+    ):
+        asked.offer_shop(shop_tables.reader(database.url))
+    return asked
+
+
+async def load_shop(platform: Platform) -> bool:
+    """Load the sample shop into the embedded server and let it be asked; False when it was there, or the server is not ours."""
+    if platform.database.capabilities.kind != "embedded":
+        return False
+    try:
+        is_new = await asyncio.to_thread(shop_tables.load, platform.database.url)
+    except CausewayError as exc:  # a demo's data are no reason to stop
+        log.warning("the sample shop is not there", extra={"reason": exc.message})
+        return False
+    platform.analyst.databases.offer_shop(shop_tables.reader(platform.database.url))
+    return is_new
 
 
 def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
@@ -361,11 +402,13 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
-    """Delete traces, past revisions and conversations that are older than is wanted, every hour."""
+    """Delete traces, past revisions and conversations, the analyst's too, that are older than is wanted, every hour."""
     while not stop.is_set():
         now, settings = platform.clock.now(), platform.settings
         try:
-            await platform.traces.forget_before(now - timedelta(days=settings.telemetry.trace_days))
+            oldest = now - timedelta(days=settings.telemetry.trace_days)
+            await platform.traces.forget_before(oldest)
+            await platform.analyst.notebook.forget_before(oldest)
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
             )

@@ -12,6 +12,7 @@ import sys
 import click
 
 from causeway import __version__
+from causeway.cli.analyst import analyst
 from causeway.cli.ask import ask, search
 from causeway.cli.collections import collections
 from causeway.cli.doctor import doctor
@@ -49,6 +50,7 @@ for command in (
     sources,
     search,
     ask,
+    analyst,
     keys,
     teams,
     users,

@@ -670,3 +670,49 @@ eval_results = Table(
     _moment("at"),
     Index(None, "asked"),
 )
+
+# --- what was asked of databases ---------------------------------------------------------------------
+
+analyst_pairs = Table(
+    "analyst_pairs",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("database", Text, nullable=False, comment="its name in the settings"),
+    Column("question", Text, nullable=False),
+    Column("sql", Text, nullable=False, comment="found right by somebody"),
+    Column("approved_by", Text, nullable=False, comment="the principal"),
+    _moment("created_at"),
+    UniqueConstraint("database", "question"),
+)
+
+analyst_turns = Table(
+    "analyst_turns",
+    tables,
+    Column("trace_id", Text, primary_key=True),
+    Column("conversation_id", Text, nullable=False),
+    Column("principal_id", Text, nullable=False),
+    Column("database", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("sql", Text, nullable=False, comment="what answered it; results are never kept"),
+    _moment("at"),
+    Index(None, "conversation_id", "at"),
+)
+
+analyst_saved = Table(
+    "analyst_saved",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("principal_id", Text, nullable=False, index=True),
+    Column("database", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("sql", Text, nullable=False, comment="checked anew whenever it is run"),
+    Column(
+        "chart",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="the kind that was chosen; empty is automatic",
+    ),
+    Column("is_pinned", Boolean, nullable=False, server_default="false", comment="drawn on the board"),
+    _moment("created_at"),
+)

@@ -19,6 +19,8 @@ from causeway.web import (
     admin_section_pages,
     admin_settings_api,
     admin_usage_api,
+    analyst_api,
+    analyst_pages,
     ask_api,
     ask_pages,
     collection_moves_api,
@@ -50,6 +52,7 @@ from causeway.web.stops import Stops
 
 _ROUTERS = (
     ask_api.router,
+    analyst_api.router,
     collections_api.router,
     conversations_api.router,
     documents_api.router,
@@ -65,6 +68,7 @@ _ROUTERS = (
     reference_pages.router,
     sign_in_pages.router,
     ask_pages.router,
+    analyst_pages.router,
     conversations_pages.router,
     documents_pages.router,
     page_view_pages.router,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from causeway.accounts.groups import Groups
 from causeway.accounts.users import Users
+from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
@@ -433,6 +434,7 @@ class WebParts:
     """Everything the web needs.
 
     Attributes:
+        analyst: What the analyst's pages stand over; None where no database is asked.
         admin: What the administrators' pages stand over; None where there is no gateway, as in the pages' demo.
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
@@ -458,6 +460,7 @@ class WebParts:
     feedback: FeedbackDoor
     edge: AsgiApp
     readiness: Readiness
+    analyst: Analyst | None = None
     admin: AdminParts | None = None
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
