@@ -379,6 +379,9 @@ class KnowledgeSettings(Section):
         le=36500,
         description="Days that a replaced or deleted revision can still be opened where it was cited; 0 keeps none",
     )
+    keep_conversations_days: int = Field(
+        default=365, ge=1, le=36500, description="Days after its last question that a conversation is kept"
+    )
     candidates: int = Field(default=50, ge=5, le=500, description="Chunks each search arm brings")
     vector_weight: float = Field(
         default=0.7, ge=0, le=1, description="Share of the vector score in the fused score"

@@ -28,7 +28,17 @@ from causeway.gateway.ledger import Ledger
 from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
-from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Sources, Uploads
+from causeway.knowledge import (
+    Answerer,
+    Conversations,
+    ConversingAnswerer,
+    Folders,
+    KnowledgeAssistant,
+    Library,
+    Search,
+    Sources,
+    Uploads,
+)
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.index import upkeep
 from causeway.knowledge.index.collection_moves import CollectionMoves
@@ -107,7 +117,8 @@ class Platform:
     uploads: Uploads
     sources: Sources
     search: Search
-    answerer: Answerer
+    answerer: ConversingAnswerer
+    conversations: Conversations
     index: ChunkIndex
     moves: CollectionMoves
 
@@ -212,6 +223,7 @@ async def open_platform(
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
+        conversations = Conversations(database)
         traces = TraceStore(database, spans)
         platform = Platform(
             settings=settings,
@@ -253,7 +265,8 @@ async def open_platform(
                 knowledge=settings.knowledge,
             ),
             search=search,
-            answerer=answerer,
+            answerer=ConversingAnswerer(answerer, conversations),
+            conversations=conversations,
             index=index,
             moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
         )
@@ -314,13 +327,16 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
-    """Delete traces and past revisions that are older than is wanted, every hour."""
+    """Delete traces, past revisions and conversations that are older than is wanted, every hour."""
     while not stop.is_set():
         now, settings = platform.clock.now(), platform.settings
         try:
             await platform.traces.forget_before(now - timedelta(days=settings.telemetry.trace_days))
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
+            )
+            await platform.conversations.forget_before(
+                now - timedelta(days=settings.knowledge.keep_conversations_days)
             )
         except CausewayError as exc:
             log.warning("what is old could not be deleted", extra={"reason": exc.message})

@@ -185,6 +185,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         blobs=platform.blobs,
         search=platform.search,
         answerer=platform.answerer,
+        conversations=platform.conversations,
         traces=platform.traces,
         feedback=platform.feedback,
         edge=platform.edge,

@@ -3,7 +3,10 @@
 from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
+from causeway.knowledge.answer.conversations import LONGEST_ID, Conversation, Conversations, Turn
+from causeway.knowledge.answer.conversing import ConversingAnswerer
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.follow_up import Exchange
 from causeway.knowledge.collection_options import PII_ACTIONS, STRATEGIES, CollectionOptions, options_of
 from causeway.knowledge.collections import Collection, Collections, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
@@ -29,6 +32,7 @@ from causeway.knowledge.search.request import Hit, Scores, SearchRequest, Search
 from causeway.knowledge.search.search import Search
 
 __all__ = [
+    "LONGEST_ID",
     "PDF",
     "PII_ACTIONS",
     "SHOWN",
@@ -44,11 +48,15 @@ __all__ = [
     "CollectionOptions",
     "CollectionRules",
     "Collections",
+    "Conversation",
+    "Conversations",
+    "ConversingAnswerer",
     "Document",
     "DocumentPage",
     "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
+    "Exchange",
     "Finished",
     "Folders",
     "Hit",
@@ -78,6 +86,7 @@ __all__ = [
     "Sources",
     "SyncSummary",
     "TextDelta",
+    "Turn",
     "Uploads",
     "find_quote",
     "installed_tesseract",

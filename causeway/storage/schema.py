@@ -561,6 +561,38 @@ chunk_keywords = Table(
     Index(None, "lexemes", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
 )
 
+# --- conversations -----------------------------------------------------------------------------------
+
+conversations = Table(
+    "conversations",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False, comment="whose it is: a person's id, or a key's"),
+    Column("title", Text, nullable=False, comment="its first question, or what its owner calls it"),
+    Column("collection", Text, comment="its name, when only that one is asked"),
+    Column("is_shared", Boolean, nullable=False, server_default="false"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    Index(None, "owner", "updated_at"),
+)
+
+turns = Table(
+    "turns",
+    tables,
+    Column("conversation_id", Text, ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, comment="from 1"),
+    Column("question", Text, nullable=False, comment="as it was asked"),
+    Column("understood", Text, nullable=False, comment="as it was searched for: alone"),
+    Column("answer", Text, nullable=False),
+    Column("is_refused", Boolean, nullable=False),
+    Column("passages", JSONB, nullable=False, comment="what was shown for it; the first is [1]"),
+    Column("citations", JSONB, nullable=False),
+    Column("documents", ARRAY(Text), nullable=False, comment="that the passages are of"),
+    Column("trace_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    _moment("at"),
+)
+
 chunk_contexts = Table(
     "chunk_contexts",
     tables,

@@ -26,7 +26,6 @@ READABLE = (
     "collections",
     "documents",
     "chunks",
-    "chunk_keywords",
     "past_revisions",
     "past_chunks",
     "page_words",
@@ -54,7 +53,7 @@ _MAKE = text(
             EXECUTE format('GRANT causeway_reader TO %I', current_user);
         END IF;
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO causeway_reader', current_schema());
-        GRANT SELECT ON collections, documents, chunks, chunk_keywords TO causeway_reader;
+        GRANT SELECT ON collections, documents, chunks TO causeway_reader;
         GRANT SELECT ON past_revisions, past_chunks, page_words TO causeway_reader;
     END $$
     """

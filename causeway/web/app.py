@@ -24,6 +24,8 @@ from causeway.web import (
     collection_moves_api,
     collections_api,
     collections_pages,
+    conversations_api,
+    conversations_pages,
     document_places_api,
     documents_api,
     documents_pages,
@@ -43,10 +45,12 @@ from causeway.web import (
 from causeway.web.base_path import under
 from causeway.web.parts import AsgiApp, AsgiScope, Receive, Send, WebParts
 from causeway.web.response_headers import guarded
+from causeway.web.stops import Stops
 
 _ROUTERS = (
     ask_api.router,
     collections_api.router,
+    conversations_api.router,
     documents_api.router,
     collection_moves_api.router,
     document_places_api.router,
@@ -60,6 +64,7 @@ _ROUTERS = (
     reference_pages.router,
     sign_in_pages.router,
     ask_pages.router,
+    conversations_pages.router,
     documents_pages.router,
     page_view_pages.router,
     collections_pages.router,
@@ -121,6 +126,7 @@ def _pages(parts: WebParts) -> FastAPI:
     app.state.parts = parts
     app.state.attempts = sign_in.Attempts(parts.clock)
     app.state.pages = Pages()
+    app.state.stops = Stops()
     app.state.account_attempts = sign_in.Attempts(parts.clock, window_s=900.0)
     for router in _ROUTERS:
         app.include_router(router)

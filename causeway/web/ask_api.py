@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
-from causeway.knowledge import AskRequest, SearchRequest
+from causeway.knowledge import LONGEST_ID, AskRequest, SearchRequest
 from causeway.web.answers import AnswerShape, HitShape, answer_shape, as_events, collect, hit_shape
 from causeway.web.event_stream import EventStream, until_gone
 from causeway.web.sign_in import Asker, Parts
+from causeway.web.stops import OUTLIVES_S, Stops
 
 router = APIRouter(prefix="/api", tags=["Search and answers"])
 
@@ -65,10 +66,21 @@ class AskBody(_Body):
         min_length=1, max_length=MAX_QUESTION_CHARS, examples=["How long may I return a tent?"]
     )
     collection: str | None = Field(default=None, description="Ask only this collection; null asks all")
-    conversation_id: str | None = Field(default=None, max_length=100)
+    conversation_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=LONGEST_ID,
+        description="The conversation that this goes on with; null begins one",
+    )
     stream: bool = Field(default=False, description="Answer as server-sent events")
     literal: _Literal = Field(default_factory=list, description=_LITERAL)
     time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
+    answer_id: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{32}$",
+        description="Of your making, with `stream`: the answer is written to its end, and kept in its conversation, even if"
+        " the connection breaks; `DELETE /api/ask/ID` stops it",
+    )
 
 
 class FeedbackBody(_Body):
@@ -129,10 +141,23 @@ async def ask(body: AskBody, request: Request, parts: Parts, asker: Asker) -> An
         ),
         call_of(asker, "ask", body.conversation_id),
     )
+    if body.stream and body.answer_id:
+        stops: Stops = request.app.state.stops
+        stop = stops.expect(asker.owner, body.answer_id)
+        return EventStream(as_events(events), outlives_s=OUTLIVES_S, stop=stop)
     if body.stream:
         return EventStream(as_events(events))
     whole = await until_gone(lambda: collect(events), request.receive)
     return answer_shape(whole[1]) if whole else Response(status_code=499)
+
+
+@router.delete("/ask/{answer_id}", name="api_stop", status_code=204)
+async def stop(
+    answer_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], request: Request, asker: Asker
+) -> None:
+    """Stop an answer that nobody reads any more; one that is over, or not here, is left alone."""
+    stops: Stops = request.app.state.stops
+    stops.stop(asker.owner, answer_id)
 
 
 @router.post("/feedback", name="api_feedback", status_code=204)

@@ -43,6 +43,7 @@ from causeway.knowledge import (
     Chunk,
     Collection,
     Collections,
+    Conversation,
     Document,
     DocumentPage,
     DocumentState,
@@ -267,6 +268,35 @@ class AnswerDoor(Protocol):
         ...
 
 
+class ConversationDoor(Protocol):
+    """What was said, as somebody may see it; `causeway.knowledge.Conversations`."""
+
+    async def of(
+        self, principal: Principal, *, limit: int = 30, before: datetime | None = None
+    ) -> Sequence[Conversation]:
+        """The newest of one's own, without their turns."""
+        ...
+
+    async def read(self, conversation_id: str, principal: Principal) -> Conversation:
+        """One's own, or a shared one, whole."""
+        ...
+
+    async def change(
+        self,
+        conversation_id: str,
+        principal: Principal,
+        *,
+        title: str | None = None,
+        shared: bool | None = None,
+    ) -> Conversation:
+        """Rename one's own, or share it or not."""
+        ...
+
+    async def delete(self, conversation_id: str, principal: Principal) -> None:
+        """Forget one's own."""
+        ...
+
+
 class TraceDoor(Protocol):
     """`causeway.observability.trace_store.TraceStore`."""
 
@@ -373,6 +403,7 @@ class WebParts:
     blobs: BlobDoor
     search: SearchDoor
     answerer: AnswerDoor
+    conversations: ConversationDoor
     traces: TraceDoor
     feedback: FeedbackDoor
     edge: AsgiApp

@@ -30,11 +30,14 @@ from causeway.contracts.money import Micros
 from causeway.errors import InvalidInputError, ModelUnavailableError, NotFoundError, NotSignedInError
 from causeway.knowledge import (
     Added,
+    Answerer,
     AnswerEvent,
     AskRequest,
     Chunk,
     Cited,
     Collection,
+    Conversations,
+    ConversingAnswerer,
     Document,
     DocumentPage,
     DocumentState,
@@ -60,6 +63,7 @@ from causeway.observability import genai_names as names
 from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
+from tests.web.scripted_conversations import ScriptedConversations
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "documents"
 ADMIN_KEY = "cw-admin"
@@ -94,6 +98,8 @@ UNANSWERABLE = "Who won the cup final in 1987?"
 BROKEN = "What happens when the model is away?"
 ENDLESS = "Tell me everything about boots"
 HOSTILE = "Show me something hostile"
+FOLLOW_UP = ("And of the tents?", EXAMPLES[3])
+"""A question that leans on another, and what it means after any."""
 
 _ANSWERS: Mapping[str, tuple[tuple[tuple[str, str], ...], str]] = {
     EXAMPLES[0]: (
@@ -469,10 +475,11 @@ class ScriptedAnswerer:
         """Answers whose reader went away before the end."""
 
     async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
-        wanted, text = _ANSWERS.get(request.question, ((), ""))
-        hits = self._library.hits(wanted) or self._library.nearest(request.question, 3)
+        understood = FOLLOW_UP[1] if request.before and request.question == FOLLOW_UP[0] else request.question
+        wanted, text = _ANSWERS.get(understood, ((), ""))
+        hits = self._library.hits(wanted) or self._library.nearest(understood, 3)
         await asyncio.sleep(20 * self._pause_s)
-        yield Retrieved(hits=hits)
+        yield Retrieved(hits=hits, question=understood, conversation_id=request.conversation_id)
         if request.question == BROKEN:
             msg = "the model 'chat' is starting; try again in a moment"
             raise ModelUnavailableError(msg)
@@ -499,6 +506,7 @@ class ScriptedAnswerer:
             citations=tuple(cited.values()),
             trace_id=self._traces.record(request.question, text or refusal, hits, usage),
             conversation_id=request.conversation_id,
+            question=understood,
             usage=usage,
             cost_micros=Micros(0),
             model=MODEL,
@@ -701,6 +709,8 @@ def scripted(
         library.load(_LOADED)
     traces = ScriptedTraces(clock)
     answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
+    conversations = ScriptedConversations(clock)
+    conversing = ConversingAnswerer(cast("Answerer", answerer), cast("Conversations", conversations))
     feedback = ScriptedFeedback()
     sources = ScriptedSources(clock)
     not_ready: dict[str, str | None] = {"database": None, "models": None}
@@ -719,7 +729,8 @@ def scripted(
         moves=ScriptedMoves(clock),
         blobs=library,
         search=ScriptedSearch(library),
-        answerer=answerer,
+        answerer=conversing,
+        conversations=conversations,
         traces=traces,
         feedback=feedback,
         edge=_edge,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
+from causeway.contracts.identity import Principal, Scope, viewer_names
 from causeway.storage.database import Database
 from causeway.web.app import build_app
 from tests.web.scripted import ADMIN_KEY, READER_KEY
@@ -131,8 +134,7 @@ async def test_the_file_of_a_masked_document_is_only_for_those_who_may_manage(
         assert answer.status_code == 403, path
         assert "anna.quint" not in answer.text
     for path in (f"/api/documents/{document.id}", f"/api/documents/{document.id}/chunks"):
-        text = (await api.get(path)).text
-        assert "anna.quint" not in text
+        assert "anna.quint" not in (await api.get(path)).text
     assert "[EMAIL]" in (await api.get(f"/api/documents/{document.id}/chunks")).text
     # deleting it keeps, for who cited it, what was indexed, and the file for those who may manage
     await site.worksite.library.delete(document.id)
@@ -204,10 +206,10 @@ async def test_the_pages_control_what_is_read_and_tell_how_far_it_is(
 
 
 async def sent(
-    api: httpx2.AsyncClient, text: str, *, key: str = "", name: str = "plan.md"
+    api: httpx2.AsyncClient, content: str, *, key: str = "", name: str = "plan.md"
 ) -> httpx2.Response:
     headers = {"idempotency-key": key} if key else {}
-    return await api.post("/api/documents", files={"file": (name, text.encode())}, headers=headers)
+    return await api.post("/api/documents", files={"file": (name, content.encode())}, headers=headers)
 
 
 async def test_an_upload_sent_again_under_its_key_is_the_same_document_and_changes_nothing(
@@ -231,8 +233,8 @@ async def test_without_a_key_the_same_file_is_one_document(site: ShelfSite, api:
 
 async def test_a_key_that_was_another_uploads_is_refused(site: ShelfSite, api: httpx2.AsyncClient) -> None:
     await sent(api, "# Plan", key="k1")
-    for text, name in (("# Other", "plan.md"), ("# Plan", "other.md")):
-        answer = await sent(api, text, key="k1", name=name)
+    for content, name in (("# Other", "plan.md"), ("# Plan", "other.md")):
+        answer = await sent(api, content, key="k1", name=name)
         assert answer.status_code == 400
         assert "key of its own" in answer.json()["detail"]
     assert (await site.worksite.library.documents()).total == 1
@@ -243,3 +245,43 @@ async def test_a_key_is_forgotten_with_its_document(site: ShelfSite, api: httpx2
     await api.delete(f"/api/documents/{first['document_id']}?purge=true")
     again = (await sent(api, "# Plan", key="k1")).json()
     assert again["change"] == "new"
+
+
+# --- who does not see every document ------------------------------------------------------------------------
+
+
+class OneReader:
+    """Every key is a person's who may ingest and sees what is open to everyone."""
+
+    async def identify(self, secret: str) -> Principal:
+        return Principal(
+            id="key_1",
+            name="Ada",
+            scopes=frozenset({Scope.ASK, Scope.INGEST}),
+            user="ada",
+            sees_as=viewer_names("ada", ()),
+        )
+
+
+async def test_who_may_not_see_a_collection_learns_nothing_of_it_and_controls_nothing(
+    site: ShelfSite, database: Database
+) -> None:
+    await site.worksite.options({"pii": {"action": "mask"}}, collection="secret")
+    hidden = await site.worksite.ingest(await site.worksite.add(LETTER, collection="secret"))
+    shown = await site.worksite.ingest(await site.worksite.add(LETTER, "open.md", collection="open"))
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE collections SET readers = '{user:eve}' WHERE name = 'secret'"))
+        secret = await connection.scalar(text("SELECT id FROM collections WHERE name = 'secret'"))
+    transport = httpx2.ASGITransport(app=build_app(replace(site.parts, keys=OneReader())))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://causeway.test") as api:
+        api.headers["authorization"] = "Bearer cw-any"
+        (only,) = (await api.get("/api/collections")).json()["collections"]
+        assert (only["name"], only["progress"]) == ("open", None)
+        assert (await api.get(f"/api/collections/{secret}")).status_code == 404
+        for path in ("file", "pages/1", "pages/1/words"):
+            assert (await api.get(f"/api/documents/{hidden.id}/{path}")).status_code == 404
+        assert (await api.post(f"/api/documents/{hidden.id}/pause")).status_code == 404
+        assert (await api.post(f"/api/documents/{shown.id}/reindex")).status_code == 202
+        assert (await api.post(f"/api/collections/{secret}/pause")).status_code == 403
+        assert (await api.get("/collections")).status_code == 403
+        assert "to go" not in (await api.get("/documents")).text

@@ -25,6 +25,7 @@ from causeway.knowledge.answer.answerability import Signals, likeliest, log_odds
 from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.context import Candidate, Passage, choose, cut
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.follow_up import Exchange, standalone
 from causeway.knowledge.answer.support import codes, is_of_another, proper_names
 from causeway.knowledge.answer.support import names as names_in
 from causeway.knowledge.search.request import Hit, SearchRequest
@@ -44,13 +45,19 @@ _WORDS_OF_A_VERDICT: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskRequest:
-    """A question; ``collection`` None asks all of them. ``literal`` and ``time_zone`` are as in `SearchRequest`."""
+    """A question; ``literal`` and ``time_zone`` are as in `SearchRequest`.
+
+    Attributes:
+        collection: None asks all of them.
+        before: What was said before it, oldest first: a question that leans on it is made to stand alone.
+    """
 
     question: str
     collection: str | None = None
     conversation_id: str | None = None
     literal: tuple[str, ...] = ()
     time_zone: str = ""
+    before: tuple[Exchange, ...] = ()
 
 
 @dataclass(slots=True)
@@ -119,12 +126,24 @@ class Answerer:
             )
             span.set({names.CONVERSATION: request.conversation_id})
             inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
+            meant = await standalone(
+                question, request.before, gateway=self._gateway, prompts=self._prompts, call=inner
+            )
+            if meant.question != question:
+                span.set({"causeway.understood": meant.question if self._capture_content else None})
+            question = meant.question
             passages, understood = await self._passages(replace(request, question=question), inner)
             hits = tuple(passage.hit for passage in passages)
-            yield Retrieved(hits=hits, understood=understood)
+            yield Retrieved(
+                hits=hits,
+                question=question,
+                understood=understood,
+                conversation_id=request.conversation_id,
+            )
             # what said a filter has been done by then, and would only make a model doubt
             sought = str(understood.get("query") or question)
             draft = _Draft(sought, passages, CitedText(hits, sought), inner)
+            draft.usage, draft.cost_micros = meant.usage, meant.cost_micros
             draft.is_refused = not _is_about(sought, hits) or not await self._is_told(draft)
             if not draft.is_refused:
                 async with aclosing(self._write(draft)) as pieces:
@@ -271,6 +290,7 @@ class Answerer:
             citations=() if draft.is_refused else tuple(draft.cited.citations),
             trace_id=span.trace_id,
             conversation_id=request.conversation_id,
+            question=draft.question,
             usage=draft.usage,
             cost_micros=draft.cost_micros,
             model=draft.model,

@@ -25,7 +25,7 @@ from causeway.contracts.identity import Principal
 from causeway.contracts.vectors import Vectors
 from causeway.errors import CausewayError, DatabaseUnavailableError, DeadlineError, SettingsError
 from causeway.knowledge.document import Chunk
-from causeway.knowledge.index.filters import EVERYTHING, And, Eq, Filter, In, Not, all_of, to_sql
+from causeway.knowledge.index.filters import EVERYTHING, And, Eq, Filter, In, Not, all_of, readable, to_sql
 from causeway.knowledge.index.pinecone_api import MOST_MATCHES, MOST_NAMED, PineconeApi, Space
 from causeway.knowledge.index.pinecone_upkeep import PINECONE, PineconeUpkeep
 from causeway.knowledge.index.postgres_index import MOST_EXACT, PostgresIndex

@@ -141,6 +141,7 @@ async def test_the_role_sees_nothing_without_a_viewer_it_is_for(
         "SELECT * FROM sessions",
         "SELECT * FROM spans",
         "SELECT * FROM folder_rules",
+        "SELECT * FROM chunk_keywords",
         "CREATE TABLE own (a int)",
         "ALTER TABLE documents DISABLE ROW LEVEL SECURITY",
     ],
