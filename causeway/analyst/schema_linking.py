@@ -1,8 +1,8 @@
 """Which tables, columns, values and terms a question speaks of: what a draft is shown, and what it may be refused for.
 
 By words alone: names and comments of tables and columns, their synonyms, values that stand in the question. Tables that
-lie between the found ones on the way of foreign keys are added. On the 1.5B model linking gains three points over showing
-everything, and keeps a prompt short enough to be read in seconds.
+lie between the found ones on the way of foreign keys are added. It keeps the prompt of a small model short: about 500 tokens
+for the sample shop, whose whole schema has three times as many.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Verified questions and their SQL: the strongest help a draft can have, grown from approvals.
 
-The nearest by meaning are shown to the model: on the sample shop three of them double what the 1.5B model gets right
-(`bench/results/analyst.md`). Also owns the turns of conversations, so that a question can follow another.
+The nearest by meaning are shown to the model (`bench/analyst.py` measures what they are worth). Also owns the turns of conversations, so that a question can follow another.
 """
 
 from __future__ import annotations
