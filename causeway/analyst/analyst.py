@@ -155,7 +155,14 @@ class Analyst:
         began = self._clock.monotonic()
         with self._spans.start("analyst", kind="server", parent=call.traceparent) as span:
             shown = text if self._capture_content else None
-            span.set({names.QUESTION: shown, names.PRINCIPAL: call.principal.id, names.PURPOSE: call.purpose})
+            span.set(
+                {
+                    names.QUESTION: shown,
+                    names.PRINCIPAL: call.principal.id,
+                    names.OWNER: call.principal.owner,
+                    names.PURPOSE: call.purpose,
+                }
+            )
             inner = replace(call, traceparent=span.traceparent, purpose="analyst", may_cache=False)
             asked = await self.databases.asked(question.database, call.principal)
             conversation = question.conversation_id or f"talk_{uuid4().hex}"
@@ -185,7 +192,7 @@ class Analyst:
                     Turn(
                         trace_id=span.trace_id,
                         conversation_id=conversation,
-                        principal_id=call.principal.id,
+                        principal_id=call.principal.owner,
                         database=asked.name,
                         question=text,
                         sql=answer.sql,
@@ -206,6 +213,7 @@ class Analyst:
             span.set(
                 {
                     names.PRINCIPAL: call.principal.id,
+                    names.OWNER: call.principal.owner,
                     "causeway.analyst.sql": sql if self._capture_content else None,
                 }
             )
@@ -232,7 +240,7 @@ class Analyst:
             NotFoundError: No question of this person was answered under the trace.
             RefusedSqlError: ``sql`` is not one query over what is offered.
         """
-        turn = await self.notebook.turn(trace_id, call.principal.id)
+        turn = await self.notebook.turn(trace_id, call.principal.owner)
         if not call.principal.may(Scope.INGEST):
             return False
         asked = await self.databases.asked(turn.database, call.principal)
@@ -249,7 +257,7 @@ class Analyst:
     ) -> tuple[Answer, _Work | None]:
         earlier = None
         if question.conversation_id:
-            earlier = await self.notebook.earlier(question.conversation_id, call.principal.id, asked.name)
+            earlier = await self.notebook.earlier(question.conversation_id, call.principal.owner, asked.name)
         linked = schema_linking.link(
             f"{earlier.question} {text}" if earlier else text, asked.offer, asked.layer
         )

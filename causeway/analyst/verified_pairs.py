@@ -9,9 +9,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -21,8 +21,14 @@ from causeway.analyst.words import content_words
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError, NotFoundError
+from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.product_schema import analyst_pairs, analyst_saved, analyst_turns
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 log = logging.getLogger(__name__)
 

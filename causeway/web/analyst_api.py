@@ -158,7 +158,13 @@ async def draw(body: AnalystChartBody, analyst: AnalystDoor, asker: Asker) -> Re
 async def vote(body: AnalystVoteBody, analyst: AnalystDoor, parts: Parts, asker: Asker) -> AnalystVoteAnswer:
     """Whether an answer was right; with the scope `ingest`, a right one becomes a verified pair."""
     is_up = body.vote == "up"
-    await parts.feedback.vote(body.trace_id, asker.id, is_up=is_up, correction=body.sql or None)
+    await parts.feedback.vote(
+        body.trace_id,
+        asker.owner,
+        is_up=is_up,
+        correction=body.sql or None,
+        owner=asker.owner if asker.sees_as is not None else None,
+    )
     if not is_up and not body.sql:
         return AnalystVoteAnswer(verified=False)
     return AnalystVoteAnswer(
@@ -169,7 +175,7 @@ async def vote(body: AnalystVoteBody, analyst: AnalystDoor, parts: Parts, asker:
 @router.get("/saved", name="api_analyst_saved")
 async def saved(analyst: AnalystDoor, asker: Asker) -> SavedList:
     """What the caller keeps."""
-    return SavedList(saved=[saved_shape(each) for each in await analyst.notebook.saved(asker.id)])
+    return SavedList(saved=[saved_shape(each) for each in await analyst.notebook.saved(asker.owner)])
 
 
 @router.post("/saved", name="api_analyst_save", status_code=201)
@@ -183,14 +189,14 @@ async def save(body: SavedBody, analyst: AnalystDoor, asker: Asker) -> SavedShap
         chart=body.chart,
         is_pinned=body.pinned,
     )
-    await analyst.notebook.save(asker.id, kept)
+    await analyst.notebook.save(asker.owner, kept)
     return saved_shape(kept)
 
 
 @router.delete("/saved/{saved_id}", name="api_analyst_forget", status_code=204)
 async def forget(saved_id: str, analyst: AnalystDoor, asker: Asker) -> None:
     """Keep a question no longer."""
-    await analyst.notebook.forget(asker.id, saved_id)
+    await analyst.notebook.forget(asker.owner, saved_id)
 
 
 def saved_shape(each: Saved) -> SavedShape:

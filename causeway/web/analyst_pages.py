@@ -135,7 +135,9 @@ async def vote(
 ) -> Response:
     """Was this right? A right one becomes a verified pair, if the voter may add to what is known."""
     is_up = vote == "up"
-    await parts.feedback.vote(trace_id, asker.id, is_up=is_up)
+    await parts.feedback.vote(
+        trace_id, asker.owner, is_up=is_up, owner=asker.owner if asker.sees_as is not None else None
+    )
     said = "Noted. Change the query below to what would have been right, and run it."
     if is_up:
         is_verified = await analyst.approve(trace_id, call_of(asker, "analyst"), sql=sql[:MAX_SQL_CHARS])
@@ -170,7 +172,7 @@ async def save(
         chart=kind[0],
         is_pinned=kind[1],
     )
-    await analyst.notebook.save(asker.id, saved)
+    await analyst.notebook.save(asker.owner, saved)
     if not is_fragment(request):
         return RedirectResponse(link(request, "analyst"), status_code=303)
     said = "Pinned to your board." if saved.is_pinned else "Saved."
@@ -180,14 +182,14 @@ async def save(
 @router.post("/analyst/saved/{saved_id}/delete", name="analyst_forget")
 async def forget(saved_id: str, request: Request, analyst: AnalystDoor, asker: Asker) -> Response:
     """Keep it no longer."""
-    await analyst.notebook.forget(asker.id, saved_id)
+    await analyst.notebook.forget(asker.owner, saved_id)
     return RedirectResponse(link(request, "analyst"), status_code=303)
 
 
 @router.get("/analyst/saved/{saved_id}", name="analyst_saved")
 async def saved(saved_id: str, request: Request, analyst: AnalystDoor, asker: Asker) -> Response:
     """A saved question, run now: a card of the board for htmx, else the page with it."""
-    found = next((each for each in await analyst.notebook.saved(asker.id) if each.id == saved_id), None)
+    found = next((each for each in await analyst.notebook.saved(asker.owner) if each.id == saved_id), None)
     if found is None:
         raise NotFoundError(f"you keep no question '{saved_id}'")
     try:
@@ -240,7 +242,7 @@ async def _around(analyst: Analyst, asker: Principal, database: str) -> dict[str
             asked = await analyst.databases.asked(chosen, asker)
         except CausewayError as exc:
             problem = exc.message
-    kept = await analyst.notebook.saved(asker.id)
+    kept = await analyst.notebook.saved(asker.owner)
     return {
         "databases": names,
         "database": chosen,

@@ -94,6 +94,23 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /api/conversations/{conversation_id}/markdown": _gets("/api/conversations/hidden/markdown"),
     "PATCH /api/conversations/{conversation_id}": _json("/api/conversations/hidden", {"shared": True}),
     "DELETE /api/conversations/{conversation_id}": _gets("/api/conversations/hidden"),
+    "GET /analyst": _gets("/analyst", "/analyst?q=nightfall"),
+    "POST /analyst/ask": _form("/analyst/ask", {"question": "zebraquartz"}),
+    "POST /analyst/run": _form("/analyst/run", {"sql": "SELECT * FROM documents"}),
+    "POST /analyst/csv": _form("/analyst/csv", {"sql": "SELECT * FROM chunks"}),
+    "POST /analyst/picture": _form("/analyst/picture", {"sql": "SELECT * FROM chunks"}),
+    "POST /analyst/vote": _form("/analyst/vote", {"trace_id": "{trace_id}", "vote": "down"}),
+    "POST /analyst/save": _form("/analyst/save", {"question": "q", "sql": "SELECT 1"}),
+    "GET /analyst/saved/{saved_id}": _gets("/analyst/saved/hidden"),
+    "POST /analyst/saved/{saved_id}/delete": _form("/analyst/saved/hidden/delete", {}),
+    "GET /api/analyst/databases": _gets("/api/analyst/databases"),
+    "POST /api/analyst/ask": _json("/api/analyst/ask", {"question": "zebraquartz"}),
+    "POST /api/analyst/run": _json("/api/analyst/run", {"sql": "SELECT * FROM documents"}),
+    "POST /api/analyst/chart": _json("/api/analyst/chart", {"sql": "SELECT * FROM chunks"}),
+    "POST /api/analyst/vote": _json("/api/analyst/vote", {"trace_id": "{trace_id}", "vote": "down"}),
+    "GET /api/analyst/saved": _gets("/api/analyst/saved"),
+    "POST /api/analyst/saved": _json("/api/analyst/saved", {"question": "q", "sql": "SELECT 1"}),
+    "DELETE /api/analyst/saved/{saved_id}": _gets("/api/analyst/saved/hidden"),
     "POST /api/feedback": _json("/api/feedback", {"trace_id": "{trace_id}", "vote": "down"}),
     "GET /api/documents": _gets(
         "/api/documents",
@@ -223,7 +240,8 @@ ADMINISTRATION: Final = re.findall(
     POST /api/admin/teams POST /api/admin/users POST /api/admin/users/{user_id}/invite
     PUT /api/admin/access/collections/{name} PUT /api/admin/access/collections/{name}/folders
     PUT /api/admin/access/documents/{document_id} PUT /api/admin/providers/{name} PUT /api/admin/routes/{name}
-    PUT /api/admin/tiers/{name}
+    PUT /api/admin/tiers/{name} GET /evals POST /evals GET /evals/{run_id} GET /evals/{run_id}/beside
+    GET /evals/{run_id}/cases/{case_name} POST /evals/{run_id}/{doing}
     """,
 )
 """Doors for administrators alone."""
@@ -238,6 +256,9 @@ _PLACES: Final = {
     "group_id": "grp_1",
     "team_id": "team_1",
     "key_id": "key_1",
+    "run_id": "run_1",
+    "case_name": "q01",
+    "doing": "stop",
 }
 
 
