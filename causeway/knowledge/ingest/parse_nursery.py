@@ -60,7 +60,10 @@ def _serve(control: socket.socket) -> None:
                 os.read(wake_read, 4096)
             _reap(control, numbers)
         if control.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(control, LONGEST_REQUEST_BYTES, 2)
+            try:
+                message, descriptors, _, _ = socket.recv_fds(control, LONGEST_REQUEST_BYTES, 2)
+            except ConnectionResetError:  # its owner was killed, and had not taken all that was said
+                break
             if not message:
                 break
             _fork(control, message, descriptors, numbers)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,7 +15,13 @@ import pytest
 import uvloop
 
 from causeway.errors import UnreadableDocumentError
-from causeway.knowledge.ingest.sandbox import ParseLimits, parse
+from causeway.knowledge.ingest.sandbox import (
+    ParseLimits,
+    parse,
+    python_command,
+    quiet_environment,
+    request_of,
+)
 from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 
 LIMITS = ParseLimits(timeout_s=60)
@@ -68,6 +77,29 @@ def test_reading_closes_no_descriptor_that_is_somebody_elses_by_then(write: Any)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that Causeway runs on
         runner.run(read())
+
+
+def test_readers_end_with_a_parent_that_was_killed_before_it_heard_of_them(write: Any) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [*python_command("causeway.knowledge.ingest.parse_nursery"), str(theirs.fileno()), "eng"]
+    nursery = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=quiet_environment())
+    theirs.close()
+    ours.recv(4096)  # it is ready
+    request = {**request_of(write("a.html", b"<div>" * 120_000), "a.html", LIMITS), "number": 0}
+    read_end, write_end = os.pipe()
+    socket.send_fds(ours, [json.dumps(request).encode()], [write_end, write_end])
+    os.close(write_end)
+    reader = json.loads(ours.recv(4096, socket.MSG_PEEK))["process"]
+    ours.close()  # what it said of its reader was not taken: the other side sees a reset, not an end
+    assert nursery.wait(60) == 0
+    with os.fdopen(read_end, "rb") as answers:
+        assert answers.read() == b""  # the reader is gone, without an answer
+    assert not Path(f"/proc/{reader}").exists() or _is_dead(reader)
+
+
+def _is_dead(process: int) -> bool:
+    """Whether a process has ended, though nobody has taken note of it yet."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 async def test_what_the_reader_says_reaches_the_owner(sandbox: WarmSandbox, write: Any) -> None:
