@@ -228,7 +228,7 @@ def _pdf_of(pictures: Sequence[Image.Image], dpi: float) -> bytes:
 def _engines(documents: Path) -> None:
     print("## The two engines, on the development scans\n")
     print("| engine | character errors, mean | seconds a page, median |\n| --- | --- | --- |")
-    found: tuple[OcrEngine | None, ...] = (ocr_tesseract.engine("eng"), ocr_rapid.engine())
+    found: tuple[OcrEngine | None, ...] = (ocr_tesseract.engine(("eng",)), ocr_rapid.engine("compared"))
     for engine in found:
         if engine is None:
             continue

@@ -193,6 +193,12 @@ class UnreadableDocumentError(InvalidInputError):
     http_status = 422
 
 
+class EmptyDocumentError(UnreadableDocumentError):
+    """A file has no text: there is nothing to search in it, and nothing of what it said before is kept."""
+
+    code = "empty_document"
+
+
 class RefusedAddressError(InvalidInputError):
     """An address may not be fetched: it is not http(s), not public, or written to mislead."""
 

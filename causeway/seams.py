@@ -1,6 +1,6 @@
 """Loads code by name: heavy libraries when they are first needed, so that a process that never needs them stays small.
 
-A gateway without local models keeps 20 MB less by not loading onnxruntime.
+A gateway without local models keeps 20 MB less by not loading onnxruntime, and 15 by not loading numpy.
 """
 
 from __future__ import annotations
@@ -26,3 +26,24 @@ def library(name: str, *, extra: str | None = None) -> Any:
     except ImportError as exc:
         remedy = f"pip install 'causeway[{extra}]'" if extra else "install Causeway's pinned packages again"
         raise MissingCapabilityError(f"the package '{name}' cannot be loaded ({exc}); {remedy}") from exc
+
+
+class Deferred:
+    """A module that is loaded when something of it is first used; made by `deferred`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        found = getattr(library(self._name), attribute)
+        setattr(self, attribute, found)
+        return found
+
+
+def deferred(name: str) -> Any:
+    """The module ``name``, imported when something of it is first used.
+
+    For a library that a module may never need, without an import in each of its functions; type checkers are told with
+    ``if TYPE_CHECKING:`` what it really is.
+    """
+    return Deferred(name)

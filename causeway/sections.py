@@ -31,6 +31,48 @@ class ServerSettings(Section):
     )
 
 
+class SignInSettings(Section):
+    """How people sign in, and for how long."""
+
+    passwords: bool = Field(
+        default=True, description="Accounts may have passwords; false leaves the OpenID provider and keys"
+    )
+    idle_hours: float = Field(
+        default=168.0, gt=0, description="A browser's session that is not used for so long is over"
+    )
+    days: float = Field(default=30.0, gt=0, description="The longest life of a session, however it is used")
+
+
+class OidcSettings(Section):
+    """The OpenID provider that people may sign in through; empty `issuer` is none."""
+
+    issuer: str = Field(
+        default="", description="Its address as its tokens write it, such as https://login.example.com"
+    )
+    client_id: str = Field(default="", description="What the provider calls this Causeway")
+    client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Its secret; empty for a public client, which PKCE alone proves"
+    )
+    name: str = Field(default="single sign-on", description="What the button is called: Sign in with ...")
+    scopes: str = Field(default="openid email profile", description="What is asked for, separated by blanks")
+    redirect_uri: str = Field(
+        default="",
+        description="Where it sends browsers back to; empty takes this Causeway's address as the browser has it",
+    )
+    allowed_domains: list[str] = Field(
+        default_factory=list,
+        description="Domains of verified e-mail addresses that get an account by themselves; none without",
+    )
+    role: Literal["reader", "editor"] = Field(
+        default="reader", description="The role of an account that is made so"
+    )
+    groups_claim: str = Field(default="groups", description="The claim that lists somebody's groups")
+    groups: dict[str, str] = Field(
+        default_factory=dict, description="A value of that claim -> the group here that it puts them into"
+    )
+    timeout_s: float = Field(default=10.0, gt=0, description="The longest that the provider may take")
+
+
 class DatabaseSettings(Section):
     """The one database."""
 
@@ -322,9 +364,10 @@ class KnowledgeSettings(Section):
     max_file_bytes: int = Field(default=200_000_000, gt=0, description="Larger files are refused")
     max_pages: int = Field(default=3000, gt=0, description="Documents of more pages are refused")
     ocr_languages: str = Field(
-        default="eng",
+        default="auto",
         pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$",
-        description="Languages that scans and pictures are read in, as Tesseract names them, such as eng+deu",
+        description="Languages that scans and pictures are read in, as Tesseract names them, such as eng+deu;"
+        " auto: those installed for the script on the page",
     )
     ocr_page_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest time that reading the picture of one page may take"
@@ -335,6 +378,9 @@ class KnowledgeSettings(Section):
         ge=0,
         le=36500,
         description="Days that a replaced or deleted revision can still be opened where it was cited; 0 keeps none",
+    )
+    keep_conversations_days: int = Field(
+        default=365, ge=1, le=36500, description="Days after its last question that a conversation is kept"
     )
     candidates: int = Field(default=50, ge=5, le=500, description="Chunks each search arm brings")
     vector_weight: float = Field(
@@ -360,6 +406,26 @@ class KnowledgeSettings(Section):
     )
 
 
+class PineconeSettings(Section):
+    """Pinecone, as a place for the vectors of collections."""
+
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="The project's API key; empty when no collection is kept there"
+    )
+    host: str = Field(
+        default="https://api.pinecone.io",
+        description="Its control plane; the address of an index is asked for there",
+    )
+    index: str = Field(
+        default="causeway",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+        description="Indexes are called this, '-' and their number of dimensions; made when they are not there",
+    )
+    cloud: Literal["aws", "gcp", "azure"] = Field(default="aws", description="Where an index is made")
+    region: str = Field(default="us-east-1", description="In which region of it")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest time one request may take")
+
+
 class TelemetrySettings(Section):
     """Traces and logs."""
 
@@ -377,13 +443,26 @@ class TelemetrySettings(Section):
 class SourceSettings(Section):
     """A place that a collection is kept equal to."""
 
-    kind: Literal["folder", "notion", "slack", "web"] = Field(description="What it is")
+    kind: Literal["folder", "notion", "slack", "web", "mail"] = Field(description="What it is")
     collection: str = Field(default="", description="Where its documents go; empty is knowledge.collection")
     path: Path | None = Field(
-        default=None, description="folder: its root; notion and slack: an export zip, in place of a token"
+        default=None,
+        description="folder: its root; notion and slack: an export zip, in place of a token; mail: an mbox file, a Maildir"
+        " or a folder of .eml and .msg files, in place of a server",
     )
     token: SecretStr = Field(
-        default=SecretStr(""), description="notion: the integration's secret; slack: a bot token"
+        default=SecretStr(""),
+        description="notion: the integration's secret; slack: a bot token; mail: the user's password",
+    )
+    host: str = Field(default="", description="mail: the IMAP server")
+    port: int = Field(default=993, ge=1, le=65_535, description="mail: its port; 143 with starttls")
+    security: Literal["tls", "starttls", "none"] = Field(
+        default="tls", description="mail: how the connection is encrypted; none on this machine alone"
+    )
+    user: str = Field(default="", description="mail: who logs in")
+    folders: list[str] = Field(
+        default_factory=lambda: ["INBOX"],
+        description="mail: patterns of the mailboxes that are read, such as Archive/*",
     )
     urls: list[str] = Field(
         default_factory=list,
@@ -413,7 +492,7 @@ class SourceSettings(Section):
         description="web: how many links away from a start page; sitemaps add no links",
     )
     history_days: int = Field(
-        default=365, ge=1, le=36_500, description="slack: how far back messages are read"
+        default=365, ge=1, le=36_500, description="slack and mail servers: how far back messages are read"
     )
     requests_per_second: float = Field(
         default=2.0, gt=0, le=100, description="Most requests a second to the vendor, or to each host"
@@ -437,6 +516,13 @@ class SourceSettings(Section):
         if self.kind in ("notion", "slack") and self.path is None and not self.token.get_secret_value():
             msg = f"a {self.kind} source needs a 'token', or the 'path' of an export"
             raise ValueError(msg)
+        if self.kind == "mail" and self.path is None:
+            if not (self.host and self.user and self.token.get_secret_value()):
+                msg = "a mail source needs 'host', 'user' and 'token' (the password), or the 'path' of mail on the disk"
+                raise ValueError(msg)
+            if self.security == "none" and self.host not in ("localhost", "127.0.0.1", "::1"):
+                msg = "'security' is none, which would send the password readable; use tls or starttls"
+                raise ValueError(msg)
         for network in self.allow_networks:
             ip_network(network)
         return self

@@ -32,12 +32,15 @@ from causeway.sections import (
     GuardSettings,
     KnowledgeSettings,
     ModelSettings,
+    OidcSettings,
+    PineconeSettings,
     PriceSettings,
     ProviderSettings,
     RedisSettings,
     RouteSettings,
     Section,
     ServerSettings,
+    SignInSettings,
     SourceSettings,
     TelemetrySettings,
     TierSettings,
@@ -57,7 +60,9 @@ __all__ = [
     "KnowledgeSettings",
     "Layer",
     "ModelSettings",
+    "OidcSettings",
     "Origins",
+    "PineconeSettings",
     "PriceSettings",
     "ProviderSettings",
     "RedisSettings",
@@ -65,6 +70,7 @@ __all__ = [
     "Section",
     "ServerSettings",
     "Settings",
+    "SignInSettings",
     "Source",
     "SourceSettings",
     "StorageSettings",
@@ -82,8 +88,9 @@ PAGE_ORIGIN = "page"
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _LISTS = {
+    "oidc": {"allowed_domains"},
     "providers": {"models"},
-    "sources": {"urls", "include", "exclude", "allow_networks"},
+    "sources": {"urls", "include", "exclude", "folders", "allow_networks"},
 }
 """Settings by section that are written as comma-separated words in the environment."""
 _OTHERS_KEYS = "_API_KEY"
@@ -106,6 +113,10 @@ class StorageSettings(Section):
     dir: Path = Field(
         default_factory=_data_home, description="The data folder: database, uploaded files, state"
     )
+    blobs_dir: Path | None = Field(
+        default=None,
+        description="Stored files, when not in the data folder: a mount that the workers of several machines share",
+    )
     models_dir: Path = Field(
         default_factory=lambda: _cache_home() / "models",
         description="Fetched model files, named by their sha256",
@@ -116,6 +127,8 @@ class Settings(Section):
     """Every setting of one Causeway."""
 
     server: ServerSettings = Field(default_factory=ServerSettings)
+    sign_in: SignInSettings = Field(default_factory=SignInSettings)
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
@@ -126,6 +139,7 @@ class Settings(Section):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     tiers: dict[str, TierSettings] = Field(default_factory=dict, validate_default=True)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    pinecone: PineconeSettings = Field(default_factory=PineconeSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     analyst: AnalystSettings = Field(default_factory=AnalystSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)

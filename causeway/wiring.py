@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
@@ -25,6 +26,11 @@ from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
+from causeway.evals.calibration import Calibrations
+from causeway.evals.evals import Evals
+from causeway.evals.improve import Improver
+from causeway.evals.run_store import RunStore
+from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
@@ -32,17 +38,41 @@ from causeway.gateway.ledger import Ledger
 from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
-from causeway.knowledge import Answerer, Folders, KnowledgeAssistant, Library, Search, Sources, Uploads
+from causeway.guard.pii import Finder
+from causeway.knowledge import (
+    Answerer,
+    Conversations,
+    ConversingAnswerer,
+    Folders,
+    KnowledgeAssistant,
+    Library,
+    Search,
+    Sources,
+    Uploads,
+)
 from causeway.knowledge.collections import Collections, EmbeddingModel
+from causeway.knowledge.index import upkeep
+from causeway.knowledge.index.collection_moves import CollectionMoves
+from causeway.knowledge.index.pinecone_api import open_pinecone
+from causeway.knowledge.index.pinecone_index import PineconeIndex
+from causeway.knowledge.index.pinecone_upkeep import PineconeUpkeep
 from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.ingest import worker
-from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.bounded_sandbox import BoundedSandbox
+from causeway.knowledge.ingest.chunk_context import ContextWriter
+from causeway.knowledge.ingest.chunk_strategies import ChunkStrategies
+from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.personal_data import PersonalData
 from causeway.knowledge.ingest.pipeline import Pipeline
+from causeway.knowledge.ingest.preparation import Preparation
+from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import ParseLimits
 from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
@@ -66,6 +96,9 @@ class Work(StrEnum):
     """Whether this process does the data folder's background work."""
 
     MUST = "must"
+    """It is the only one that does so unasked: the folder's owner."""
+    ALSO = "also"
+    """Beside the owner and others like it, on this machine or another."""
     IF_FREE = "if free"
     NEVER = "never"
 
@@ -88,12 +121,20 @@ class Platform:
     state: SharedState
     edge: EdgePath
     library: Library
+    collections: Collections
+    control: IngestControl
+    progress: ProgressReader
     folders: Folders
     uploads: Uploads
     sources: Sources
     search: Search
-    answerer: Answerer
     analyst: Analyst
+    answerer: ConversingAnswerer
+    conversations: Conversations
+    index: ChunkIndex
+    moves: CollectionMoves
+    evals: Evals
+    improver: Improver
 
     @property
     def providers(self) -> Providers:
@@ -132,8 +173,9 @@ async def open_platform(
     """
     async with AsyncExitStack() as opened:
         clock = SystemClock()
-        folder = DataFolder(settings.storage.dir)
+        folder = DataFolder(settings.storage.dir, blobs=settings.storage.blobs_dir)
         is_worker = _claim(folder, work, opened)
+        executor_id = opened.enter_context(folder.executor()) if is_worker else folder.executor_id
         database = await open_database(settings.database, folder.postgres)
         opened.push_async_callback(database.close)
         notices = Notices(database)
@@ -142,7 +184,7 @@ async def open_platform(
         await opened.enter_async_context(keys.running())
         spans = Spans(SpanWriter(database.url))
         opened.push_async_callback(asyncio.to_thread, spans.close)
-        durable = Durable(database.url, executor_id=folder.executor_id)
+        durable = Durable(database.url, executor_id=executor_id)
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
             open_gateway(
@@ -159,12 +201,20 @@ async def open_platform(
         settings, providers = live.current, live.built.providers
         embedding = await _embedding_model(settings, providers, gateway)
         keeps_past = settings.knowledge.keep_versions_days > 0
-        index = PostgresIndex(database, keeps_past=keeps_past)
+        pinecone = await opened.enter_async_context(open_pinecone(settings.pinecone))
+        vectors = PineconeUpkeep(database, pinecone, clock=clock) if pinecone else None
+        index = PineconeIndex(
+            PostgresIndex(database, keeps_past=keeps_past), database, api=pinecone, upkeep=vectors
+        )
         blobs = Blobs(folder.blobs)
         originals = Originals(database=database, blobs=blobs)
+        collections = Collections(
+            database=database, embedding=embedding, settings=settings.knowledge, originals=originals
+        )
+        prompts = Shelf.packaged()
         library = Library(
             database=database,
-            collections=Collections(database=database, embedding=embedding, settings=settings.knowledge),
+            collections=collections,
             originals=originals,
             durable=durable,
             keeps_past=keeps_past,
@@ -178,15 +228,32 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = Answerer(
-            search=search,
+        answering = partial(
+            Answerer,
+            search=SectionSearch(search, database),
             gateway=gateway,
-            prompts=Shelf.packaged(),
             spans=spans,
             clock=clock,
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
+        answerer = answering(prompts=prompts)
+        calibrations = Calibrations(RunStore(database), prompts, models=settings.models)
+        subjects = Subjects(
+            settings,
+            answering=lambda shelf: answering(prompts=shelf),
+            search=search,
+            library=library,
+            gateway=gateway,
+            calibrations=calibrations,
+            clock=clock,
+        )
+        finder = Finder(settings.guard)
+
+        def personal_data(text: str) -> list[str]:
+            return [str(found.kind) for found in finder.find(text)]
+
+        conversations = Conversations(database)
         traces = TraceStore(database, spans)
         analyst = Analyst(
             databases=await _asked_databases(settings, folder, database, clock, opened),
@@ -218,6 +285,9 @@ async def open_platform(
                 settings=settings.gateway,
             ),
             library=library,
+            collections=collections,
+            control=IngestControl(database=database, durable=durable),
+            progress=ProgressReader(database),
             folders=Folders(library=library, clock=clock, settings=settings.knowledge),
             uploads=Uploads(
                 library=library,
@@ -234,20 +304,34 @@ async def open_platform(
                 knowledge=settings.knowledge,
             ),
             search=search,
-            answerer=answerer,
             analyst=analyst,
+            answerer=ConversingAnswerer(answerer, conversations),
+            conversations=conversations,
+            index=index,
+            moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
+            evals=Evals(
+                RunStore(database),
+                durable,
+                subjects=subjects,
+                personal_data=personal_data,
+                clock=clock,
+            ),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
         )
         if is_worker:
             await index.prepare()
             pipeline = Pipeline(
                 revisions=Revisions(database=database, originals=originals),
                 index=index,
-                chunker=Chunker(providers.tokenizer(), max_tokens=settings.knowledge.chunk_tokens),
+                preparation=_preparation(settings, database, gateway, providers, prompts),
                 gateway=gateway,
                 spans=spans,
                 model="embed",
-                sandbox=await opened.enter_async_context(
-                    WarmSandbox(ParseLimits.from_settings(settings.knowledge))
+                sandbox=BoundedSandbox(
+                    await opened.enter_async_context(
+                        WarmSandbox(ParseLimits.from_settings(settings.knowledge))
+                    ),
+                    at_once=settings.knowledge.workers,
                 ),
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
@@ -286,6 +370,8 @@ def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
         case Work.MUST:
             opened.enter_context(folder.claim())
             return True
+        case Work.ALSO:
+            return True
         case Work.IF_FREE:
             return opened.enter_context(folder.try_claim())
         case Work.NEVER:
@@ -297,11 +383,16 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     """Background work, until the block ends."""
     worker.register(durable, pipeline, platform.settings.knowledge)
     platform.sources.register(durable)
+    platform.control.register(durable)
+    platform.evals.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
+        group.create_task(durable.tend(stop=stop))
         group.create_task(worker.tend(platform.library, stop=stop))
+        group.create_task(platform.control.tend(stop=stop))
         group.create_task(platform.sources.tend(stop=stop))
+        group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield
@@ -311,7 +402,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
-    """Delete traces, past revisions and the analyst's conversations that are older than is wanted, every hour."""
+    """Delete traces, past revisions and conversations that are older than is wanted, every hour."""
     while not stop.is_set():
         now, settings = platform.clock.now(), platform.settings
         try:
@@ -321,12 +412,25 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
             )
+            await platform.conversations.forget_before(
+                now - timedelta(days=settings.knowledge.keep_conversations_days)
+            )
         except CausewayError as exc:
             log.warning("what is old could not be deleted", extra={"reason": exc.message})
         try:
             await asyncio.wait_for(stop.wait(), _TIDY_EVERY_S)
         except TimeoutError:
             continue
+
+
+def _preparation(
+    settings: Settings, database: Database, gateway: Gateway, providers: Providers, prompts: Shelf
+) -> Preparation:
+    contexts = ContextWriter(database=database, gateway=gateway, prompts=prompts, model=settings.models.fast)
+    strategies = ChunkStrategies(
+        providers.tokenizer(), default_tokens=settings.knowledge.chunk_tokens, contexts=contexts
+    )
+    return Preparation(strategies=strategies, personal_data=PersonalData(settings.guard))
 
 
 async def _embedding_model(settings: Settings, providers: Providers, gateway: Gateway) -> EmbeddingModel:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,20 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+def database_url(new_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a database at the newest revision that is this test's alone."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture
+def new_database(postgres: EmbeddedPostgres) -> Callable[[], AbstractContextManager[str]]:
+    """Makes databases for tests that need several; each is gone after its block."""
+    return lambda: _new_database(postgres)
+
+
+@contextmanager
+def _new_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     query = make_url(postgres.url()).query
     administrator = psycopg.connect(

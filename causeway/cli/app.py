@@ -14,14 +14,19 @@ import click
 from causeway import __version__
 from causeway.cli.analyst import analyst
 from causeway.cli.ask import ask, search
+from causeway.cli.collections import collections
 from causeway.cli.doctor import doctor
+from causeway.cli.evals import evals
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
+from causeway.cli.mcp import mcp
 from causeway.cli.models import models
+from causeway.cli.prompts import prompts
 from causeway.cli.settings import settings
 from causeway.cli.sources import sources
 from causeway.cli.teams import teams
 from causeway.cli.up import serve, up, worker
+from causeway.cli.users import access, groups, users
 from causeway.errors import CausewayError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -41,14 +46,21 @@ for command in (
     serve,
     worker,
     ingest,
+    collections,
     sources,
     search,
     ask,
     analyst,
     keys,
     teams,
+    users,
+    groups,
+    access,
+    mcp,
     models,
     settings,
+    evals,
+    prompts,
     doctor,
 ):
     cli.add_command(command)

@@ -9,22 +9,26 @@ import click
 from causeway.cli.running import with_platform
 
 if TYPE_CHECKING:
+    from causeway.contracts.identity import Principal
     from causeway.knowledge import Finished, Hit
     from causeway.wiring import Platform
+
+
+_as_user = click.option("--user", help="With what this person may see, by e-mail.  [default: everything]")
 
 
 @click.command()
 @click.argument("question")
 @click.option("--collection", help="Ask one collection.  [default: all]")
+@_as_user
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def ask(question: str, collection: str | None, as_json: bool) -> None:
+def ask(question: str, collection: str | None, user: str | None, as_json: bool) -> None:
     """Answer QUESTION from the documents, with citations."""
-    from causeway.contracts.identity import SYSTEM
     from causeway.contracts.model_gateway import Call
     from causeway.knowledge import AskRequest, Cited, Finished, Retrieved, TextDelta
 
     async def answer(platform: Platform) -> None:
-        call = Call(principal=SYSTEM, purpose="ask")
+        call = Call(principal=await _caller(platform, user), purpose="ask")
         async for event in platform.answerer.ask(AskRequest(question=question, collection=collection), call):
             match event:
                 case Retrieved():
@@ -46,12 +50,19 @@ def ask(question: str, collection: str | None, as_json: bool) -> None:
     "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only documents with this; repeatable."
 )
 @click.option("--top-k", default=10, show_default=True, type=click.IntRange(1, 100), help="Most hits.")
+@_as_user
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def search(query: str, collection: str | None, filters: tuple[str, ...], top_k: int, as_json: bool) -> None:
+def search(
+    query: str,
+    collection: str | None,
+    filters: tuple[str, ...],
+    top_k: int,
+    user: str | None,
+    as_json: bool,
+) -> None:
     """Find the passages that match QUERY best."""
     import json
 
-    from causeway.contracts.identity import SYSTEM
     from causeway.contracts.model_gateway import Call
     from causeway.knowledge import SearchRequest
     from causeway.web.answers import hit_shape
@@ -61,23 +72,33 @@ def search(query: str, collection: str | None, filters: tuple[str, ...], top_k: 
     )
 
     async def find(platform: Platform) -> None:
-        found = await platform.search.search(request, Call(principal=SYSTEM, purpose="search"))
+        caller = await _caller(platform, user)
+        found = await platform.search.search(request, Call(principal=caller, purpose="search"))
         if as_json:
             hits = [hit_shape(hit).model_dump() for hit in found.hits]
             understood = dict(found.understood)
-            click.echo(
-                json.dumps(
-                    {"hits": hits, "understood": understood, "took_ms": found.took_ms}, ensure_ascii=False
-                )
-            )
+            told = {"hits": hits, "understood": understood, "took_ms": found.took_ms}
+            click.echo(json.dumps({**told, "notes": list(found.notes)}, ensure_ascii=False))
             return
         for rank, hit in enumerate(found.hits, start=1):
             click.secho(f"{rank:2}. {_place(hit)}", bold=True, nl=False)
             click.secho(f"  {hit.score:.2f}", dim=True)
             click.echo(f"    {_clip(hit.text)}\n")
+        for note in found.notes:
+            click.secho(note, fg="yellow", err=True)
         click.secho(f"{len(found.hits)} hits in {found.took_ms} ms", dim=True, err=True)
 
     with_platform(find)
+
+
+async def _caller(platform: Platform, user: str | None) -> Principal:
+    from causeway.accounts.users import Users
+    from causeway.contracts.identity import SYSTEM
+
+    if user is None:
+        return SYSTEM
+    everyone = Users(platform.database, platform.clock)
+    return await everyone.principal(user, tier=platform.settings.gateway.default_tier)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -69,6 +69,7 @@ async def _examine(settings: Settings, pages: dict[str, dict[str, object]]) -> l
     findings += _models(settings)
     findings += [_provider(name, settings) for name in settings.providers]
     findings += [_ocr()]
+    findings += await _guarded("Pinecone", lambda: _pinecone(settings))
     return findings
 
 
@@ -175,13 +176,26 @@ def _provider(name: str, settings: Settings) -> Finding:
     return Finding(what, "ok", provider.base_url or provider.kind)
 
 
-def _ocr() -> Finding:
-    from importlib.util import find_spec
+async def _pinecone(settings: Settings) -> list[Finding]:
+    from causeway.knowledge import open_pinecone
 
-    found = [name for name in ("tesserocr", "rapidocr") if find_spec(name)]
-    if found:
-        return Finding("OCR", "ok", " and ".join(found), "tesserocr needs Tesseract's language data too")
-    return Finding("OCR", "off", "scans and pictures are refused", "pip install 'causeway[ocr]'")
+    async with open_pinecone(settings.pinecone) as api:
+        if api is None:
+            return [Finding("Pinecone", "off", "vectors are kept in PostgreSQL", "set pinecone.api_key")]
+        names = await api.check()
+    found = f"{settings.pinecone.host} answers; indexes: {', '.join(names) or 'none yet'}"
+    return [Finding("Pinecone", "ok", found)]
+
+
+def _ocr() -> Finding:
+    from causeway.knowledge import installed_tesseract
+
+    there = installed_tesseract()
+    if there:
+        more = "apt install tesseract-ocr-deu (and the like) for more languages"
+        return Finding("OCR", "ok", f"Tesseract: {', '.join(there.languages)}; RapidOCR for the rest", more)
+    better = "apt install tesseract-ocr for the faster and better engine"
+    return Finding("OCR", "ok", "RapidOCR: Latin and Chinese script", better)
 
 
 def _settings_rows(settings: Settings, origins: Origins) -> list[dict[str, str]]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from causeway.wiring import Platform
 
 
+_REDRAWN_EVERY_S = 0.5
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--collection", help="Where they go.  [default: knowledge.collection]")
@@ -27,11 +30,15 @@ def ingest(paths: tuple[Path, ...], collection: str | None, watch: bool, as_json
         from causeway.knowledge import SyncSummary
 
         total = SyncSummary()
+        started = platform.clock.monotonic()
         for path in paths:
             found = await platform.folders.sync(path.resolve(), collection)
             total += await wait(platform, found)
         if as_json:
-            click.echo(json.dumps(total.as_dict(), ensure_ascii=False))
+            progress = await platform.progress.read(document_ids=total.documents)
+            told = {**total.as_dict(), "progress": progress.as_dict()}
+            told["took_s"] = round(platform.clock.monotonic() - started, 1)
+            click.echo(json.dumps(told, ensure_ascii=False))
         else:
             show(total)
         if watch:
@@ -43,12 +50,32 @@ def ingest(paths: tuple[Path, ...], collection: str | None, watch: bool, as_json
 
 
 async def wait(platform: Platform, found: SyncSummary) -> SyncSummary:
-    """``found`` once each of its documents is ready or failed, with a bar meanwhile."""
-    from causeway.cli.progress import bars
+    """``found`` once each of its documents is ready or failed, with a bar of bytes and what is left meanwhile."""
+    import asyncio
 
-    with bars(counts_bytes=False) as progress:
-        task = progress.add_task("ingesting", total=len(found.documents))
-        return await platform.folders.wait(found, lambda done: progress.update(task, completed=done))
+    from causeway.cli.progress import ingest_bar
+
+    ids = list(found.documents)
+    ended = asyncio.Event()
+    outcome: list[SyncSummary] = []
+
+    async def settle() -> None:
+        try:
+            outcome.append(await platform.folders.wait(found))
+        finally:
+            ended.set()
+
+    with ingest_bar(platform.clock) as show_progress:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(settle())
+            while not ended.is_set():
+                show_progress(await platform.progress.read(document_ids=ids))
+                try:
+                    await asyncio.wait_for(ended.wait(), _REDRAWN_EVERY_S)
+                except TimeoutError:
+                    continue
+        show_progress(await platform.progress.read(document_ids=ids))
+    return outcome[0]
 
 
 def show(summary: SyncSummary) -> None:

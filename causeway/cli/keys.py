@@ -63,8 +63,18 @@ def keys() -> None:
 )
 @_bounds_options(may_be_none=False)
 @click.option("--days", type=click.IntRange(1), help="Days until the key expires.  [default: never]")
+@click.option(
+    "--user", help="E-mail of whose rights bound it.  [default: a program's own, which reads every document]"
+)
 @_as_json
-def create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool, **bounds: Any) -> None:
+def create(
+    name: str,
+    scopes: tuple[str, ...],
+    days: int | None,
+    user: str | None,
+    as_json: bool,
+    **bounds: Any,
+) -> None:
     """Make a key called NAME and print it; it is not shown again."""
     import json
     from datetime import timedelta
@@ -72,12 +82,16 @@ def create(name: str, scopes: tuple[str, ...], days: int | None, as_json: bool, 
     from causeway.contracts.identity import COMMAND_LINE, Scope
 
     async def make(platform: Platform) -> None:
+        from causeway.accounts.users import Users
         from causeway.gateway.keys import UNBOUNDED
 
         expires_at = platform.clock.now() + timedelta(days=days) if days else None
         wanted = [Scope(scope) for scope in scopes or ("models", "ask")]
         allowed = await _changed(platform, UNBOUNDED, bounds)
-        key = await platform.keys.create(name, wanted, expires_at=expires_at, bounds=allowed, by=COMMAND_LINE)
+        owner = (await Users(platform.database, platform.clock).find(user)).id if user else None
+        key = await platform.keys.create(
+            name, wanted, expires_at=expires_at, bounds=allowed, user=owner, by=COMMAND_LINE
+        )
         if as_json:
             click.echo(json.dumps({"id": key.id, "key": key.secret, "scopes": wanted}))
         else:
@@ -208,6 +222,7 @@ def _described(key: Key, team_names: dict[str, str], now: Any) -> dict[str, Any]
         "budget_month_micros": key.bounds.budget_per_month,
         "created_at": moment(key.created_at),
         "created_by": key.created_by,
+        "user": key.user,
         "expires_at": moment(key.expires_at),
         "last_used_at": moment(key.last_used_at),
         "state": "revoked" if key.revoked_at else "expired" if is_expired else "in force",

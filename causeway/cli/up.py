@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from causeway.accounts.single_sign_on import SingleSignOn
+    from causeway.accounts.users import Users
     from causeway.settings import Settings
-    from causeway.web.parts import AdminParts
+    from causeway.web.parts import AccountParts, AdminParts
     from causeway.wiring import Platform
 
 _GRACE_S = 5
@@ -46,8 +48,8 @@ def serve(host: str | None, port: int | None) -> None:
 
 @click.command()
 def worker() -> None:
-    """Do background work only."""
-    _stay(None, None, demo=False, work="must", is_web=False)
+    """Do background work only; as many as you like, on this machine and on others that share the database."""
+    _stay(None, None, demo=False, work="also", is_web=False)
 
 
 def _stay(host: str | None, port: int | None, *, demo: bool, work: str, is_web: bool) -> None:
@@ -152,9 +154,10 @@ def _settle_in() -> None:
 def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Server:
     import uvicorn
 
+    from causeway.accounts.users import Users
     from causeway.web.app import build_app
     from causeway.web.bounded_http import BoundedHttp
-    from causeway.web.parts import WebParts
+    from causeway.web.parts import IngestParts, WebParts
     from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
@@ -164,23 +167,36 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         def capture_signals(self) -> Iterator[None]:
             yield
 
+    users = Users(platform.database, platform.clock)
     parts = WebParts(
         settings=settings.server,
         clock=platform.clock,
         keys=platform.keys,
-        sessions=Sessions(platform.database, platform.clock),
+        sessions=Sessions(
+            platform.database,
+            platform.clock,
+            settings.sign_in,
+            tier=platform.settings.gateway.default_tier,
+        ),
         library=platform.library,
         uploads=platform.uploads,
         sources=platform.sources,
+        moves=platform.moves,
         blobs=platform.blobs,
         search=platform.search,
         answerer=platform.answerer,
         analyst=platform.analyst,
+        conversations=platform.conversations,
         traces=platform.traces,
         feedback=platform.feedback,
         edge=platform.edge,
         readiness=platform.readiness,
-        admin=_administration(platform),
+        admin=_administration(platform, users),
+        accounts=_accounts(platform, users),
+        ingest=IngestParts(
+            collections=platform.collections, control=platform.control, progress=platform.progress
+        ),
+        evals=platform.evals,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(
@@ -198,12 +214,42 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     return Quiet(config)
 
 
-def _administration(platform: Platform) -> AdminParts:
+def _accounts(platform: Platform, users: Users) -> AccountParts:
+    from causeway.web.parts import AccountParts
+
+    provider = platform.settings.oidc
+    return AccountParts(
+        users=users,
+        takes_passwords=platform.settings.sign_in.passwords,
+        single_sign_on=_single_sign_on(platform, users) if provider.issuer else None,
+        provider=provider.name,
+        redirect_uri=provider.redirect_uri,
+    )
+
+
+def _single_sign_on(platform: Platform, users: Users) -> SingleSignOn:
+    from causeway.accounts.openid import OpenIdClient
+    from causeway.accounts.single_sign_on import SingleSignOn
+
+    provider = platform.settings.oidc
+    return SingleSignOn(
+        database=platform.database,
+        users=users,
+        client=OpenIdClient(provider, platform.clock),
+        settings=provider,
+        clock=platform.clock,
+    )
+
+
+def _administration(platform: Platform, users: Users) -> AdminParts:
+    from causeway.accounts.groups import Groups
+    from causeway.gateway import audit
     from causeway.gateway.audit import Audit
     from causeway.gateway.budget_standing import BudgetStandings
     from causeway.gateway.provider_check import ProviderChecks
     from causeway.gateway.teams import Teams
     from causeway.gateway.usage import UsageReader
+    from causeway.knowledge import AccessRules
     from causeway.web.parts import AdminParts
 
     database, live, clock = platform.database, platform.live, platform.clock
@@ -211,6 +257,9 @@ def _administration(platform: Platform) -> AdminParts:
         keys=platform.keys,
         teams=Teams(database),
         live=live,
+        users=users,
+        groups=Groups(database),
+        access=AccessRules(database, audit.record),
         checks=ProviderChecks(run_dir=platform.folder.run, storage=platform.settings.storage, clock=clock),
         budgets=BudgetStandings(state=platform.state, spent=platform.ledger.spent, clock=clock),
         usage=UsageReader(database, platform.ledger),

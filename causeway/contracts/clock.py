@@ -26,6 +26,5 @@ class SystemClock:
         """The wall clock, aware, in UTC."""
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start that never go backwards."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # a dozen times a call: without a frame of its own
+    """Seconds from an arbitrary start that never go backwards."""

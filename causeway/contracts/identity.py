@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -27,6 +28,44 @@ class Scope(StrEnum):
     """Add and delete documents."""
     ADMIN = "admin"
     """Everything, keys and traces included."""
+
+
+class Role(StrEnum):
+    """What a person may do here; which documents they may do it with is the access rules' matter."""
+
+    ADMIN = "admin"
+    """Everything, and sees every document."""
+    EDITOR = "editor"
+    """Asks, and adds and deletes documents."""
+    READER = "reader"
+    """Asks."""
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """What a person of this role may do in a browser."""
+        match self:
+            case Role.ADMIN:
+                return frozenset({Scope.ADMIN})
+            case Role.EDITOR:
+                return frozenset({Scope.ASK, Scope.INGEST})
+            case Role.READER:
+                return frozenset({Scope.ASK})
+
+    def bounded(self, scopes: frozenset[Scope]) -> frozenset[Scope]:
+        """Of a key's ``scopes`` those that a person of this role can have; calling models is the key's own matter."""
+        if self is Role.ADMIN:
+            return scopes
+        may = self.scopes | {Scope.MODELS}
+        return may if Scope.ADMIN in scopes else scopes & may
+
+
+EVERYONE = "everyone"
+"""The name in an access rule that means every person."""
+
+
+def viewer_names(user_id: str, group_ids: Iterable[str]) -> frozenset[str]:
+    """What access rules call a person: their own name, those of their groups, and `EVERYONE`."""
+    return frozenset({EVERYONE, f"user:{user_id}", *(f"group:{group_id}" for group_id in group_ids)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +96,9 @@ class Principal:
         models: Patterns (``openai/*``) of the only models this caller may use; empty leaves it to the tier.
         endpoints: The only operations this caller may use, such as ``chat``; empty allows all.
         budgets: What this caller's key and team may spend; the tier's budgets come from the settings.
+        user: The person who calls, or whose key it is; None for a program's own key and for Causeway itself.
+        sees_as: What access rules call this caller (`viewer_names`); None sees every document: administrators,
+            programs' own keys, Causeway itself.
     """
 
     id: str
@@ -67,6 +109,13 @@ class Principal:
     models: tuple[str, ...] = ()
     endpoints: frozenset[Operation] = frozenset()
     budgets: tuple[Budget, ...] = ()
+    user: str | None = None
+    sees_as: frozenset[str] | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose traces and votes these are: the person's, whichever of their keys calls, or the key's."""
+        return self.user or self.id
 
     def may(self, scope: Scope) -> bool:
         """Whether this caller may do ``scope``."""

@@ -18,22 +18,28 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from causeway.contracts.chat import ChatRequest, ImagePart, Message, RawPart
 from causeway.contracts.vectors import Vectors
 from causeway.errors import CausewayError
 from causeway.gateway.question_vector import QuestionVector
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = deferred("numpy")
 
 AUTO = "auto"
 """The model's name for which the gateway chooses."""
 
-Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 _HERE = Path(__file__)
 _HEAD_CHARS, _TAIL_CHARS = 6_000, 2_000
@@ -140,14 +146,21 @@ class AutoRoute:
         self._patience_s = patience_s
         self._models = (weights.embedding_model, weights.embedding_sha256)
         self._shape = (len(weights.with_vector.kinds[0].direction),)
-        self._with_vector = _Regression(weights.with_vector, lexicon)
-        self._without_vector = _Regression(weights.without_vector, lexicon)
+        self._weights = weights
 
     @classmethod
     def packaged(cls) -> Self:
         """The router that comes with Causeway."""
         weights = msgspec.json.decode(_HERE.with_suffix(".json").read_bytes(), type=Weights)
         return cls(weights, Lexicon.packaged())
+
+    @cached_property
+    def _with_vector(self) -> _Regression:
+        return _Regression(self._weights.with_vector, self._lexicon)
+
+    @cached_property
+    def _without_vector(self) -> _Regression:
+        return _Regression(self._weights.without_vector, self._lexicon)
 
     async def choose(self, request: ChatRequest, question: QuestionVector, *, threshold: float) -> Choice:
         """Whether ``request`` needs the strong model; never raises for want of a vector.

@@ -1,8 +1,8 @@
 """Which requests may be answered from the cache, and the key under which their replies are kept.
 
-A key covers all that a reply can depend on: the tenant and tier, the model asked for, every message and parameter. Text is
-put into Unicode's normal form NFC with one kind of line end, and loses the white space around it; nothing inside it is
-touched, since it may be code.
+A key covers all that a reply can depend on: the tenant and tier, what the caller may see, the model asked for, every
+message and parameter. Text is put into Unicode's normal form NFC with one kind of line end, and loses the white space
+around it; nothing inside it is touched, since it may be code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from causeway.contracts.chat import (
 )
 from causeway.contracts.identity import Principal
 
-VERSION = 1
+VERSION = 2
 """Of keys and of what is kept under them; entries of another version are not found."""
 
 _IRRELEVANT_OPTIONS = frozenset({"metadata", "service_tier", "store", "stream", "stream_options"})
@@ -98,6 +98,8 @@ def cache_key(
         "version": VERSION,
         "tenant": ["team", caller.team] if caller.team else ["key", caller.id],
         "tier": caller.tier,
+        # a prompt may hold passages, and a paraphrase's reply may tell of them: only who sees the same shares it
+        "sees_as": None if caller.sees_as is None else sorted(caller.sees_as),
         "salt": salt.hex(),
     }
     exact = _digest({**scope, "request": _canonical(request)})

@@ -196,24 +196,34 @@ class CallRecord:
         attributes[names.OUTPUT_TOKENS] = usage.output_tokens
         attributes[names.COST_MICROS] = self.cost
         attributes[names.PRINCIPAL] = call.principal.id
+        attributes[names.OWNER] = call.principal.owner
         attributes[names.TIER] = call.principal.tier
         attributes[names.PURPOSE] = call.purpose
-        prompt, _, version = (call.prompt or "").partition("@")
-        span.set(
-            {
-                names.PROVIDER: route.provider.name if route else None,
-                names.REQUEST_STREAM: self._is_stream or None,
-                names.CACHED_INPUT_TOKENS: usage.cached_input_tokens or None,
-                names.REASONING_TOKENS: usage.reasoning_tokens or None,
-                names.TEAM: call.principal.team,
-                names.PROMPT: prompt or None,
-                names.PROMPT_VERSION: version or None,
-                names.CONVERSATION: call.conversation_id,
-                names.CACHE: self._cache,
-                names.ROUTE_REASON: self.reason,
-                names.ATTEMPTS: self._attempts if self._attempts > 1 else None,
-            }
-        )
+        if route is not None:
+            attributes[names.PROVIDER] = route.provider.name
+        if self._is_stream:
+            attributes[names.REQUEST_STREAM] = True
+        if call.principal.team is not None:
+            attributes[names.TEAM] = call.principal.team
+        if call.conversation_id is not None:
+            attributes[names.CONVERSATION] = call.conversation_id
+        if self._cache is not None:
+            attributes[names.CACHE] = self._cache
+        if self._attempts > 1:
+            attributes[names.ATTEMPTS] = self._attempts
+        self._describe_what_is_rare(usage)
+
+    def _describe_what_is_rare(self, usage: Usage) -> None:
+        attributes = self.span.attributes
+        if usage.cached_input_tokens:
+            attributes[names.CACHED_INPUT_TOKENS] = usage.cached_input_tokens
+        if usage.reasoning_tokens:
+            attributes[names.REASONING_TOKENS] = usage.reasoning_tokens
+        if self.reason is not None:
+            attributes[names.ROUTE_REASON] = self.reason
+        if self.call.prompt:
+            prompt, _, version = self.call.prompt.partition("@")
+            self.span.set({names.PROMPT: prompt or None, names.PROMPT_VERSION: version or None})
 
     def _entry(self) -> Entry:
         call, route, usage = self.call, self.route, self.usage or Usage()

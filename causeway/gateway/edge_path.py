@@ -16,7 +16,8 @@ from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call, ChatAssistant
 from causeway.errors import CausewayError, NotFoundError, WrongMethodError
 from causeway.gateway.anthropic_endpoints import AnthropicEndpoints
-from causeway.gateway.client_presence import HEARTBEAT_S, while_present
+from causeway.gateway.client_presence import HEARTBEAT_S, while_connected, while_present
+from causeway.gateway.direct_reply import DirectReply, direct_reply
 from causeway.gateway.exchange import Answer, Exchange
 from causeway.gateway.offer import ListedGateway, Offer
 from causeway.gateway.openai_endpoints import OpenaiEndpoints
@@ -86,9 +87,11 @@ class EdgePath:
         """Answer one HTTP request."""
         head = RequestHead(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
-        reply = self._reply(send, path, head)
+        method = scope["method"]
+        direct = direct_reply(send) if method == "POST" else None
+        reply = self._reply(send, path, head, direct)
         try:
-            await self._answer(scope["method"], path, head, receive, reply)
+            await self._answer(method, path, head, receive, reply)
         except CausewayError as exc:
             await reply.fail(exc)
         except ClientGoneError:
@@ -99,11 +102,11 @@ class EdgePath:
             log.error("call failed", extra={"endpoint": endpoint, "fault": _fault(exc)})  # noqa: TRY400
             await reply.fail(CausewayError("Causeway failed on this call; its log tells why"))
 
-    def _reply(self, send: Send, path: str, head: RequestHead) -> Reply:
+    def _reply(self, send: Send, path: str, head: RequestHead, direct: DirectReply | None) -> Reply:
         is_shared = path not in self._posts
         if path.startswith(_ANTHROPICS) or (is_shared and head.is_anthropics):
-            return Reply(send, anthropic_error, request_id_header=b"request-id")
-        return Reply(send, openai_error)
+            return Reply(send, anthropic_error, request_id_header=b"request-id", direct=direct)
+        return Reply(send, openai_error, direct=direct)
 
     async def _answer(
         self, method: str, path: str, head: RequestHead, receive: Receive, reply: Reply
@@ -114,13 +117,14 @@ class EdgePath:
         if method not in allowed:
             await _refuse_method(method, path, allowed, reply)
             return
-        body = b""
+        body, direct = b"", reply.direct
         if method == "POST":
             body = await read_body(
                 head,
                 receive,
                 max_bytes=self._settings.max_body_bytes,
                 timeout_s=self._settings.body_timeout_s,
+                at_hand=None if direct is None else direct.take_body(),
             )
         call = Call(
             principal=principal,
@@ -130,7 +134,10 @@ class EdgePath:
             deadline_s=head.deadline_s,
         )
         exchange = Exchange(name=name, body=body, call=call, reply=reply)
-        if method == "POST":
+        if direct is not None:
+            reply.beat_every_s = self._heartbeat_s
+            await while_connected(answer(exchange), direct)
+        elif method == "POST":
             await while_present(answer(exchange), receive, beat=reply.beat, beat_every_s=self._heartbeat_s)
         else:
             await answer(exchange)

@@ -11,6 +11,7 @@ from causeway.contracts.chat import ChatChunk
 from causeway.contracts.model_gateway import Call
 from causeway.errors import CausewayError, UpstreamError
 from causeway.gateway.reply import Reply
+from causeway.storage.background import alongside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,14 @@ async def send_stream(stream: AsyncGenerator[ChatChunk, None], writer: EventWrit
         UpstreamError: The stream ended without a stop reason: the reply may be cut off.
     """
     reply.will_stream(writer.fail, heartbeat=writer.heartbeat)
+    if reply.beat_every_s is None:
+        await _send(stream, writer, reply)
+    else:
+        async with alongside(reply.keep_beating(reply.beat_every_s)):
+            await _send(stream, writer, reply)
+
+
+async def _send(stream: AsyncGenerator[ChatChunk, None], writer: EventWriter, reply: Reply) -> None:
     is_finished = False
     async with aclosing(stream):
         async for chunk in stream:

@@ -12,10 +12,10 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import Any, Generic
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ImagePart, Message, Usage
-from causeway.contracts.identity import SYSTEM, Operation
+from causeway.contracts.identity import SYSTEM, Operation, Principal
 from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest, Vectors
@@ -31,7 +31,7 @@ from causeway.gateway.question_vector import QuestionVector
 from causeway.gateway.replay import replay
 from causeway.gateway.reply_cache import ReplyCache
 from causeway.gateway.routing import Plan, Provider, Routes
-from causeway.gateway.screening import Screened, ScreenedTexts, Screening
+from causeway.gateway.screening import CLEAN, Screened, ScreenedTexts, Screening
 from causeway.gateway.tiers import Tiers
 from causeway.models.provider import ChatProvider, ReplyParts
 from causeway.models.token_estimate import text_tokens
@@ -42,6 +42,7 @@ _MOST_SAID_CHARACTERS = 64_000_000
 """A reply that goes on beyond this is a fault of its provider."""
 _MOST_KEPT_CHARACTERS = 2_000_000
 """Longer replies are neither cached nor shown in full in their traces."""
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,19 @@ class _Asked(Generic[Provider]):
         return all(route.is_local for route in self.plan.routes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a caller was allowed before; it holds as long as the settings, the plan and the caller are the same."""
+
+    asked: _Asked[Any]
+    plan: Plan[Any]
+    principal: Principal
+
+    def holds(self, plan: Plan[Any], call: Call) -> bool:
+        """Whether it answers for ``call``."""
+        return self.plan is plan and self.principal is call.principal and call.deadline_s is None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chat:
     """A chat that has been admitted: what the provider gets, and how the reply comes back to the caller."""
@@ -99,6 +113,8 @@ class Gateway:
         self.steps = steps
         self._books = books
         self._capture_content = capture_content
+        self._known_of = steps
+        self._known: dict[tuple[Operation, str, str], _Known] = {}
 
     @property
     def model_names(self) -> list[str]:
@@ -218,7 +234,8 @@ class Gateway:
         screened = await steps.screening.screen_without_blocking(
             request, tier, is_local=all(option.is_local for option in options)
         )
-        record.span.set(screened.verdict.attributes())
+        if screened.verdict is not CLEAN:
+            record.span.set(screened.verdict.attributes())
         question = QuestionVector(question_of(screened.request) or "", self._vector, model=steps.embedder)
         asked = await self._chosen(options, screened.request, question, record)
         bounded = _bounded(screened.request, asked, call)
@@ -263,6 +280,11 @@ class Gateway:
         Raises:
             ModelNotAllowedError: That is none of it.
         """
+        if steps is not self._known_of:
+            self._known_of, self._known = steps, {}
+        known = self._known.get((operation, plan.asked, call.principal.id))
+        if known is not None and known.holds(plan, call):
+            return known.asked
         tiers, principal, first = steps.tiers, call.principal, plan.first
         allowed: Plan[Provider] | None = plan
         if len(plan.routes) > 1:
@@ -275,7 +297,12 @@ class Gateway:
             )
         tiers.may_use(principal, operation, (plan.asked, (allowed or plan).first.name))
         deadline_s = min(call.deadline_s or steps.settings.deadline_s, steps.settings.deadline_s)
-        return _Asked(steps=steps, tier=tiers.of(principal), plan=allowed or plan, deadline_s=deadline_s)
+        asked = _Asked(steps=steps, tier=tiers.of(principal), plan=allowed or plan, deadline_s=deadline_s)
+        if call.deadline_s is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[operation, plan.asked, principal.id] = _Known(asked, plan, principal)
+        return asked
 
     async def _from_cache(self, chat: _Chat, record: CallRecord) -> ChatReply | None:
         steps, tier, call = chat.asked.steps, chat.asked.tier, record.call
@@ -351,16 +378,18 @@ class Gateway:
         return screened
 
     def _show_request(self, record: CallRecord, request: ChatRequest) -> None:
-        record.span.set(
-            {names.REQUEST_TEMPERATURE: request.temperature, names.REQUEST_MAX_TOKENS: request.max_tokens}
-        )
+        attributes = record.span.attributes  # written directly: `Span.set` looks at each value
+        if request.temperature is not None:
+            attributes[names.REQUEST_TEMPERATURE] = request.temperature
+        if request.max_tokens is not None:
+            attributes[names.REQUEST_MAX_TOKENS] = request.max_tokens
         if self._capture_content:
             record.span.set({names.INPUT_MESSAGES: [_shown(message) for message in request.messages]})
 
     def _show(self, record: CallRecord, text: str, reply: ChatReply | None) -> None:
         """What came back, as far as it came; masked, as the provider wrote it."""
         if reply is not None:
-            record.span.set({names.FINISH_REASONS: reply.stop_reason.value})
+            record.span.attributes[names.FINISH_REASONS] = reply.stop_reason.value
         if self._capture_content:
             said: dict[str, object] = {"role": "assistant", "content": text}
             if reply is not None and reply.tool_calls:

@@ -22,16 +22,16 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import ScalarSelect, Select, bindparam, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from causeway.contracts.clock import Clock
-from causeway.contracts.identity import Budget, Principal, Scope
+from causeway.contracts.identity import Budget, Principal, Role, Scope, viewer_names
 from causeway.errors import BusyError, CausewayError, DeadlineError, NotSignedInError
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
-from causeway.storage.schema import api_keys, teams
+from causeway.storage.schema import api_keys, group_members, teams, users
 
 log = logging.getLogger(__name__)
 
@@ -56,32 +56,69 @@ def _hashed(secret: str) -> bytes:
 
 
 def identity_query() -> Select[tuple[Any, ...]]:
-    """The rows that ``principal_of`` reads: keys with their teams' budgets; callers add the condition."""
-    return select(
-        api_keys,
-        teams.c.budget_day_micros.label("team_day_micros"),
-        teams.c.budget_month_micros.label("team_month_micros"),
-    ).outerjoin(teams, teams.c.id == api_keys.c.team_id)
+    """The rows that ``principal_of`` reads: keys with their teams' budgets and owners; callers add the condition."""
+    return (
+        select(
+            api_keys,
+            teams.c.budget_day_micros.label("team_day_micros"),
+            teams.c.budget_month_micros.label("team_month_micros"),
+            users.c.role.label("user_role"),
+            users.c.disabled_at.label("user_disabled_at"),
+            groups_of_user().label("user_groups"),
+        )
+        .outerjoin(teams, teams.c.id == api_keys.c.team_id)
+        .outerjoin(users, users.c.id == api_keys.c.user_id)
+    )
+
+
+def groups_of_user() -> ScalarSelect[Any]:
+    """The ids of the groups that the row's user is in, as an array; null when there are none."""
+    members = select(func.array_agg(group_members.c.group_id)).where(group_members.c.user_id == users.c.id)
+    return members.correlate(users).scalar_subquery()
 
 
 def principal_of(row: Mapping[Any, Any]) -> Principal:
     """The principal of a row of ``identity_query``."""
-    key, team = row["id"], row["team_id"]
+    key, team, user = row["id"], row["team_id"], row["user_id"]
     budgets = (
         _budget("key", key, "day", row["budget_day_micros"]),
         _budget("key", key, "month", row["budget_month_micros"]),
         _budget("team", team, "day", row["team_day_micros"]),
         _budget("team", team, "month", row["team_month_micros"]),
     )
+    scopes = frozenset(Scope(scope) for scope in row["scopes"])
+    role = None if user is None else Role(row["user_role"])
+    is_bounded = role not in (None, Role.ADMIN)
     return Principal(
         id=key,
         name=row["name"],
-        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        scopes=scopes if role is None else role.bounded(scopes),
         team=team,
         tier=row["tier"],
         models=tuple(row["models"]),
         endpoints=frozenset(row["endpoints"]),
         budgets=tuple(budget for budget in budgets if budget is not None),
+        user=user,
+        sees_as=viewer_names(user, row["user_groups"] or ()) if is_bounded else None,
+    )
+
+
+def person_query() -> Select[tuple[Any, ...]]:
+    """The rows that ``person_of`` reads: people who may sign in; callers add the condition."""
+    groups = groups_of_user().label("user_groups")
+    return select(users.c.id, users.c.name, users.c.role, groups).where(users.c.disabled_at.is_(None))
+
+
+def person_of(row: Mapping[Any, Any], *, tier: str) -> Principal:
+    """The principal of a row of ``person_query``, who calls without a key and is bounded by ``tier``."""
+    role = Role(row["role"])
+    return Principal(
+        id=row["id"],
+        name=row["name"],
+        scopes=role.scopes,
+        tier=tier,
+        user=row["id"],
+        sees_as=None if role is Role.ADMIN else viewer_names(row["id"], row["user_groups"] or ()),
     )
 
 
@@ -111,6 +148,8 @@ class Identities:
         self._used: dict[str, datetime] = {}
         notices.follow("api_keys", self.forget)
         notices.follow("teams", self.forget)
+        notices.follow("users", self.forget)
+        notices.follow("group_members", self.forget)
 
     def remembered(self, secret: str) -> Principal | None:
         """Whose key this is, from memory; None when the database has to be asked."""
@@ -152,14 +191,16 @@ class Identities:
             self._waiting -= 1
 
     def forget(self, changed: str | None) -> None:
-        """A key or team has changed, so ask for it anew; None forgets everything."""
+        """A key, team or user has changed, so ask for it anew; None forgets everything."""
         self._changes += 1
         self._refused.clear()
         if changed is None:
             self._known.clear()
             return
         stale = [
-            h for h, known in self._known.items() if changed in (known.principal.id, known.principal.team)
+            hashed
+            for hashed, known in self._known.items()
+            if changed in (known.principal.id, known.principal.team, known.principal.user)
         ]
         for hashed in stale:
             del self._known[hashed]
@@ -240,6 +281,8 @@ def _reason_to_refuse(row: Mapping[Any, Any] | None, hex_digest: str, now: datet
         return f"{shown} was revoked; ask an administrator for another"
     if row["expires_at"] is not None and row["expires_at"] <= now:
         return f"{shown} has expired; ask an administrator for another"
+    if row["user_disabled_at"] is not None:
+        return f"the account that {shown} belongs to is disabled; ask an administrator"
     if row["secret_hash"] != hex_digest and row["previous_until"] <= now:
         return f"this secret was replaced by the one that begins {row['prefix']}; use that one"
     return ""

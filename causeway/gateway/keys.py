@@ -30,7 +30,7 @@ from causeway.gateway.identities import Identities, digest
 from causeway.gateway.teams import check_budgets
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
-from causeway.storage.schema import api_keys, sessions, teams
+from causeway.storage.schema import api_keys, sessions, teams, users
 
 _PREFIX_LENGTH = 9
 _FIRST_KEY_LOCK = 7_310_561
@@ -68,6 +68,7 @@ class Key:
         created_by: The id of the principal that made it.
         last_used_at: To the minute, and up to a minute late; None when it never was.
         rotates_at: Until then the secret of before the last rotation works too.
+        user: The id of the person whose rights it has; None for a program's own, which reads every document.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Key:
     revoked_at: datetime | None
     last_used_at: datetime | None
     rotates_at: datetime | None
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +134,18 @@ class Keys:
         *,
         expires_at: datetime | None = None,
         bounds: Bounds = UNBOUNDED,
+        user: str | None = None,
         by: Principal = SYSTEM,
     ) -> NewKey:
-        """Make a key.
+        """Make a key; with ``user``, a person's id, it never can do or see more than they.
 
         Raises:
-            InvalidInputError: A budget is negative, or a team's id unknown.
+            InvalidInputError: A budget is negative, or a team's or user's id unknown.
         """
         async with self._database.begin() as connection:
-            return await self._insert(connection, name, scopes, expires_at=expires_at, bounds=bounds, by=by)
+            return await self._insert(
+                connection, name, scopes, expires_at=expires_at, bounds=bounds, user=user, by=by
+            )
 
     async def create_first(self) -> NewKey | None:
         """The administrator's key of a new installation; None when there has been a key before."""
@@ -254,9 +259,12 @@ class Keys:
         expires_at: datetime | None,
         bounds: Bounds,
         by: Principal,
+        user: str | None = None,
     ) -> NewKey:
         bounds = self._in_a_tier(bounds)
         await _check(connection, bounds)
+        if user is not None and not await connection.scalar(select(exists().where(users.c.id == user))):
+            raise InvalidInputError(f"there is no user '{user}'; make it with 'causeway users create'")
         secret = _new_secret()
         row = {
             "id": f"key_{uuid4().hex}",
@@ -266,6 +274,7 @@ class Keys:
             "scopes": sorted(scopes),
             "expires_at": expires_at,
             "created_by": by.id,
+            "user_id": user,
             **_bounds_row(bounds),
         }
         stored = await connection.execute(insert(api_keys).values(row).returning(api_keys))
@@ -345,4 +354,5 @@ def _key(row: Mapping[Any, Any]) -> Key:
         revoked_at=row["revoked_at"],
         last_used_at=row["last_used_at"],
         rotates_at=row["previous_until"],
+        user=row["user_id"],
     )

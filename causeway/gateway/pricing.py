@@ -24,6 +24,7 @@ FREE = PriceSettings()
 
 _PACKAGED = Path(__file__).with_name("prices.toml")
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
+_ONE = Decimal(1)
 _FACTS = ("name", "context_tokens", "most_output_tokens")
 _MARGIN = 1.35
 """Above the usual count. Claude's tokenisers since 4.7 make 30 % more of the same text than the one that was measured."""
@@ -85,7 +86,7 @@ def cost(usage: Usage, price: PriceSettings, *, images: int = 0) -> Micros:
     micros = taken + made
     if images:
         micros += images * price.image * MICROS_PER_DOLLAR
-    return Micros(int(micros.quantize(Decimal(1), ROUND_HALF_EVEN)))
+    return Micros(int(micros.quantize(_ONE, ROUND_HALF_EVEN)))
 
 
 def estimate(request: ChatRequest, *, most_output: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from causeway.errors import CausewayError
+from causeway.gateway.direct_reply import DirectReply
 from causeway.gateway.vendor_errors import ErrorShape, error_headers
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -33,6 +34,10 @@ class Reply:
         send: ASGI's.
         error_shape: The vendor's JSON of an error.
         request_id_header: What the vendor's clients read the request's id from.
+        direct: The request as our own server holds it.
+
+    Attributes:
+        beat_every_s: How often a stream beats by `keep_beating`; None when somebody else calls `beat`.
     """
 
     __slots__ = (
@@ -44,11 +49,20 @@ class Reply:
         "_send",
         "_sent_since_beat",
         "_turn",
+        "beat_every_s",
+        "direct",
     )
 
     def __init__(
-        self, send: Send, error_shape: ErrorShape, *, request_id_header: bytes | None = None
+        self,
+        send: Send,
+        error_shape: ErrorShape,
+        *,
+        request_id_header: bytes | None = None,
+        direct: DirectReply | None = None,
     ) -> None:
+        self.direct = direct
+        self.beat_every_s: float | None = None
         self._send = send
         self._error_shape = error_shape
         self._request_id_header = request_id_header
@@ -68,6 +82,11 @@ class Reply:
     ) -> None:
         """Send a whole document."""
         self._has_started = True
+        if self.direct is not None:
+            if self.direct.is_full:
+                await self.direct.drained()
+            self.direct.reply(status, self._head(len(body), headers, request_id), body)
+            return
         lines = [_JSON, (b"content-length", b"%d" % len(body)), *self._lines(headers, request_id)]
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
         await self._send({"type": "http.response.body", "body": body})
@@ -114,6 +133,12 @@ class Reply:
                 await self._start_events({}, None)
             await self._send({"type": "http.response.body", "body": self._heartbeat, "more_body": True})
 
+    async def keep_beating(self, every_s: float) -> None:
+        """Beat every so often, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.beat()
+
     async def fail(self, error: CausewayError, headers: Mapping[str, str] = {}) -> None:
         """Send ``error``: as the response, or as the last event of a stream that has begun."""
         if not self._has_started:
@@ -132,6 +157,18 @@ class Reply:
         self._has_started = True
         lines = [*_EVENTS, *self._lines(headers, request_id)]
         await self._send({"type": "http.response.start", "status": 200, "headers": lines})
+
+    def _head(self, size_bytes: int, headers: Mapping[str, str], request_id: str | None) -> bytes:
+        """The same lines as `_lines` and `json` make, as bytes."""
+        lines = [f"content-type: application/json\r\ncontent-length: {size_bytes}\r\n"]
+        for name, value in headers.items():
+            sent = value if value.isascii() and value.isprintable() else _UNSENDABLE.sub("?", value)
+            lines.append(f"{name}: {sent}\r\n")
+        if request_id is not None:
+            lines.append(f"x-request-id: {request_id}\r\n")
+            if self._request_id_header is not None:
+                lines.append(f"{self._request_id_header.decode()}: {request_id}\r\n")
+        return "".join(lines).encode("latin-1")
 
     def _lines(self, headers: Mapping[str, str], request_id: str | None) -> list[Header]:
         lines = [(_header_name(name), _header_value(value)) for name, value in headers.items()]

@@ -36,8 +36,17 @@ class ClientGoneError(Exception):
     """The client closed its connection; nobody is left to be answered."""
 
 
-async def read_body(head: RequestHead, receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(
+    head: RequestHead, receive: Receive, *, max_bytes: int, timeout_s: float, at_hand: bytes | None = None
+) -> bytes:
     """The whole body.
+
+    Args:
+        head: Says what the body is.
+        receive: ASGI's.
+        max_bytes: How long it may be.
+        timeout_s: How long it may take.
+        at_hand: The body, when the server has it already.
 
     Raises:
         TooLargeError: It is over ``max_bytes``; a body that says so in its header is not read.
@@ -45,7 +54,12 @@ async def read_body(head: RequestHead, receive: Receive, *, max_bytes: int, time
         UnreadableBodyError: It is not JSON, or is compressed.
         ClientGoneError: The client left before its request was complete.
     """
-    _require_plain_json(head)
+    if not head.is_plain_json:
+        _require_plain_json(head)
+    if at_hand is not None:
+        if len(at_hand) > max_bytes:
+            raise _too_large(max_bytes)
+        return at_hand
     declared = head.text(b"content-length")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
         raise _too_large(max_bytes)

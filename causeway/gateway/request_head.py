@@ -40,6 +40,13 @@ class RequestHead:
         return self._read.get(name, b"").decode("latin-1")
 
     @property
+    def is_plain_json(self) -> bool:
+        """Whether the body is said to be JSON and nothing more, as nearly all are."""
+        return (
+            self._read.get(b"content-type") == b"application/json" and b"content-encoding" not in self._read
+        )
+
+    @property
     def secret(self) -> str:
         """The caller's key.
 

@@ -38,7 +38,6 @@ _MOST_CHARACTERS_INLINE = 200_000
 _PURPOSES_OF_PEOPLE = frozenset({"ask", "answer"})
 """Calls whose reply somebody reads as it is."""
 
-_LEAST_REMEMBERED_CHARACTERS = 512
 _MOST_REMEMBERED = 2_048
 _MOST_REMEMBERED_SPANS = 64
 
@@ -237,8 +236,6 @@ class _Remembered:
 
     def found(self, text: str, finder: Finder) -> tuple[Found, ...]:
         """What ``finder`` finds in ``text``."""
-        if len(text) < _LEAST_REMEMBERED_CHARACTERS:
-            return finder.find(text)
         key = hash(text), len(text)
         known = self._found.get(key)
         if known is None:
@@ -250,8 +247,6 @@ class _Remembered:
 
     def suspicion(self, text: str) -> Suspicion:
         """How much ``text`` looks like an injection."""
-        if len(text) < _LEAST_REMEMBERED_CHARACTERS:
-            return suspicion(text)
         key = hash(text), len(text)
         known = self._suspicions.get(key)
         if known is None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.vectors import Vectors
@@ -21,7 +21,13 @@ from causeway.gateway.cache_key import VERSION
 from causeway.gateway.differences import Difference, find_difference
 from causeway.gateway.lexicon import Lexicon
 from causeway.gateway.wording import MOST_CHARACTERS, Wording, read
+from causeway.seams import deferred
 from causeway.storage.shared_state import SharedState
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 MOST_QUESTIONS = 1000
 """In one partition; the oldest goes first."""

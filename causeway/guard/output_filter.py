@@ -17,13 +17,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from causeway.guard.addresses import MOST_HOST_LABEL, carries_data, scheme_of
 from causeway.guard.code_fence import Fence
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import markdown_it
+    from markdown_it.token import Token
+else:
+    markdown_it = deferred("markdown_it")
 
 _SPECIAL = re.compile(r"[\[\]<`\\\n]|!(?=\[|\Z)|://|:/?\Z|~~~|~{1,2}\Z")
 _LONGEST_HELD = 4_096
@@ -52,7 +57,7 @@ class MarkdownFilter:
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         self.removed: dict[str, int] = {}
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._parser = MarkdownIt("commonmark")
+        self._parser = markdown_it.MarkdownIt("commonmark")
         self._held = ""
         self._line = ""
         self._fence: Fence | None = None

@@ -1,22 +1,30 @@
-"""Collections: sets of documents that are searched as one, each bound to the embedding model it was made with."""
+"""Collections: sets of documents that are searched as one, each bound to the embedding model it was made with.
+
+Each has options (`causeway.knowledge.collection_options`); what follows from a change is `causeway.knowledge.ingest.control`'s.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, Text, delete, func, literal, select, union
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from causeway.errors import InvalidInputError, SettingsError
+from causeway.errors import InvalidInputError, NotFoundError, SettingsError
+from causeway.knowledge.collection_options import CollectionOptions, options_of
+from causeway.knowledge.originals import Originals
+from causeway.knowledge.sight import Sight
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
-from causeway.storage.schema import chunks, collections, documents
+from causeway.storage.schema import chunks, collections, documents, page_words, past_chunks, past_revisions
 
 _LONGEST_NAME = 100
+_COLUMNS = ("id", "name", "embedding_model", "dimensions", "created_at", "options")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +37,11 @@ class EmbeddingModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A collection and what is in it; ``ready`` counts the documents that can be searched."""
+    """A collection and what is in it; ``ready`` counts the documents that can be searched.
+
+    Attributes:
+        vectors_in: Where its vectors are kept: ``postgres`` or ``pinecone``.
+    """
 
     id: str
     name: str
@@ -39,13 +51,24 @@ class Collection:
     ready: int
     chunks: int
     created_at: datetime
+    options: CollectionOptions = field(default_factory=CollectionOptions)
+    vectors_in: str = "postgres"
 
 
 class Collections:
     """Makes collections and lists them."""
 
-    def __init__(self, *, database: Database, embedding: EmbeddingModel, settings: KnowledgeSettings) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        embedding: EmbeddingModel,
+        settings: KnowledgeSettings,
+        originals: Originals | None = None,
+    ) -> None:
+        """``originals``: the documents' files, for who deletes collections."""
         self._database = database
+        self._originals = originals
         self._embedding = embedding
         self._settings = settings
 
@@ -92,32 +115,124 @@ class Collections:
             )
         return str(found.id)
 
-    async def all(self) -> tuple[Collection, ...]:
-        """Every collection, by name."""
+    async def create(self, name: str, options: CollectionOptions) -> str:
+        """The id of a new collection.
+
+        Raises:
+            InvalidInputError: The name cannot be used, or is taken.
+        """
+        name = self.name(name)
+        made = insert(collections).values(
+            id=f"col_{uuid4().hex}",
+            name=name,
+            embedding_model=self._embedding.name,
+            dimensions=self._embedding.dimensions,
+            options=options.stored(),
+        )
+        new = made.on_conflict_do_nothing(index_elements=["name"]).returning(collections.c.id)
+        async with self._database.begin() as connection:
+            collection_id = await connection.scalar(new)
+        if collection_id is None:
+            raise InvalidInputError(f"there is a collection '{name}' already; choose another name")
+        return str(collection_id)
+
+    async def id_of(self, name: str) -> str:
+        """The id of the collection called ``name``.
+
+        Raises:
+            NotFoundError: There is none; the message names those there are.
+        """
+        async with self._database.connect() as connection:
+            found = (await connection.execute(_called(self.name(name)))).one_or_none()
+            if found is None:
+                names = (
+                    await connection.scalars(select(collections.c.name).order_by(collections.c.name))
+                ).all()
+                known = ", ".join(names) or "none"
+                raise NotFoundError(f"there is no collection '{name}'; there are: {known}")
+        return str(found.id)
+
+    async def one(self, collection_id: str) -> Collection:
+        """One collection.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        for each in await self.all():
+            if each.id == collection_id:
+                return each
+        raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
+
+    async def delete(self, collection_id: str) -> None:
+        """Forget a collection, its documents, their files and their past, at once and for good.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        mine = select(documents.c.id).where(documents.c.collection_id == collection_id)
+        past = select(past_revisions.c.document_id).where(past_revisions.c.collection_id == collection_id)
+        needed = union(
+            select(documents.c.blob).where(documents.c.collection_id == collection_id),
+            select(documents.c.ready_blob).where(documents.c.collection_id == collection_id),
+            select(past_revisions.c.blob).where(past_revisions.c.collection_id == collection_id),
+        )
+        async with self._database.begin() as connection:
+            blobs = (await connection.execute(needed)).scalars().all()
+            for table in (past_chunks, page_words):
+                theirs = table.c.document_id.in_(union(mine, past).scalar_subquery())
+                await connection.execute(delete(table).where(theirs))
+            gone = await connection.execute(delete(collections).where(collections.c.id == collection_id))
+            if not gone.rowcount:
+                raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
+        if self._originals is not None:
+            await self._originals.forget(blobs)
+
+    async def open_to(self, name: str, readers: Iterable[str]) -> str | None:
+        """The id of the collection called ``name`` if one of ``readers`` may see what is added to it.
+
+        The default collection is made when it is not there.
+        """
+        if name == self._settings.collection:
+            await self.ensure(name)
+        is_open = collections.c.readers.bool_op("&&")(literal(sorted(readers), ARRAY(Text)))
+        async with self._database.connect() as connection:
+            wanted = select(collections.c.id).where(collections.c.name == name, is_open)
+            return await connection.scalar(wanted)
+
+    async def all(self, sight: Sight | None = None) -> tuple[Collection, ...]:
+        """Every collection that may be seen, by name, with the numbers of what may be seen of it; None sees all."""
+        sight = sight or Sight(self._database, None)
         per_document = (
             select(documents.c.collection_id, func.count().label("documents"))
             .add_columns(func.count(documents.c.ready_revision).label("ready"))
+            .where(sight.documents)
             .group_by(documents.c.collection_id)
             .subquery()
         )
-        per_chunk = (
-            select(chunks.c.collection_id, func.count().label("chunks"))
-            .group_by(chunks.c.collection_id)
-            .subquery()
-        )
+        chunk_counts = select(chunks.c.collection_id, func.count().label("chunks"))
+        if sight.is_bounded:
+            chunk_counts = chunk_counts.join(documents, documents.c.id == chunks.c.document_id)
+            chunk_counts = chunk_counts.where(sight.documents)
+        per_chunk = chunk_counts.group_by(chunks.c.collection_id).subquery()
+        columns = [collections.c[name] for name in _COLUMNS]
         counted = (
             select(
-                collections,
+                *columns,
                 func.coalesce(per_document.c.documents, 0).label("documents"),
                 func.coalesce(per_document.c.ready, 0).label("ready"),
                 func.coalesce(per_chunk.c.chunks, 0).label("chunks"),
             )
             .outerjoin(per_document, per_document.c.collection_id == collections.c.id)
             .outerjoin(per_chunk, per_chunk.c.collection_id == collections.c.id)
+            .where(sight.collections)
             .order_by(collections.c.name)
         )
-        async with self._database.connect() as connection:
-            return tuple(Collection(**row._mapping) for row in await connection.execute(counted))
+        async with sight.connect() as connection:
+            return tuple(_collection(row) for row in await connection.execute(counted))
+
+
+def _collection(row: Any) -> Collection:
+    return Collection(**{**row._mapping, "options": options_of(row.options)})
 
 
 def _called(name: str) -> Select[Any]:

@@ -19,6 +19,10 @@ class DocumentState(StrEnum):
     PROCESSING = "processing"
     READY = "ready"
     FAILED = "failed"
+    PAUSED = "paused"
+    """Somebody holds it, or its source or collection."""
+    CANCELLED = "cancelled"
+    """Somebody wanted it no longer; what was searchable before still is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class Document:
     """One file of one source, identified by ``(collection, source, path)`` and never by its content.
 
     Attributes:
-        source: ``upload``; ``folder:`` and the root's absolute path; ``notion:``, ``slack:`` or ``web:`` and the
+        source: ``upload``; ``folder:`` and the root's absolute path; ``notion:``, ``slack:``, ``web:`` or ``mail:`` and the
             name that the settings give it.
         path: Where it is in its source, with forward slashes.
         blob: sha256 of its newest bytes.
@@ -35,6 +39,7 @@ class Document:
             leaves the last good revision searchable.
         failure: Why the newest revision failed, for its owner.
         pages: Pages of the searchable revision; None where there are no pages.
+        notice: What was left out or replaced in the newest revision, for its owner.
     """
 
     id: str
@@ -56,6 +61,7 @@ class Document:
     metadata: Mapping[str, object]
     created_at: datetime
     updated_at: datetime
+    notice: str | None = None
 
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
@@ -139,6 +145,8 @@ class Chunk:
             indexed with the text.
         tokens: Of heading and text together, as the embedding model counts them.
         places: Where the blocks stand that it was made of; no part of what it says.
+        context: What a model wrote of its place in the document: it is found by it, and not shown as its text.
+        parent: The ordinal of the first chunk of the section that an answer is given in its stead; None: itself.
     """
 
     ordinal: int
@@ -147,11 +155,15 @@ class Chunk:
     page: int | None
     tokens: int
     places: tuple[Place, ...] = field(default=(), compare=False)
+    context: str = ""
+    parent: int | None = None
 
     @property
     def searchable(self) -> str:
-        """What is embedded and matched: the heading path above the text."""
-        return f"{self.heading}\n{self.text}"
+        """What is embedded and matched: the heading path and the context above the text."""
+        return "\n".join(
+            (self.heading, self.context, self.text) if self.context else (self.heading, self.text)
+        )
 
     def digest(self, embedding_model: str) -> bytes:
         """What tells that its vector is known: sha256 of the model and of all that is embedded."""

@@ -1,14 +1,26 @@
 """What the rest of Causeway may use of the knowledge base; import it from `causeway.knowledge`."""
 
+from causeway.knowledge.access import AccessRules, CollectionRules, DocumentRule
 from causeway.knowledge.answer.answer import Answerer, AskRequest
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
+from causeway.knowledge.answer.conversations import LONGEST_ID, Conversation, Conversations, Turn
+from causeway.knowledge.answer.conversing import ConversingAnswerer
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
-from causeway.knowledge.collections import Collection, EmbeddingModel
+from causeway.knowledge.answer.follow_up import Exchange
+from causeway.knowledge.collection_options import PII_ACTIONS, STRATEGIES, CollectionOptions, options_of
+from causeway.knowledge.collections import Collection, Collections, EmbeddingModel
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
+from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.index.collection_moves import Move
+from causeway.knowledge.index.pinecone_api import open_pinecone
+from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.left_sources import LeftSource
+from causeway.knowledge.ingest.progress import IngestProgress, ProgressReader, Smoothed
 from causeway.knowledge.ingest.source_runs import SourceRun
 from causeway.knowledge.ingest.sources import Sources, SourceStatus
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.tesseract_languages import installed as installed_tesseract
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import DocumentPage, Library, Progress
@@ -20,8 +32,12 @@ from causeway.knowledge.search.request import Hit, Scores, SearchRequest, Search
 from causeway.knowledge.search.search import Search
 
 __all__ = [
+    "LONGEST_ID",
     "PDF",
+    "PII_ACTIONS",
     "SHOWN",
+    "STRATEGIES",
+    "AccessRules",
     "Added",
     "AnswerEvent",
     "Answerer",
@@ -29,33 +45,52 @@ __all__ = [
     "Chunk",
     "Cited",
     "Collection",
+    "CollectionOptions",
+    "CollectionRules",
+    "Collections",
+    "Conversation",
+    "Conversations",
+    "ConversingAnswerer",
     "Document",
     "DocumentPage",
+    "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
+    "Exchange",
     "Finished",
     "Folders",
     "Hit",
     "Incoming",
+    "IngestControl",
+    "IngestProgress",
     "KeptRevision",
     "KnowledgeAssistant",
+    "LeftSource",
     "Library",
+    "Move",
     "PageWord",
     "PageWords",
     "Pages",
     "Place",
     "Progress",
+    "ProgressReader",
     "Retrieved",
     "Scores",
     "Search",
     "SearchRequest",
     "SearchResult",
+    "Selection",
+    "Smoothed",
     "SourceRun",
     "SourceStatus",
     "Sources",
     "SyncSummary",
     "TextDelta",
+    "Turn",
     "Uploads",
     "find_quote",
+    "installed_tesseract",
+    "open_pinecone",
+    "options_of",
     "picture_type",
 ]

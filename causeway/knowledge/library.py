@@ -8,32 +8,53 @@ committed in one transaction, the work under a key made of the document and its 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, Select, Text, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
+from causeway.contracts.identity import Principal
 from causeway.errors import BusyError, NotFoundError
+from causeway.knowledge.access import no_document
+from causeway.knowledge.collection_options import options_of
 from causeway.knowledge.collections import Collection, Collections
 from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
 from causeway.knowledge.incoming import Added, Incoming, Known
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.page_words import PageWords
 from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
+from causeway.knowledge.sight import Sight
 from causeway.storage.blobs import BlobRef
 from causeway.storage.database import Database
-from causeway.storage.durable import Durable
-from causeway.storage.schema import chunks, collections, documents, page_words
+from causeway.storage.durable import Durable, Priority
+from causeway.storage.schema import chunks, collections, documents, page_words, past_revisions
 
 INGEST = "ingest"
 """The name of the durable work that makes one revision of a document searchable."""
+
+UPLOAD = "upload"
+"""The source of what people send."""
 
 UNFINISHED = (DocumentState.QUEUED, DocumentState.PROCESSING)
 
@@ -59,9 +80,9 @@ class Progress:
     """How far some documents are.
 
     Attributes:
-        done: Ready, failed, or deleted meanwhile.
+        done: Ready, failed, paused, cancelled, or deleted meanwhile.
         chunks: Chunks of theirs that are searchable.
-        failures: Document id -> why it failed.
+        failures: Document id -> why it is not ready.
     """
 
     total: int
@@ -87,9 +108,17 @@ class Library:
         self._collections = collections
         self._originals = originals
         self._durable = durable
+        self._sight = Sight(database, None)
         self._keeps_past = keeps_past
         self.past = PastRevisions(database=database, originals=originals)
         self._is_queue_reached = False
+
+    def seen_by(self, principal: Principal) -> Library:
+        """The library as a caller sees it: of what they may not see, nothing can be read, deleted or tried again."""
+        seen = copy(self)
+        seen._sight = Sight.of(principal, self._database)
+        seen.past = self.past.seen_by(principal)
+        return seen
 
     @property
     def originals(self) -> Originals:
@@ -140,7 +169,8 @@ class Library:
                 overtaken = before.blob if is_due else None
                 added = await _update(connection, before, incoming, blob, is_due=is_due)
             if added.change != "unchanged":
-                await self._enqueue(connection, added.document_id, added.revision)
+                priority = priority_of(incoming.source)
+                await self._enqueue(connection, added.document_id, added.revision, priority)
         await self._originals.forget([overtaken])
         return added
 
@@ -167,10 +197,10 @@ class Library:
                 if is_named_for_file:
                     moved = moved.values(title=title_of(path))
                 if is_repeated:
-                    moved = moved.values(_queued_again())
+                    moved = moved.values(queued_again())
                 revision = (await connection.execute(moved.returning(documents.c.revision))).scalar_one()
                 if is_repeated:
-                    await self._enqueue(connection, document_id, revision)
+                    await self._enqueue(connection, document_id, revision, Priority.NORMAL)
         except IntegrityError:
             return False
         return True
@@ -182,26 +212,31 @@ class Library:
             await connection.execute(noted)
 
     async def delete(self, document_id: str, *, purge: bool = False) -> None:
-        """Forget a document: its row and its chunks vanish in one transaction, and nothing finds it any more.
+        """Forget a document and what was found in it: rows and chunks vanish in one transaction, and nothing finds them.
 
         What answers cited of it can still be opened for as long as the settings say; not with ``purge``.
 
         Raises:
             NotFoundError: There is none of that id.
         """
-        found = select(documents.c.blob, documents.c.ready_blob).where(documents.c.id == document_id)
-        pieces = select(chunks.c.id).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+        wanted = select(documents).where(documents.c.id == document_id, self._sight.documents)
         async with self._database.begin() as connection:
-            row = (await connection.execute(found.with_for_update())).one_or_none()
+            row = (await connection.execute(wanted.with_for_update())).one_or_none()
             if row is None:
-                raise _no_document(document_id)
-            if self._keeps_past and not purge:
-                chunk_ids = (await connection.execute(pieces)).scalars().all()
-                await retire(connection, document_id, chunk_ids, chunk_ids)
-            await connection.execute(delete(documents).where(documents.c.id == document_id))
-            if purge or not self._keeps_past:
-                await self.past.purge_within(connection, document_id)
-        await self._originals.forget([row.blob, row.ready_blob])
+                raise no_document(document_id)
+            gone = [row, *((await connection.execute(_found_in(row))).all() if row.source_id else ())]
+            for each in gone:
+                await self._delete_within(connection, each.id, purge=purge)
+        await self._originals.forget(blob for each in gone for blob in (each.blob, each.ready_blob))
+
+    async def _delete_within(self, connection: AsyncConnection, document_id: str, *, purge: bool) -> None:
+        if self._keeps_past and not purge:
+            pieces = select(chunks.c.id).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
+            chunk_ids = (await connection.execute(pieces)).scalars().all()
+            await retire(connection, document_id, chunk_ids, chunk_ids)
+        await connection.execute(delete(documents).where(documents.c.id == document_id))
+        if purge or not self._keeps_past:
+            await self.past.purge_within(connection, document_id)
 
     async def retry(self, document_id: str) -> None:
         """Ingest a document's newest bytes once more, whatever became of them.
@@ -209,8 +244,9 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        if not await self._queue_again(documents.c.id == document_id):
-            raise _no_document(document_id)
+        which = (documents.c.id == document_id, self._sight.documents)
+        if not await self._queue_again(*which, priority=Priority.PERSON):
+            raise no_document(document_id)
 
     async def resume(self) -> int:
         """Queue what is unfinished and not queued, because its work gave up or the queue was lost.
@@ -228,15 +264,15 @@ class Library:
                 queued += await self._queue_again(*is_same, documents.c.state.in_(UNFINISHED))
         return queued
 
-    async def _queue_again(self, *which: ColumnElement[bool]) -> bool:
+    async def _queue_again(self, *which: ColumnElement[bool], priority: Priority = Priority.NORMAL) -> bool:
         """Queue a document under a revision of its own, since a key of durable work counts once."""
         await self._reach_queue()
-        again = update(documents).where(*which).values(_queued_again())
+        again = update(documents).where(*which).values(queued_again())
         async with self._database.begin() as connection:
             returned = await connection.execute(again.returning(documents.c.id, documents.c.revision))
             row = returned.one_or_none()
             if row is not None:
-                await self._enqueue(connection, row.id, row.revision)
+                await self._enqueue(connection, row.id, row.revision, priority)
         return row is not None
 
     async def _reach_queue(self) -> None:
@@ -245,16 +281,43 @@ class Library:
             await self._durable.state(INGEST)
             self._is_queue_reached = True
 
-    async def _enqueue(self, connection: AsyncConnection, document_id: str, revision: int) -> None:
+    async def _enqueue(
+        self, connection: AsyncConnection, document_id: str, revision: int, priority: Priority
+    ) -> None:
         """Queue the work that a row asks for, in the row's transaction."""
         key = work_key(document_id, revision)
-        await self._durable.enqueue(INGEST, f"{document_id}@{revision}", key=key, within=connection)
+        argument = f"{document_id}@{revision}"
+        await self._durable.enqueue(INGEST, argument, key=key, within=connection, priority=priority)
 
     # --- looking -------------------------------------------------------------------------------------
 
+    async def is_original_hidden(self, document_id: str) -> bool:
+        """Whether a document's file is only for those who may manage documents, as its collection wants it.
+
+        False for a document that is not there, or is not there for who asks.
+        """
+        found = union_all(
+            *(
+                select(collections.c.options)
+                .join(kept, kept.c.collection_id == collections.c.id)
+                .where(mine == document_id, is_seen)
+                for kept, mine, is_seen in (
+                    (documents, documents.c.id, self._sight.documents),
+                    (
+                        past_revisions,
+                        past_revisions.c.document_id,
+                        self._sight.past,
+                    ),  # deleted since
+                )
+            )
+        )
+        async with self._database.connect() as connection:
+            options = await connection.scalar(found.limit(1))
+        return options_of(options or {}).hides_originals
+
     async def collections(self) -> tuple[Collection, ...]:
         """Every collection, by name."""
-        return await self._collections.all()
+        return await self._collections.all(self._sight)
 
     async def document(self, document_id: str) -> Document:
         """One document.
@@ -262,11 +325,12 @@ class Library:
         Raises:
             NotFoundError: There is none of that id.
         """
-        async with self._database.connect() as connection:
-            found = await connection.execute(_rows().where(documents.c.id == document_id))
+        wanted = _rows().where(documents.c.id == document_id, self._sight.documents)
+        async with self._sight.connect() as connection:
+            found = await connection.execute(wanted)
             row = found.one_or_none()
         if row is None:
-            raise _no_document(document_id)
+            raise no_document(document_id)
         return _document(row)
 
     async def documents(
@@ -279,12 +343,12 @@ class Library:
         offset: int = 0,
     ) -> DocumentPage:
         """Documents, those that changed last first; ``text`` is looked for in titles and paths."""
-        matching = _matching(collection, text.strip())
+        matching = [*_matching(collection, text.strip()), self._sight.documents]
         counted = select(documents.c.state, func.count().label("number")).join(collections).where(*matching)
         listed = _rows().where(*matching).order_by(documents.c.updated_at.desc(), documents.c.id)
         if state is not None:
             listed = listed.where(documents.c.state == state)
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             numbers = await connection.execute(counted.group_by(documents.c.state))
             counts = dict.fromkeys(DocumentState, 0) | {
                 DocumentState(row.state): row.number for row in numbers
@@ -298,7 +362,9 @@ class Library:
         """The searchable revision's chunks in order; none when no revision is searchable."""
         columns = [chunks.c[name] for name in ("ordinal", "heading", "text", "page", "tokens", "places")]
         ordered = select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
-        async with self._database.connect() as connection:
+        is_seen = chunks.c.document_id.in_(select(documents.c.id).where(self._sight.documents))
+        ordered = ordered.where(is_seen) if self._sight.is_bounded else ordered
+        async with self._sight.connect() as connection:
             rows = (await connection.execute(ordered)).mappings().all()
         return tuple(Chunk(**{**row, "places": unpacked(row["places"])}) for row in rows)
 
@@ -353,10 +419,37 @@ class Library:
             page_words.c.document_id == document_id,
             page_words.c.revision == revision,
             page_words.c.page == page,
+            self._sight.words,
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             packed = await connection.scalar(found)
         return None if packed is None else PageWords.unpack(packed)
+
+    async def source_of_upload(self, collection: str | None, path: str, by: Principal) -> str:
+        """Under which source a caller adds a file of this name.
+
+        It is a new revision of a document of this name that they see, and else a document of its own, whatever is there
+        that they do not see: a source that is made up keeps the two apart, and tells nothing.
+
+        Raises:
+            NotFoundError: They may not add to a collection of this name, whether or not there is one.
+        """
+        if by.sees_as is None:
+            return UPLOAD
+        name = self._collections.name(collection)
+        place = await self._collections.open_to(name, by.sees_as)
+        if place is None:
+            raise NotFoundError(f"there is no collection '{name}' that you may add to; ask an administrator")
+        sight = Sight.of(by, self._database)
+        theirs = select(documents.c.source).where(
+            documents.c.collection_id == place,
+            documents.c.path == path,
+            (documents.c.source == UPLOAD) | documents.c.source.startswith(f"{UPLOAD}:"),
+            sight.documents,
+        )
+        async with sight.connect() as connection:
+            found = (await connection.scalars(theirs.order_by(documents.c.created_at).limit(1))).first()
+        return found or f"{UPLOAD}:{uuid4().hex[:16]}"
 
     async def known(self, collection: str | None, source: str) -> dict[str, Known]:
         """Every document of a source, by its path."""
@@ -395,8 +488,22 @@ class Library:
             total=len(document_ids),
             done=len(document_ids) - unfinished,
             chunks=number,
-            failures={row.id: row.failure or "" for row in rows if row.state == DocumentState.FAILED},
+            failures={row.id: _why(row) for row in rows if row.state in _UNREADY},
         )
+
+
+_UNREADY = (DocumentState.FAILED, DocumentState.PAUSED, DocumentState.CANCELLED)
+
+
+def _why(row: Any) -> str:
+    """Why a document is not ready, nor about to be."""
+    match DocumentState(row.state):
+        case DocumentState.PAUSED:
+            return "it is paused; resume it, or its source or collection, to have it read"
+        case DocumentState.CANCELLED:
+            return "its reading was cancelled; re-index it to have it read"
+        case _:
+            return row.failure or ""
 
 
 def work_key(document_id: str, revision: int) -> str:
@@ -413,13 +520,25 @@ def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def _queued_again() -> dict[str, Any]:
+def queued_again() -> dict[str, Any]:
+    """What a document has when it is queued once more, under a revision of its own."""
     return {
         "revision": documents.c.revision + 1,
         "state": DocumentState.QUEUED,
         "failure": None,
         "updated_at": func.now(),
+        "options_version": options_version_of(documents.c.collection_id),
     }
+
+
+def options_version_of(collection_id: Any) -> ScalarSelect[int]:
+    """The version of a collection's options now."""
+    return select(collections.c.options_version).where(collections.c.id == collection_id).scalar_subquery()
+
+
+def priority_of(source: str) -> Priority:
+    """Whom a document of that source overtakes: what somebody sent goes before what a sync found."""
+    return Priority.PERSON if source == UPLOAD else Priority.NORMAL
 
 
 def _insert(collection_id: str, incoming: Incoming, blob: BlobRef) -> ReturningInsert[str]:
@@ -437,6 +556,7 @@ def _insert(collection_id: str, incoming: Incoming, blob: BlobRef) -> ReturningI
         metadata=dict(incoming.metadata),
         source_id=incoming.identity,
         source_revision=incoming.revision,
+        options_version=options_version_of(collection_id),
     )
     identity = ["collection_id", "source", "path"]
     return row.on_conflict_do_nothing(index_elements=identity).returning(documents.c.id)
@@ -472,7 +592,7 @@ async def _update(
         blob=blob.sha256,
         size_bytes=blob.size_bytes,
         metadata=dict(incoming.metadata),
-        **_queued_again(),
+        **queued_again(),
     )
     await connection.execute(newer)
     return Added(
@@ -480,6 +600,19 @@ async def _update(
         revision=before.revision + 1,
         change="changed",
         state=DocumentState.QUEUED,
+    )
+
+
+def _found_in(owner: Row[Any]) -> Select[Any]:
+    """What was found in a document: what its source calls after it, see `connector.attachment_of`."""
+    return (
+        select(documents.c.id, documents.c.blob, documents.c.ready_blob)
+        .where(
+            documents.c.collection_id == owner.collection_id,
+            documents.c.source == owner.source,
+            documents.c.source_id.startswith(f"{owner.source_id}#", autoescape=True),
+        )
+        .with_for_update()
     )
 
 
@@ -501,10 +634,7 @@ def _rows() -> Select[Any]:
 
 def _document(row: Any) -> Document:
     fields = dict(row._mapping)
-    for name in ("collection_id", "source_id", "source_revision"):
+    internal = ("options_version", "started_at", "own_readers", "readers")
+    for name in ("collection_id", "source_id", "source_revision", *internal):
         del fields[name]
     return Document(**{**fields, "state": DocumentState(fields["state"])})
-
-
-def _no_document(document_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no document '{document_id}'; it may have been deleted")

@@ -27,6 +27,11 @@ class Originals:
         self._database = database
         self._blobs = blobs
 
+    @property
+    def database(self) -> Database:
+        """Where the rows are that need the files."""
+        return self._database
+
     def draft(self) -> AbstractAsyncContextManager[Draft]:
         """A file that arrives piece by piece, written where it will stay; see `Blobs.draft`."""
         return self._blobs.draft()

@@ -1,8 +1,8 @@
 """The words of one page and where each stands: what a passage of a scan is marked with.
 
 A page has about five hundred words, and a shelf of scans a million, so they are packed: sides in ten-thousandths of the
-page as shown, each as the difference from the word before, low bytes apart from high ones, the whole deflated. That is
-about a third of the same as JSON deflated (``bench/results/places.md``).
+page as shown, each as the difference from the word before, low bytes apart from high ones, the whole deflated. That is 8
+bytes a word, where JSON takes 29 and JSON deflated 14 (``bench/results/places.md``).
 """
 
 from __future__ import annotations

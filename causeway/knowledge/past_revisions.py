@@ -10,6 +10,7 @@ What is too old is purged: row, chunks and words first, then the file, in one tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,9 +33,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway.contracts.identity import Principal
 from causeway.errors import NotFoundError
 from causeway.knowledge.document import Chunk, unpacked
 from causeway.knowledge.originals import Originals
+from causeway.knowledge.sight import Sight
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents, page_words, past_chunks, past_revisions
 
@@ -101,11 +104,18 @@ class PastRevisions:
     def __init__(self, *, database: Database, originals: Originals) -> None:
         self._database = database
         self._originals = originals
+        self._sight = Sight(database, None)
+
+    def seen_by(self, principal: Principal) -> PastRevisions:
+        """Those that a caller sees: a document's as the document, a deleted one's as it was seen at last."""
+        seen = copy(self)
+        seen._sight = Sight.of(principal, self._database)
+        return seen
 
     async def all(self, document_id: str) -> tuple[KeptRevision, ...]:
         """Those of a document, the newest first; none when there are none."""
-        listed = _rows().where(past_revisions.c.document_id == document_id)
-        async with self._database.connect() as connection:
+        listed = _rows().where(past_revisions.c.document_id == document_id, self._sight.past)
+        async with self._sight.connect() as connection:
             rows = await connection.execute(listed.order_by(past_revisions.c.revision.desc()))
             return tuple(KeptRevision(**row._mapping) for row in rows)
 
@@ -116,9 +126,11 @@ class PastRevisions:
             NotFoundError: It is not kept, or not any more.
         """
         found = _rows().where(
-            past_revisions.c.document_id == document_id, past_revisions.c.revision == revision
+            past_revisions.c.document_id == document_id,
+            past_revisions.c.revision == revision,
+            self._sight.past,
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             row = (await connection.execute(found)).one_or_none()
         if row is None:
             raise NotFoundError(
@@ -130,10 +142,12 @@ class PastRevisions:
     async def text_of(self, document_id: str, revision: int) -> tuple[Chunk, ...]:
         """The chunks of one of them in order, as they were; none when it is not kept."""
         named = select(past_revisions.c.chunk_ids).where(
-            past_revisions.c.document_id == document_id, past_revisions.c.revision == revision
+            past_revisions.c.document_id == document_id,
+            past_revisions.c.revision == revision,
+            self._sight.past,
         )
         names = ("id", "heading", "text", "page", "tokens", "places")
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             chunk_ids: Sequence[str] = await connection.scalar(named) or ()
             # one statement, so that a swap does not take a chunk from the one table to the other in between
             found = union_all(
@@ -160,7 +174,7 @@ class PastRevisions:
 
     async def purge(self, document_id: str) -> int:
         """Forget all of a document's, at once and for good; how many there were."""
-        return await self._purge(document_id)
+        return await self._purge(document_id, self._sight.past)
 
     async def purge_before(self, moment: datetime) -> int:
         """Forget those that were replaced or deleted before ``moment``, and what crashes left; how many there were."""

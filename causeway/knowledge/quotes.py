@@ -24,6 +24,8 @@ _LONG_RUN = 5
 """Words in a row that are no chance: the quote goes on from another page, or to one."""
 _MOST_COMPARED = 6000
 """Words of a page that are compared with a quote run by run; a full newspaper page has as many."""
+_MOST_WANTED = 500
+"""Words of a quote that are: a chunk has fewer. A page and a quote of one word over and over then take a second."""
 _LINE = 0.5
 _GAP = 4
 _LONG_WORD = 4
@@ -81,6 +83,7 @@ def _in_a_row(words: Sequence[PageWord], wanted: str) -> list[int]:
 
 def _in_runs(words: Sequence[PageWord], wanted: Sequence[str]) -> list[int]:
     """The numbers of the words in the longest runs that page and quote share; none where these say too little of it."""
+    wanted = wanted[:_MOST_WANTED]
     plain = [_plain(word.text) for word in words[:_MOST_COMPARED]]
     blocks = SequenceMatcher(None, wanted, plain, autojunk=False).get_matching_blocks()
     runs = [block for block in blocks if block.size >= min(_LEAST_RUN, len(wanted))]

@@ -20,13 +20,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from causeway.errors import BusyError, ModelUnavailableError
 from causeway.models.onnx_model import Floats
+from causeway.seams import deferred
 
 if TYPE_CHECKING:
+    import numpy as np
     import tokenizers
+else:
+    np = deferred("numpy")
 
 _MOST_WAITING = 20_000
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from causeway.errors import FetchError
 from causeway.models.catalog import ModelFile, UrlSource
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = deferred("aiohttp")
 
 _CONNECT_TIMEOUT_S = 3.0
 _SILENCE_TIMEOUT_S = 30.0

@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import numpy as np
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.images import Image, Images
 from causeway.contracts.vectors import Embeddings, Relevance, Vectors
 from causeway.errors import UpstreamError
 from causeway.models.provider import Model
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 _Shape = TypeVar("_Shape")
 

@@ -16,8 +16,8 @@ import secrets
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import aiohttp
 import msgspec
 
 from causeway.contracts.clock import Clock
@@ -25,7 +25,13 @@ from causeway.errors import MissingModelFileError, ModelUnavailableError
 from causeway.models.catalog import ModelCard
 from causeway.models.cores import usable_cores
 from causeway.models.llama_child import LlamaConfig
+from causeway.seams import deferred
 from causeway.settings import ModelSettings, child_environment
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = deferred("aiohttp")
 
 log = logging.getLogger(__name__)
 

@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from causeway.contracts.chat import Usage
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Vectors
 from causeway.models.batching import Batcher
 from causeway.models.catalog import ModelCard
 from causeway.models.cores import usable_cores
 from causeway.models.onnx_model import Floats, OnnxModel, load_tokenizer
+from causeway.seams import deferred
 
 if TYPE_CHECKING:
+    import numpy as np
     import tokenizers
+else:
+    np = deferred("numpy")
 
 __all__ = ["OnnxEmbedder", "load_tokenizer"]
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from causeway import seams
 from causeway.errors import MissingModelFileError
 from causeway.models.cores import usable_cores
+from causeway.seams import deferred
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import tokenizers
+else:
+    np = deferred("numpy")
 
-Floats = npt.NDArray[np.float32]
+Floats: TypeAlias = "npt.NDArray[np.float32]"
 
 
 def load_tokenizer(folder: Path) -> tokenizers.Tokenizer:

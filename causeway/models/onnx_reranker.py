@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from causeway.contracts.chat import Usage
 from causeway.contracts.vectors import Relevance, RerankRequest
 from causeway.models.batching import Batcher
 from causeway.models.catalog import ModelCard
 from causeway.models.onnx_model import Floats, OnnxModel
+from causeway.seams import deferred
 
 if TYPE_CHECKING:
+    import numpy as np
     import tokenizers
+else:
+    np = deferred("numpy")
 
 _BUDGET_TOKENS = 1024
 _MAX_TOKENS = 192

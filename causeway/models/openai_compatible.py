@@ -8,8 +8,7 @@ this file only says truthfully how a call ended.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ToolCallDelta, Usage
 from causeway.contracts.clock import Clock, SystemClock
@@ -24,7 +23,13 @@ from causeway.models.list_replies import read_pictures, read_scores, read_vector
 from causeway.models.model_listing import ModelListing
 from causeway.models.provider import Model
 from causeway.models.upstream import LONGEST_REPLY_BYTES, Upstream
+from causeway.seams import deferred
 from causeway.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 _LONGEST_PICTURES_BYTES = 256 << 20
 _TEXTS_PER_CALL = 256

@@ -10,13 +10,18 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, StopReason, Usage
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest, Vectors
 from causeway.errors import CausewayError
 from causeway.models.provider import collect
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 DIMENSIONS = 384
 _WORD = re.compile(r"\w+")

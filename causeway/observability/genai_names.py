@@ -36,6 +36,8 @@ ERROR_TYPE = "error.type"
 
 COST_MICROS = "causeway.cost.micros"
 PRINCIPAL = "causeway.principal.id"
+OWNER = "causeway.owner.id"
+"""Whose trace it is: a person's, whichever of their keys called, or a program's key's."""
 TEAM = "causeway.team.id"
 TIER = "causeway.tier"
 CACHE = "causeway.cache"

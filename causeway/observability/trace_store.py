@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import psycopg
-from sqlalchemy import BigInteger, create_engine, delete, func, select
+from sqlalchemy import BigInteger, ColumnElement, create_engine, delete, func, select
 from sqlalchemy.exc import OperationalError
 
 from causeway.contracts.money import Micros
@@ -101,14 +101,18 @@ class TraceStore:
         self._database = database
         self._recorder = recorder
 
-    async def recent(self, *, limit: int = 50, before: datetime | None = None) -> list[TraceSummary]:
-        """The newest traces, newest first; ``before`` pages backwards."""
+    async def recent(
+        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
+    ) -> list[TraceSummary]:
+        """The newest traces, of ``owner`` or of all, newest first; ``before`` pages backwards."""
         await asyncio.to_thread(self._recorder.flush)
         roots = (
             select(spans).where(spans.c.parent_id.is_(None)).order_by(spans.c.started_at.desc()).limit(limit)
         )
         if before is not None:
             roots = roots.where(spans.c.started_at < before)
+        if owner is not None:
+            roots = roots.where(spans.c.attributes[names.OWNER].astext == owner)
         chosen = roots.subquery()
         sums = (
             select(
@@ -143,16 +147,18 @@ class TraceStore:
                 for row in rows
             ]
 
-    async def trace(self, trace_id: str) -> Trace:
-        """One whole trace.
+    async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
+        """One whole trace; with ``owner``, only of theirs.
 
         Raises:
-            NotFoundError: No such trace, or it is older than is kept.
+            NotFoundError: No such trace, or it is older than is kept, or another's.
         """
         await asyncio.to_thread(self._recorder.flush)
         query = (
             select(spans).where(spans.c.trace_id == trace_id).order_by(spans.c.started_at, spans.c.span_id)
         )
+        if owner is not None:
+            query = query.where(is_owned(trace_id, owner))
         async with self._database.connect() as connection:
             found = tuple(SpanRecord(**row) for row in (await connection.execute(query)).mappings())
         if not found:
@@ -166,6 +172,19 @@ class TraceStore:
         async with self._database.begin() as connection:
             gone = await connection.execute(delete(spans).where(spans.c.started_at < moment))
             return int(gone.rowcount)
+
+
+def is_owned(trace_id: str, owner: str) -> ColumnElement[bool]:
+    """Whether a trace was begun by ``owner``.
+
+    By its root alone: a caller of ``/v1`` may say which trace a call belongs to, and so put spans into another's.
+    """
+    root = select(spans.c.span_id).where(
+        spans.c.trace_id == trace_id,
+        spans.c.parent_id.is_(None),
+        spans.c.attributes[names.OWNER].astext == owner,
+    )
+    return root.correlate(None).exists()
 
 
 def _total(attribute: str) -> Any:

@@ -161,6 +161,11 @@ class Draft:
         self._kept: BlobRef | None = None
         self.size_bytes = 0
 
+    @property
+    def path(self) -> Path:
+        """Where its bytes are until it is kept, to be read only."""
+        return Path(self._file.name)
+
     async def write(self, piece: bytes) -> None:
         """Append ``piece``.
 

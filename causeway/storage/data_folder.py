@@ -1,10 +1,12 @@
 """The folder that holds everything one Causeway keeps: the database, the blobs, and who works on it.
 
-Owns the folder's layout and the claim that only one process does its background work. Does not own what lies in
+Owns the folder's layout and the claim that only one process does its background work by itself. Does not own what lies in
 ``postgres`` (``embedded_postgres``) or ``blobs`` (``blobs``).
 
 The claim is a ``flock``: the kernel drops it when the process ends, also by ``kill -9``, so a stale claim cannot
 exist. The text in the lock file only says who holds it.
+
+Further workers need no claim: each takes the first name for the durable queue that no living process of the folder has.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import errno
 import json
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ from pathlib import Path
 
 from causeway.errors import AlreadyRunningError, DiskFullError, OperatorError
 from causeway.storage.file_lock import try_lock
+
+_MOST_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,12 @@ class DataFolder:
         DiskFullError: There is no room for it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, blobs: Path | None = None) -> None:
+        """``blobs``: where files are kept when not in the folder, such as a mount that several machines share."""
         self.root = root.expanduser().absolute()
         self.postgres = self.root / "postgres"
         """The embedded PostgreSQL's files."""
-        self.blobs = self.root / "blobs"
+        self.blobs = (self.root / "blobs") if blobs is None else blobs.expanduser().absolute()
         """Uploaded and fetched files, by their sha256."""
         self.run = self.root / "run"
         """Locks and what running processes tell each other."""
@@ -52,15 +58,40 @@ class DataFolder:
         with _explained(self.root):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.blobs, self.run):
-                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
     def executor_id(self) -> str:
         """The name under which this folder's process takes durable work, the same after every restart."""
-        file = self.run / "executor_id"
+        return self._executor_id("executor_id")
+
+    @contextmanager
+    def executor(self) -> Iterator[str]:
+        """A name for durable work that no other living process of this folder has, until the block ends.
+
+        The first process to work always gets the same one, the second another, and so on, so that after a restart each
+        takes up what it was at. The machine's name is a part of it: folders are copied to other machines.
+
+        Raises:
+            AlreadyRunningError: As many processes as there may be work on the folder.
+        """
+        for number in range(_MOST_WORKERS):
+            name = "executor_id" if number == 0 else f"executor_id.{number}"
+            with _explained(self.root):
+                descriptor = os.open(self.run / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                if try_lock(descriptor, "exclusive"):
+                    yield f"{self._executor_id(name)}@{socket.gethostname()}"
+                    return
+            finally:
+                os.close(descriptor)
+        raise AlreadyRunningError(f"{_MOST_WORKERS} processes work on the data folder '{self.root}' already")
+
+    def _executor_id(self, name: str) -> str:
+        file = self.run / name
         if not file.exists():
             with _explained(self.root):
-                draft = file.with_name(f"executor_id.{secrets.token_hex(4)}")
+                draft = file.with_name(f"{name}.{secrets.token_hex(4)}")
                 draft.write_text(f"exe_{secrets.token_hex(8)}", encoding="ascii")
                 try:
                     os.link(draft, file)  # unlike a rename, never replaces one that another process made

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from causeway.storage.capabilities import (
 )
 from causeway.storage.database_failures import MAY_NOT, explained, sqlstate
 from causeway.storage.postgres_package import offered_version
+from causeway.storage.seen_rows import SeenRows, prepare_role
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,10 @@ class Database:
         with explained(self.engine.url):
             async with self.engine.connect() as connection:
                 yield connection
+
+    def seen_by(self, names: Iterable[str]) -> SeenRows:
+        """Connections that read only what one of ``names`` may see, by row-level security."""
+        return SeenRows(self.connect, names)
 
     async def close(self) -> None:
         """Close the connections; stops the embedded server when no other process uses it."""
@@ -134,6 +139,7 @@ async def _prepare(engine: AsyncEngine, settings: DatabaseSettings, kind: Kind) 
     extensions = await offered_extensions(engine)
     pgvector = require_pgvector(extensions, engine.url)
     await _bring_up_to_date(engine)
+    await prepare_role(engine)
     async with engine.connect() as connection:
         version = await connection.scalar(text("SELECT current_setting('server_version')"))
     offered = extensions.get(BM25_EXTENSION)

@@ -13,6 +13,7 @@ How DBOS is used, and what of it is kept out:
 - The application version is fixed: DBOS resumes only work of its own version, and a new release must resume the
   old one's.
 - No conductor, no telemetry, no pickle: arguments and results are JSON.
+- Which workers live is `leases`' to know; what those held that do not is queued again here (`Durable.tend`).
 
 Numbers: ``bench/results/durable_queue.md``. Choice: ``docs/adr/0002-durable-work-on-dbos.md``.
 """
@@ -28,18 +29,25 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import IntEnum
 from functools import partial
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
-from dbos import DBOSPortableJSONSerializer as Json
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import CausewayError, DatabaseUnavailableError, TryLaterError
+from causeway.seams import deferred
 from causeway.storage.database_failures import explained
+from causeway.storage.leases import LEASE_S, Leases
+from causeway.storage.turns_by_priority import TurnsByPriority
+
+if TYPE_CHECKING:
+    import dbos
+else:  # a process that only serves needs it with its first upload
+    dbos = deferred("dbos")
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +59,17 @@ State = Literal["unknown", "pending", "done", "failed"]
 _APPLICATION = "causeway"
 _WORKFLOW = "causeway.run"
 _SCHEMA = "dbos"
+
+
+class Priority(IntEnum):
+    """Which work is begun first; of equal work, what was queued first."""
+
+    PERSON = 1
+    """Somebody waits for it."""
+    NORMAL = 10
+    BULK = 20
+    """It may take hours, and nobody misses it meanwhile."""
+
 
 _POLL_S = 0.2
 _AHEAD = 24
@@ -69,6 +88,26 @@ _CLOSE_DEADLINE_S = 5.0
 
 _FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
+# What `DBOS.recover_pending_workflows` does, for every executor that is not alive and in one statement. A workflow that
+# a living one has taken meanwhile has that one's name, so that of two who do this at once one finds nothing.
+_TAKE_OVER = text(
+    f"""
+    UPDATE {_SCHEMA}.workflow_status
+    SET status = 'ENQUEUED', owner_xid = NULL, started_at_epoch_ms = NULL,
+        updated_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+    WHERE status = 'PENDING' AND queue_name IS NOT NULL AND application_version = '{_APPLICATION}'
+        AND executor_id <> ALL(:living)
+    """  # noqa: S608 - constants
+)
+_WITHDRAW = text(
+    f"""
+    UPDATE {_SCHEMA}.workflow_status
+    SET status = 'CANCELLED', completed_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+        updated_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+    WHERE status = 'ENQUEUED' AND workflow_uuid = ANY(:keys)
+    """  # noqa: S608 - constants
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Registered:
@@ -79,14 +118,16 @@ class _Registered:
 class Durable:
     """The queue of one process.
 
-    A process may only enqueue, or also work: register the tasks, then ``launch``. One process works at a time under
-    one ``executor_id``, and one ``Durable`` per process works at a time, because DBOS is one per process.
+    A process may only enqueue, or also work: register the tasks, then ``launch``, and ``tend`` meanwhile. Any number of
+    processes may work on one database, each under an ``executor_id`` of its own; one ``Durable`` per process works at
+    a time, because DBOS is one per process.
 
     Args:
         url: The database's SQLAlchemy URL, of a server itself and not of a transaction pooler before it.
         executor_id: The same after a restart; what was running under it is resumed by ``launch``.
         retry_after_s: Waits between the attempts at a task that asks to be tried later.
         grace_s: What ``close`` gives running tasks to end.
+        lease_s: A worker that has not said for so long that it lives is dead, and others take over what it held.
     """
 
     def __init__(
@@ -97,9 +138,11 @@ class Durable:
         clock: Clock | None = None,
         retry_after_s: Sequence[float] = _RETRY_AFTER_S,
         grace_s: float = 5.0,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._url = make_url(url)
         self._executor_id = executor_id
+        self._lease_s = lease_s
         self._clock = clock or SystemClock()
         self._retry_after_s = retry_after_s
         self._grace_s = grace_s
@@ -107,6 +150,7 @@ class Durable:
         self._opening = threading.Lock()
         self._connection: _Connection | None = None
         self._worker: _Worker | None = None
+        self._leases: Leases | None = None
         self._calls: set[asyncio.Future[Any]] = set()
 
     def register(self, name: str, run: Task, *, concurrency: int) -> None:
@@ -122,15 +166,55 @@ class Durable:
             DatabaseUnavailableError: The database cannot be reached.
         """
         connection = await self._reach()
+        leases = Leases(connection.engine, self._executor_id, lease_s=self._lease_s)
+        with explained(self._url):
+            await asyncio.to_thread(leases.renew)  # before others could take it for dead
         worker = _Worker(
             connection, self._tasks, self._executor_id, clock=self._clock, retry_after_s=self._retry_after_s
         )
         with explained(self._url):
             await asyncio.to_thread(worker.start)
-        self._worker = worker
+        self._worker, self._leases = worker, leases
+
+    async def tend(self, *, stop: asyncio.Event) -> None:
+        """Say that this worker lives and take over what dead ones held, until ``stop`` is set; after ``launch``.
+
+        What a killed worker was at is begun again at most a lease and a quarter after it was last seen.
+        """
+        while not stop.is_set():
+            try:
+                taken = await self.take_over()
+            except CausewayError as exc:
+                log.warning("the lease was not renewed", extra={"reason": exc.message})
+            else:
+                if taken:
+                    log.warning("work of a dead worker taken over", extra={"count": taken})
+            try:
+                await asyncio.wait_for(stop.wait(), self._lease_s / 4)
+            except TimeoutError:
+                continue
+
+    async def take_over(self) -> int:
+        """Renew this worker's lease and queue again what workers held whose leases have run out; how much that was.
+
+        Raises:
+            DatabaseUnavailableError: The database cannot be reached.
+        """
+        leases = self._leases
+        if leases is None:
+            msg = "launch first: who only enqueues has no lease"
+            raise RuntimeError(msg)
+        with explained(self._url):
+            return await self._in_thread(_take_over, leases)
 
     async def enqueue(
-        self, name: str, argument: str, *, key: str, within: AsyncConnection | None = None
+        self,
+        name: str,
+        argument: str,
+        *,
+        key: str,
+        within: AsyncConnection | None = None,
+        priority: Priority = Priority.NORMAL,
     ) -> None:
         """Have ``argument`` worked on; a key that was enqueued before, even if done since, changes nothing.
 
@@ -141,6 +225,7 @@ class Durable:
             within: A connection whose transaction decides whether the work exists; None commits at once. Await
                 ``state`` or ``launch`` before opening it: the first call may make the queue's tables, which
                 waits for open transactions and so would wait for this one for ever.
+            priority: Whom it overtakes.
 
         Raises:
             DatabaseUnavailableError: The database cannot be reached.
@@ -148,18 +233,28 @@ class Durable:
         if within is not None and self._connection is None:
             raise RuntimeError(f"await state() or launch() before enqueueing '{key}' within a transaction")
         client = (await self._reach()).client
-        options: EnqueueOptions = {
+        options: dbos.EnqueueOptions = {
             "workflow_name": _WORKFLOW,
             "queue_name": name,
             "workflow_id": key,
             "app_version": _APPLICATION,
+            "priority": int(priority),
         }
-        work = (name, argument, key)
+        work: list[str | int] = [name, argument, key]
+        if priority != Priority.NORMAL:
+            work.append(int(priority))
         if within is not None:
-            await within.run_sync(client.enqueue_in_transaction, options, *work)
+            await within.run_sync(
+                lambda connection: client.enqueue_in_transaction(connection, options, *work)
+            )
             return
         with explained(self._url):
             await self._in_thread(client.enqueue, options, *work)
+
+    async def withdraw(self, keys: Sequence[str], *, within: AsyncConnection) -> None:
+        """Forget the work of ``keys`` that nobody has begun; with the transaction that ``within`` is in."""
+        if keys:
+            await within.execute(_WITHDRAW, {"keys": list(keys)})
 
     async def state(self, key: str) -> State:
         """How far the work of ``key`` is; finished work is remembered for a week.
@@ -189,6 +284,9 @@ class Durable:
         try:
             if worker is not None:
                 await worker.stop(self._grace_s)
+            leases, self._leases = self._leases, None
+            if leases is not None:
+                await asyncio.to_thread(leases.end)
         finally:
             if self._calls:
                 await asyncio.wait(self._calls, timeout=_CLOSE_DEADLINE_S)
@@ -230,7 +328,7 @@ class _Connection:
     def __init__(self, url: URL) -> None:
         _route_logs()
         self.url = url.render_as_string(hide_password=False)
-        DBOS.migrate(self.url, schema=_SCHEMA)
+        dbos.DBOS.migrate(self.url, schema=_SCHEMA)
         # two are held for listening and for the lock of DBOS's own jobs; queues and workflows share the others
         self.engine: Engine = create_engine(
             url,
@@ -239,10 +337,10 @@ class _Connection:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 10, "application_name": "causeway durable"},
         )
-        self.client = DBOSClient(
+        self.client = dbos.DBOSClient(
             system_database_engine=self.engine,
             dbos_system_schema=_SCHEMA,
-            serializer=Json(),
+            serializer=dbos.DBOSPortableJSONSerializer(),
             application_name=_APPLICATION,
             retry_connection_errors=False,
         )
@@ -280,7 +378,7 @@ class _Worker:
         self._clock = clock
         self._retry_after_s = retry_after_s
         self._loop = asyncio.get_running_loop()
-        self._slots = {name: asyncio.Semaphore(task.concurrency) for name, task in tasks.items()}
+        self._turns = {name: TurnsByPriority(task.concurrency) for name, task in tasks.items()}
         self._attended: set[asyncio.Task[object]] = set()
         self._running: set[asyncio.Task[object]] = set()
         self._interrupted: set[str] = set()
@@ -307,27 +405,27 @@ class _Worker:
             self._connection.client.register_queue(
                 name, worker_concurrency=task.concurrency + _AHEAD, polling_interval_sec=_POLL_S
             )
-        DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_MOST_STARTS)(self._workflow())
-        config: DBOSConfig = {
+        dbos.DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_MOST_STARTS)(self._workflow())
+        config: dbos.DBOSConfig = {
             "name": _APPLICATION,
             "application_version": _APPLICATION,
             "executor_id": self._executor_id,
             "system_database_url": self._connection.url,
             "system_database_engine": self._connection.engine,
             "dbos_system_schema": _SCHEMA,
-            "serializer": Json(),
+            "serializer": dbos.DBOSPortableJSONSerializer(),
             "run_migrations": False,
             "enable_otlp": False,
             "log_level": "WARNING",
             "scheduler_polling_interval_sec": 3600.0,
         }
-        DBOS(config=config)
-        DBOS.listen_queues(list(self._tasks))
-        DBOS.launch()
+        dbos.DBOS(config=config)
+        dbos.DBOS.listen_queues(list(self._tasks))
+        dbos.DBOS.launch()
 
-    def _workflow(self) -> Callable[[str, str, str], str]:
-        def run(name: str, argument: str, key: str) -> str:
-            attending = self._attend(name, argument, key)
+    def _workflow(self) -> Callable[..., str]:
+        def run(name: str, argument: str, key: str, priority: int = Priority.NORMAL) -> str:
+            attending = self._attend(name, argument, key, priority)
             try:
                 return asyncio.run_coroutine_threadsafe(attending, self._loop).result()
             except concurrent.futures.CancelledError:
@@ -338,7 +436,7 @@ class _Worker:
 
     def _destroy(self) -> None:
         try:
-            DBOS.destroy(destroy_registry=True)
+            dbos.DBOS.destroy(destroy_registry=True)
         finally:
             _THE_WORKER_OF_THIS_PROCESS.release()
 
@@ -394,14 +492,14 @@ class _Worker:
         finally:
             await asyncio.to_thread(self._destroy)
 
-    async def _attend(self, name: str, argument: str, key: str) -> Literal["done", "failed"]:
+    async def _attend(self, name: str, argument: str, key: str, priority: int) -> Literal["done", "failed"]:
         """Wait for a place, run the task, say how it ended."""
         current = asyncio.current_task()
         if current is None or self._is_stopped:
             raise asyncio.CancelledError
         self._attended.add(current)
         try:
-            async with self._slots[name]:
+            async with self._turns[name].turn(priority):
                 if self._is_closing:
                     await self._loop.create_future()  # until it is cancelled: keeps DBOS from fetching more
                 self._running.add(current)
@@ -435,6 +533,13 @@ class _Worker:
                 return "failed"
             else:
                 return "done"
+
+
+def _take_over(leases: Leases) -> int:
+    with leases.engine.begin() as connection:
+        leases.renew(connection)
+        living = leases.living(connection)
+        return connection.execute(_TAKE_OVER, {"living": living}).rowcount
 
 
 # --- what both share -------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Ids are random UUIDs as text with a short prefix that says what they name (``doc_``, ``key_``). Times are UTC. Money is
 in micros, millionths of a US dollar. Changes of ``api_keys``, ``teams`` and ``setting_overrides`` are told to every
-process by triggers, which the migrations make (`causeway.storage.notices`).
+process by triggers, which the migrations make (`causeway.storage.notices`), and so are those of ``users`` and
+``group_members``. Row-level security of documents and chunks is the migrations' too (docs/adr/0024).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Computed,
     DateTime,
@@ -36,6 +38,7 @@ tables = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
         "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
 
@@ -92,14 +95,77 @@ api_keys = Table(
         "previous_hash", Text, unique=True, comment="of the secret before the newest, until previous_until"
     ),
     Column("previous_until", DateTime(timezone=True)),
+    Column(
+        "user_id",
+        Text,
+        ForeignKey("users.id", ondelete="CASCADE"),
+        index=True,
+        comment="whose rights it has; null for a program's own, which reads every document",
+    ),
+)
+
+# --- people ------------------------------------------------------------------------------------------
+
+users = Table(
+    "users",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True, comment="in lower case"),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False, comment="admin, editor or reader"),
+    Column("password_hash", Text, comment="argon2id; null for who has none"),
+    Column("invitation_hash", Text, unique=True, comment="sha256 of the token that lets set a password, hex"),
+    _moment("invited_until", nullable=True),
+    Column("issuer", Text, comment="of the OpenID provider that knows them"),
+    Column("subject", Text, comment="what that provider calls them"),
+    _moment("disabled_at", nullable=True),
+    _moment("signed_in_at", nullable=True),
+    _moment("created_at"),
+    UniqueConstraint("issuer", "subject"),
+)
+
+groups = Table(
+    "groups",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    _moment("created_at"),
+)
+
+group_members = Table(
+    "group_members",
+    tables,
+    Column("group_id", Text, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("is_claimed", Boolean, nullable=False, comment="by the OpenID provider, which may take it away"),
 )
 
 sessions = Table(
     "sessions",
     tables,
     Column("token_hash", Text, primary_key=True, comment="sha256 of the cookie's value, hex"),
-    Column("key_id", Text, ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "key_id",
+        Text,
+        ForeignKey("api_keys.id", ondelete="CASCADE"),
+        index=True,
+        comment="the key it was opened with; null for a person's",
+    ),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
     _moment("created_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _moment("seen_at"),
+    CheckConstraint("(key_id IS NULL) <> (user_id IS NULL)", name="of_one"),
+)
+
+sign_in_flows = Table(
+    "sign_in_flows",
+    tables,
+    Column("state_hash", Text, primary_key=True, comment="sha256 of the state sent to the OpenID provider"),
+    Column("browser_hash", Text, nullable=False, comment="sha256 of the cookie of the browser that began it"),
+    Column("nonce", Text, nullable=False),
+    Column("verifier", Text, nullable=False, comment="PKCE's"),
+    Column("onward", Text, nullable=False, comment="the path to go to afterwards"),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
 
@@ -198,6 +264,42 @@ collections = Table(
     ),
     Column("dimensions", Integer, nullable=False),
     _moment("created_at"),
+    Column(
+        "options",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="how its documents are cut, and what becomes of personal data; what is not said is the default",
+    ),
+    Column(
+        "options_version",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="goes up with every change of the options",
+    ),
+    Column(
+        "vectors_in",
+        Text,
+        nullable=False,
+        server_default="postgres",
+        comment="where its vectors end up: postgres or pinecone",
+    ),
+    Column(
+        "readers",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{everyone}'"),
+        comment="who may see its documents: everyone, user:ID, group:ID",
+    ),
+)
+
+folder_rules = Table(
+    "folder_rules",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("folder", Text, primary_key=True, comment="a path without slashes at its ends"),
+    Column("readers", ARRAY(Text), nullable=False),
 )
 
 documents = Table(
@@ -209,7 +311,7 @@ documents = Table(
         "source",
         Text,
         nullable=False,
-        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:' or 'web:' and its name",
+        comment="'upload', 'folder:' and the root's absolute path, or 'notion:', 'slack:', 'web:' or 'mail:' and its name",
     ),
     Column(
         "path", Text, nullable=False, comment="where it is in its source; with it, the document's identity"
@@ -220,7 +322,7 @@ documents = Table(
     Column("blob", Text, nullable=False, comment="sha256 of the newest bytes; the file is in the blob store"),
     Column("modified_at", DateTime(timezone=True), nullable=False, comment="as its source says"),
     Column("revision", Integer, nullable=False, server_default="1", comment="goes up with every new content"),
-    Column("state", Text, nullable=False, comment="queued, processing, ready or failed"),
+    Column("state", Text, nullable=False, comment="queued, processing, ready, failed, paused or cancelled"),
     Column("failure", Text, comment="why it failed, for its owner"),
     Column("ready_revision", Integer, comment="the revision whose chunks are searchable; null when none is"),
     Column("ready_blob", Text, comment="the bytes those chunks came from"),
@@ -238,8 +340,46 @@ documents = Table(
         server_default="",
         comment="what its source said of its content when it was taken, such as an ETag",
     ),
+    Column(
+        "options_version",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="its collection's when it was last queued; a lower one than that has it queued again",
+    ),
+    Column("started_at", DateTime(timezone=True), comment="when its newest revision was begun on"),
+    Column("notice", Text, comment="what was left out or replaced in the newest revision, for its owner"),
+    Column("own_readers", ARRAY(Text), comment="who may see it; null leaves it to its folder or collection"),
+    Column(
+        "readers",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="who may see it after all rules, written by a trigger alone",
+    ),
     UniqueConstraint("collection_id", "source", "path"),
     Index(None, "state"),
+    Index(None, "readers", postgresql_using="gin"),
+)
+
+ingest_holds = Table(
+    "ingest_holds",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", Text, primary_key=True, server_default="", comment="empty holds every source"),
+    Column("document_id", Text, primary_key=True, server_default="", comment="empty holds every document"),
+    _moment("since"),
+)
+
+upload_keys = Table(
+    "upload_keys",
+    tables,
+    Column("key", Text, primary_key=True, comment="of whom, and the Idempotency-Key that was sent"),
+    Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("collection", Text, nullable=False, comment="as it was asked for"),
+    Column("path", Text, nullable=False),
+    Column("blob", Text, nullable=False, comment="sha256 of what was sent"),
+    _moment("at"),
 )
 
 source_runs = Table(
@@ -270,6 +410,8 @@ source_runs = Table(
     ),
     Column("failures", JSONB, nullable=False, server_default=text("'[]'"), comment="path and reason of each"),
     Column("problem", Text, comment="why the last run could not be finished"),
+    Column("source", Text, nullable=False, server_default="", comment="what its documents have as theirs"),
+    Column("collection", Text, nullable=False, server_default="", comment="the name of the one they are in"),
 )
 
 _PLACES = "rectangles [page, left, top, right, bottom], the sides in ten-thousandths of the page as shown"
@@ -287,8 +429,28 @@ chunks = Table(
     Column("text", Text, nullable=False),
     Column("page", Integer, comment="the page it begins on, from 1; null where there are no pages"),
     Column("tokens", Integer, nullable=False, comment="of heading and text, as the embedding model counts"),
-    Column("embedding", VECTOR(), nullable=False, comment="unit length; of heading and text"),
-    Column("searchable", Text, Computed("heading || E'\\n' || text", persisted=True), nullable=False),
+    Column(
+        "embedding",
+        VECTOR(),
+        comment="unit length; of heading, context and text; null when it is where the collection's vectors are kept",
+    ),
+    Column(
+        "context",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="what a model wrote of its place in the document; found by, never shown as the document's",
+    ),
+    Column("parent", Integer, comment="the ordinal of the first chunk of the section that answers are given"),
+    Column(
+        "searchable",
+        Text,
+        Computed(
+            "heading || E'\\n' || CASE WHEN context = '' THEN '' ELSE context || E'\\n' END || text",
+            persisted=True,
+        ),
+        nullable=False,
+    ),
     Column(
         "digest",
         LargeBinary,
@@ -297,6 +459,7 @@ chunks = Table(
     Column("places", JSONB, nullable=False, server_default=text("'[]'"), comment=_PLACES),
     # deferrable: one statement moves many chunks, and between two of its rows places are taken twice
     UniqueConstraint("document_id", "ordinal", deferrable=True, initially="IMMEDIATE"),
+    Index("ix_chunks_vectors_here", "collection_id", postgresql_where=text("embedding IS NOT NULL")),
 )
 
 past_revisions = Table(
@@ -319,6 +482,14 @@ past_revisions = Table(
         comment="in order; those that a later revision has too are in chunks, the others in past_chunks",
     ),
     Column("retired_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column("own_readers", ARRAY(Text), comment="as the document's, at last"),
+    Column(
+        "readers",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="the document's, and its last ones when it is gone; written by a trigger alone",
+    ),
 )
 
 past_chunks = Table(
@@ -342,6 +513,36 @@ page_words = Table(
     Column("words", LargeBinary, nullable=False, comment="as causeway.knowledge.page_words packs them"),
 )
 
+external_vectors = Table(
+    "external_vectors",
+    tables,
+    Column("chunk_id", Text, primary_key=True, comment="whose chunk may be gone"),
+    Column("collection_id", Text, nullable=False, index=True, comment="which may be gone too"),
+    Column("dimensions", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False, comment="md5 of the vector that was sent"),
+    Column("is_there", Boolean, nullable=False, comment="it was read back, number for number"),
+    Column("sent_at", DateTime(timezone=True), comment="null before it was accepted"),
+)
+
+collection_moves = Table(
+    "collection_moves",
+    tables,
+    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("target", Text, nullable=False, comment="postgres or pinecone"),
+    Column("state", Text, nullable=False, comment="copying, cleaning or done"),
+    Column("total", BigInteger, nullable=False, server_default="0", comment="vectors, as last counted"),
+    Column(
+        "copied",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of these, read back from the target",
+    ),
+    Column("problem", Text, comment="what it waits for; null while it goes on"),
+    _moment("requested_at"),
+    _moment("finished_at", nullable=True),
+)
+
 chunk_keywords = Table(
     "chunk_keywords",
     tables,
@@ -358,6 +559,58 @@ chunk_keywords = Table(
     # new entries wait unsorted up to this size and every search reads them: large enough for quick writes, small
     # enough not to be felt (20 chunks take 15 ms instead of 33 ms)
     Index(None, "lexemes", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
+)
+
+# --- conversations -----------------------------------------------------------------------------------
+
+conversations = Table(
+    "conversations",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False, comment="whose it is: a person's id, or a key's"),
+    Column("title", Text, nullable=False, comment="its first question, or what its owner calls it"),
+    Column("collection", Text, comment="its name, when only that one is asked"),
+    Column("is_shared", Boolean, nullable=False, server_default="false"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    Index(None, "owner", "updated_at"),
+)
+
+turns = Table(
+    "turns",
+    tables,
+    Column("conversation_id", Text, ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, comment="from 1"),
+    Column("question", Text, nullable=False, comment="as it was asked"),
+    Column("understood", Text, nullable=False, comment="as it was searched for: alone"),
+    Column("answer", Text, nullable=False),
+    Column("is_refused", Boolean, nullable=False),
+    Column("passages", JSONB, nullable=False, comment="what was shown for it; the first is [1]"),
+    Column("citations", JSONB, nullable=False),
+    Column("documents", ARRAY(Text), nullable=False, comment="that the passages are of"),
+    Column("trace_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    _moment("at"),
+)
+
+chunk_contexts = Table(
+    "chunk_contexts",
+    tables,
+    Column(
+        "hash", Text, primary_key=True, comment="sha256 of the model, the prompt and all that it was shown"
+    ),
+    Column("context", Text, nullable=False),
+    _moment("at"),
+)
+
+durable_workers = Table(
+    "durable_workers",
+    tables,
+    Column("executor_id", Text, primary_key=True, comment="under which it takes durable work"),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    _moment("started_at"),
+    _moment("seen_at"),
 )
 
 votes = Table(
@@ -415,4 +668,51 @@ analyst_saved = Table(
     ),
     Column("is_pinned", Boolean, nullable=False, server_default="false", comment="drawn on the board"),
     _moment("created_at"),
+)
+
+# --- how good it is ----------------------------------------------------------------------------------
+
+eval_suites = Table(
+    "eval_suites",
+    tables,
+    Column("version", Text, primary_key=True, comment="sha256 of its cases, hex"),
+    Column("name", Text, nullable=False),
+    Column("content", JSONB, nullable=False),
+    _moment("created_at"),
+)
+
+eval_runs = Table(
+    "eval_runs",
+    tables,
+    Column("id", Text, primary_key=True),
+    Column("suite_version", Text, ForeignKey("eval_suites.version"), nullable=False),
+    Column("suite", Text, nullable=False, comment="its name"),
+    Column("subject", Text, nullable=False, comment="what was asked, such as knowledge"),
+    Column("label", Text, comment="what its author calls it, such as main"),
+    Column("options", JSONB, nullable=False, comment="how it is run"),
+    Column("identity", JSONB, nullable=False, comment="what the subject's answers depend on"),
+    Column("state", Text, nullable=False, comment="queued, running, done or stopped"),
+    Column("problem", Text, comment="why it stopped"),
+    Column("attempt", Integer, nullable=False, server_default="1", comment="goes up when it is resumed"),
+    Column("total", Integer, nullable=False, comment="answers that it takes, repeats counted"),
+    Column("summary", JSONB, comment="mean, ends of the interval and cases of each check, once it has ended"),
+    Column("started_by", Text, nullable=False, comment="the principal"),
+    _moment("created_at"),
+    _moment("started_at", nullable=True),
+    _moment("finished_at", nullable=True),
+    Index(None, "created_at"),
+)
+
+eval_results = Table(
+    "eval_results",
+    tables,
+    Column("run_id", Text, ForeignKey("eval_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("case_name", Text, primary_key=True),
+    Column("repeat", Integer, primary_key=True, comment="from 0"),
+    Column("asked", Text, nullable=False, comment="sha256 of the subject's identity and the inputs"),
+    Column("outcome", JSONB, nullable=False),
+    Column("scores", JSONB, nullable=False),
+    Column("is_faulty", Boolean, nullable=False),
+    _moment("at"),
+    Index(None, "asked"),
 )

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from causeway.contracts.vectors import Vectors
 from causeway.knowledge.document import Chunk
-from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.index.stores import ChunkIndex
 from causeway.storage.database import Database
 from causeway.storage.schema import collections, documents
 from causeway.testing.gateway import bags_of_words
@@ -35,7 +35,7 @@ class Sheet:
 class SheetPile:
     """Puts sheets into a database; their vectors are bags of words unless given."""
 
-    def __init__(self, database: Database, index: PostgresIndex, *, dimensions: int = 64) -> None:
+    def __init__(self, database: Database, index: ChunkIndex, *, dimensions: int = 64) -> None:
         self._database = database
         self._index = index
         self._dimensions = dimensions

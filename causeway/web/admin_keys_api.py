@@ -49,6 +49,7 @@ class KeyShape(BaseModel):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    user_id: str | None = Field(description="The person whose rights bound it; null reads every document")
     rotates_at: datetime | None = Field(description="Until then the secret of before the last rotation works")
 
 
@@ -77,6 +78,11 @@ class NewKeyBody(KeyChange):
     name: _Name = Field(examples=["site-search"])
     scopes: Annotated[list[Scope], Field(min_length=1)] = [Scope.MODELS, Scope.ASK]
     expires_at: AwareDatetime | None = None
+    user_id: Storable | None = Field(
+        default=None,
+        max_length=120,
+        description="The person whose rights bound it; without one it reads every document",
+    )
 
 
 class Rotation(BaseModel):
@@ -146,7 +152,14 @@ async def create_key(body: NewKeyBody, parts: Parts, desk: Desk, admin: Admin) -
             f"expires_at is {body.expires_at.isoformat()}, which has passed; choose a later time"
         )
     bounds = changed_bounds(desk, Bounds(), body)
-    made = await desk.keys.create(body.name, body.scopes, expires_at=body.expires_at, bounds=bounds, by=admin)
+    made = await desk.keys.create(
+        body.name,
+        body.scopes,
+        expires_at=body.expires_at,
+        bounds=bounds,
+        user=body.user_id or None,
+        by=admin,
+    )
     return SecretShape(key_id=made.id, secret=made.secret, prefix=made.prefix)
 
 
@@ -271,6 +284,7 @@ def key_shape(key: Key, names: dict[str, str], now: datetime) -> KeyShape:
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
         last_used_at=key.last_used_at,
+        user_id=key.user,
         rotates_at=key.rotates_at if is_rotating else None,
     )
 

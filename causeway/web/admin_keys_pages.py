@@ -72,7 +72,10 @@ async def make_key(request: Request, parts: Parts, desk: Desk, admin: Admin) -> 
         return await _key_sheet(request, desk, None, {**filled, "expires": lives}, wrong)
     try:
         bounds = changed_bounds(desk, Bounds(), body)
-        made = await desk.keys.create(body.name, body.scopes, expires_at=expires_at, bounds=bounds, by=admin)
+        user = body.user_id or None
+        made = await desk.keys.create(
+            body.name, body.scopes, expires_at=expires_at, bounds=bounds, user=user, by=admin
+        )
     except InvalidInputError as exc:
         return await _key_sheet(request, desk, None, {**filled, "expires": lives}, {"": exc.message})
     return _secret_sheet(request, made, f"The key “{body.name}” is ready")
@@ -210,6 +213,7 @@ async def _key_sheet(
         "lives": LIVES,
         "tiers": sorted(name for name in desk.live.current.tiers if name != "internal"),
         "teams": await desk.teams.list(),
+        "users": await desk.users.list(),
         "default_tier": desk.live.current.gateway.default_tier,
     }
     return sheet(request, "admin_key_form.html", values, status_code=422 if wrong else 200)
@@ -234,6 +238,7 @@ def _filled(key: Key | None, desk: AdminParts) -> dict[str, Any]:
         "scopes": sorted(key.scopes) if key else [Scope.MODELS, Scope.ASK],
         "tier": bounds.tier or desk.live.current.gateway.default_tier,
         "team_id": bounds.team or "",
+        "user_id": (key.user if key else None) or "",
         "models": list(bounds.models),
         "endpoints": sorted(bounds.endpoints),
         "budget_usd_per_day": _amount(bounds.budget_per_day),
@@ -251,6 +256,7 @@ def _from_form(form: FormData) -> dict[str, Any]:
         "scopes": [str(each) for each in form.getlist("scopes")],
         "tier": text("tier") or None,
         "team_id": text("team_id"),
+        "user_id": text("user_id"),
         "models": [line.strip() for line in text("models").splitlines() if line.strip()],
         "endpoints": [str(each) for each in form.getlist("endpoints")],
         "budget_usd_per_day": text("budget_usd_per_day") or None,

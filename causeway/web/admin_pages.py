@@ -83,7 +83,7 @@ async def keys(
     counts = {each: sum(key.state == each for key in found) for each in _KEY_STATES}
     listed = [key for key in found if state in ("all", key.state)]
     values = {"keys": listed, "counts": counts, "state": state, "q": q, "is_empty": not everyone}
-    return _page(request, desk, "keys", {**values, "changed": changed})
+    return admin_page(request, desk, "keys", {**values, "changed": changed})
 
 
 @router.get("/admin/teams", name="admin_teams")
@@ -92,7 +92,9 @@ async def teams(request: Request, desk: Desk, q: Words = "", changed: str = "") 
     keys = [key.bounds.team for key in await desk.keys.list() if key.revoked_at is None]
     found = [team_shape(team) for team in await desk.teams.list()]
     rows = [(team, keys.count(team.team_id)) for team in found if q.casefold() in team.name.casefold()]
-    return _page(request, desk, "teams", {"rows": rows, "q": q, "is_empty": not found, "changed": changed})
+    return admin_page(
+        request, desk, "teams", {"rows": rows, "q": q, "is_empty": not found, "changed": changed}
+    )
 
 
 @router.get("/admin/tiers", name="admin_tiers")
@@ -101,7 +103,7 @@ async def tiers(request: Request, desk: Desk, changed: str = "") -> Response:
     found = await tier_list(desk)
     made_here = [tier.name for tier in found.tiers if f"tiers.{tier.name}" in desk.live.overridden]
     values = {"tiers": found.tiers, "default_tier": found.default_tier, "made_here": made_here}
-    return _page(request, desk, "tiers", {**values, "changed": changed})
+    return admin_page(request, desk, "tiers", {**values, "changed": changed})
 
 
 @router.get("/admin/budgets", name="admin_budgets")
@@ -111,7 +113,7 @@ async def budgets(request: Request, desk: Desk, q: Words = "", of: str = "") -> 
     counts = {payer: sum(each.payer == payer for each in everything) for payer in ("tier", "team", "key")}
     found = [each for each in everything if of in ("", each.payer) and q.casefold() in each.name.casefold()]
     values = {"budgets": found, "counts": counts, "of": of, "q": q, "is_empty": not everything}
-    return _page(request, desk, "budgets", values)
+    return admin_page(request, desk, "budgets", values)
 
 
 @router.get("/admin/providers", name="admin_providers")
@@ -120,7 +122,7 @@ async def providers(request: Request, parts: Parts, desk: Desk, changed: str = "
     found = await provider_list(desk, parts.clock.now())
     made_here = [each.name for each in found.providers if f"providers.{each.name}" in desk.live.overridden]
     values = {"providers": found.providers, "made_here": made_here, "changed": changed}
-    return _page(request, desk, "providers", values)
+    return admin_page(request, desk, "providers", values)
 
 
 @router.get("/admin/routes", name="admin_routes")
@@ -128,7 +130,7 @@ async def routes(request: Request, desk: Desk, changed: str = "") -> Response:
     """What names lead to."""
     found = route_list(desk)
     made_here = [each.name for each in found.routes if f"routes.{each.name}" in desk.live.overridden]
-    return _page(request, desk, "routes", {"found": found, "made_here": made_here, "changed": changed})
+    return admin_page(request, desk, "routes", {"found": found, "made_here": made_here, "changed": changed})
 
 
 @router.get("/admin/usage", name="admin_usage")
@@ -150,7 +152,7 @@ async def usage(
         "periods": {number: name for number, (name, _) in _PERIODS.items()},
         "shares": [round(100 * line.cost_usd / dearest, 2) if dearest else 0 for line in report.lines],
     }
-    return _page(request, desk, "usage", values)
+    return admin_page(request, desk, "usage", values)
 
 
 @router.get("/admin/audit", name="admin_audit")
@@ -165,12 +167,12 @@ async def audit(
     names = {key.id: key.name for key in await desk.keys.list()} | await team_names(desk)
     values = {
         "rows": [(line, differences(line)) for line in found],
-        "names": names,
+        "names": names | await _people(desk),
         "subject": subject,
         "before_id": before_id,
         "older": found[-1].id if len(found) == _AUDIT_PAGE else None,
     }
-    return _page(request, desk, "audit", values, fragment="admin_audit_rows.html")
+    return admin_page(request, desk, "audit", values, fragment="admin_audit_rows.html")
 
 
 @router.get("/admin/settings", name="admin_settings")
@@ -197,7 +199,7 @@ async def settings(
         "made_here": [each for each in ("gateway", "guard", "models") if each in desk.live.overridden],
         "changed": changed,
     }
-    return _page(request, desk, "settings", values)
+    return admin_page(request, desk, "settings", values)
 
 
 @router.post("/admin/reload", name="admin_reload")
@@ -253,9 +255,15 @@ def _spread(value: Any, prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _page(
+async def _people(desk: AdminParts) -> dict[str, str]:
+    users = {user.id: user.name for user in await desk.users.list()}
+    return users | {group.id: group.name for group in await desk.groups.list()}
+
+
+def admin_page(
     request: Request, desk: AdminParts, tab: str, values: Mapping[str, Any], *, fragment: str | None = None
 ) -> Response:
+    """A page below the tabs; its ``fragment`` alone when htmx asks."""
     template = fragment if fragment and is_fragment(request) else f"admin_{tab}.html"
     common = {"tab": tab, "problem": desk.live.problem, "needs_restart": desk.live.needs_restart}
     return page(request, template, {**common, **values})

@@ -97,7 +97,10 @@ class AnswerShape(_Shape):
     refused: bool = Field(description="True when the documents do not say; `answer` then says so")
     citations: list[CitationShape]
     trace_id: str
-    conversation_id: str | None
+    conversation_id: str | None = Field(
+        description="Send it with the next question, which may lean on this one"
+    )
+    question: str = Field(description="As it was understood: a follow-up stands alone in it")
     usage: UsageShape
     cost_usd: float
     model: str
@@ -162,6 +165,7 @@ def answer_shape(finished: Finished) -> AnswerShape:
         citations=[citation_shape(cited) for cited in finished.citations],
         trace_id=finished.trace_id,
         conversation_id=finished.conversation_id,
+        question=finished.question,
         usage=UsageShape(
             input_tokens=finished.usage.input_tokens, output_tokens=finished.usage.output_tokens
         ),
@@ -197,7 +201,9 @@ async def collect(answer: AsyncGenerator[AnswerEvent, None]) -> tuple[tuple[Hit,
 def _event(event: AnswerEvent) -> Event:
     match event:
         case Retrieved():
-            return Event("retrieved", {"hits": [hit_shape(hit).model_dump() for hit in event.hits]})
+            shown = [hit_shape(hit).model_dump() for hit in event.hits]
+            about = {"question": event.question, "conversation_id": event.conversation_id}
+            return Event("retrieved", {"hits": shown, "understood": dict(event.understood), **about})
         case TextDelta():
             return Event("text", {"text": event.text})
         case Cited():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
-from causeway.knowledge import AskRequest, SearchRequest
+from causeway.knowledge import LONGEST_ID, AskRequest, SearchRequest
 from causeway.web.answers import AnswerShape, HitShape, answer_shape, as_events, collect, hit_shape
 from causeway.web.event_stream import EventStream, until_gone
 from causeway.web.sign_in import Asker, Parts
+from causeway.web.stops import OUTLIVES_S, Stops
 
 router = APIRouter(prefix="/api", tags=["Search and answers"])
 
@@ -24,6 +25,11 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
+_Literal = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)]
+_LITERAL = "Words that are not to be read as a filter: those of a chip that was taken away"
+_TIME_ZONE = "The asker's, such as `Europe/Berlin`: `yesterday` is theirs; empty is UTC"
+
+
 class SearchBody(_Body):
     """What to look for."""
 
@@ -31,6 +37,11 @@ class SearchBody(_Body):
     collection: str | None = Field(default=None, description="Only in this collection; null searches all")
     filters: dict[str, Any] = Field(default_factory=dict, description="Metadata that must be equal")
     top_k: int = Field(default=10, ge=1, le=100)
+    plain_words: bool = Field(
+        default=True, description="Read filters out of the query, such as `only PDF files since March`"
+    )
+    literal: _Literal = Field(default_factory=list, description=_LITERAL)
+    time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
     rerank: bool | None = Field(default=None, description="Score with the cross-encoder; null as in settings")
 
 
@@ -38,7 +49,10 @@ class SearchAnswer(BaseModel):
     """Hits, best first."""
 
     hits: list[HitShape]
-    understood: dict[str, Any] = Field(description="How the request was read: `collection` and `filters`")
+    understood: dict[str, Any] = Field(
+        description="How the request was read: `query`, what was looked for; `collection`; `filters`, those that the query says among them; and "
+        "`chips`, which words said which"
+    )
     took_ms: int
     notes: list[str] = Field(
         description="What failed or was left out and made the hits worse; empty when all went well"
@@ -52,8 +66,21 @@ class AskBody(_Body):
         min_length=1, max_length=MAX_QUESTION_CHARS, examples=["How long may I return a tent?"]
     )
     collection: str | None = Field(default=None, description="Ask only this collection; null asks all")
-    conversation_id: str | None = Field(default=None, max_length=100)
+    conversation_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=LONGEST_ID,
+        description="The conversation that this goes on with; null begins one",
+    )
     stream: bool = Field(default=False, description="Answer as server-sent events")
+    literal: _Literal = Field(default_factory=list, description=_LITERAL)
+    time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
+    answer_id: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{32}$",
+        description="Of your making, with `stream`: the answer is written to its end, and kept in its conversation, even if"
+        " the connection breaks; `DELETE /api/ask/ID` stops it",
+    )
 
 
 class FeedbackBody(_Body):
@@ -80,6 +107,9 @@ async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
             filters=body.filters,
             top_k=body.top_k,
             rerank=body.rerank,
+            plain_words=body.plain_words,
+            literal=tuple(body.literal),
+            time_zone=body.time_zone,
         ),
         call_of(asker, "search"),
     )
@@ -92,7 +122,7 @@ async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
 
 
 _STREAM = {
-    "description": "The answer; with `stream`, server-sent events `retrieved` `{hits}`, `text` `{text}`, "
+    "description": "The answer; with `stream`, server-sent events `retrieved` `{hits, understood}`, `text` `{text}`, "
     "`citation`, then `done` (this shape) or `error` (a problem)",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
@@ -102,18 +132,42 @@ _STREAM = {
 async def ask(body: AskBody, request: Request, parts: Parts, asker: Asker) -> Any:
     """An answer from the documents, with its evidence."""
     events = parts.answerer.ask(
-        AskRequest(question=body.question, collection=body.collection, conversation_id=body.conversation_id),
+        AskRequest(
+            question=body.question,
+            collection=body.collection,
+            conversation_id=body.conversation_id,
+            literal=tuple(body.literal),
+            time_zone=body.time_zone,
+        ),
         call_of(asker, "ask", body.conversation_id),
     )
+    if body.stream and body.answer_id:
+        stops: Stops = request.app.state.stops
+        stop = stops.expect(asker.owner, body.answer_id)
+        return EventStream(as_events(events), outlives_s=OUTLIVES_S, stop=stop)
     if body.stream:
         return EventStream(as_events(events))
     whole = await until_gone(lambda: collect(events), request.receive)
     return answer_shape(whole[1]) if whole else Response(status_code=499)
 
 
+@router.delete("/ask/{answer_id}", name="api_stop", status_code=204)
+async def stop(
+    answer_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], request: Request, asker: Asker
+) -> None:
+    """Stop an answer that nobody reads any more; one that is over, or not here, is left alone."""
+    stops: Stops = request.app.state.stops
+    stops.stop(asker.owner, answer_id)
+
+
 @router.post("/feedback", name="api_feedback", status_code=204)
 async def feedback(body: FeedbackBody, parts: Parts, asker: Asker) -> None:
     """A thumb up or down on an answer; a second one replaces the first."""
     await parts.feedback.vote(
-        body.trace_id, asker.id, is_up=body.vote == "up", reason=body.reason, correction=body.correction
+        body.trace_id,
+        asker.owner,
+        is_up=body.vote == "up",
+        reason=body.reason,
+        correction=body.correction,
+        owner=asker.owner if asker.sees_as is not None else None,
     )

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError
-from causeway.knowledge import AskRequest, DocumentState
+from causeway.knowledge import LONGEST_ID, AskRequest, DocumentState
 from causeway.web.answers import collect
 from causeway.web.ask_api import MAX_QUESTION_CHARS, call_of
 from causeway.web.cited_revision import passage_link
@@ -20,12 +21,15 @@ from causeway.web.sign_in import Asker, Parts
 router = APIRouter(include_in_schema=False)
 
 _MOST_EXAMPLES = 4
+_MOST_RECENT = 6
 
 
 @router.get("/", name="ask")
-async def show(request: Request, parts: Parts, _asker: Asker, q: str = "") -> Response:
+async def show(request: Request, parts: Parts, asker: Asker, q: str = "") -> Response:
     """The box; ``q`` fills it in without asking."""
-    return page(request, "ask.html", {**await _welcome(parts), "question": q[:MAX_QUESTION_CHARS]})
+    recent = await parts.conversations.of(asker, limit=_MOST_RECENT)
+    values = {"question": q[:MAX_QUESTION_CHARS], "recent": recent, "conversation": None}
+    return page(request, "ask.html", {**await welcome(parts, asker), **values})
 
 
 @router.post("/ask", name="ask_post")
@@ -35,6 +39,7 @@ async def answer(
     asker: Asker,
     question: Annotated[str, Form()] = "",
     collection: Annotated[str, Form()] = "",
+    conversation: Annotated[str, Form(max_length=LONGEST_ID)] = "",
 ) -> Response:
     """The whole answer as a page, for browsers without scripts."""
     asked = question.strip()
@@ -43,7 +48,8 @@ async def answer(
             f"a question has 1 to {MAX_QUESTION_CHARS} characters, and this has {len(asked)}"
         )
     events = parts.answerer.ask(
-        AskRequest(question=asked, collection=collection or None), call_of(asker, "ask")
+        AskRequest(question=asked, collection=collection or None, conversation_id=conversation or None),
+        call_of(asker, "ask", conversation or None),
     )
     whole = await until_gone(lambda: collect(events), request.receive)
     if whole is None:
@@ -52,12 +58,15 @@ async def answer(
     targets = {cited.n: passage_link(request, hits[cited.n - 1], cited.quote) for cited in finished.citations}
     cards = [(hit, passage_link(request, hit)) for hit in hits]
     values = {"cards": cards, "finished": finished, "targets": targets, "asked": asked, "question": ""}
-    return page(request, "answer.html", {**await _welcome(parts), **values})
+    values["conversation_id"] = finished.conversation_id
+    return page(request, "answer.html", {**await welcome(parts, asker), **values})
 
 
-async def _welcome(parts: WebParts) -> dict[str, object]:
-    collections = await parts.library.collections()
-    counts = (await parts.library.documents(limit=1)).counts
+async def welcome(parts: WebParts, asker: Principal) -> dict[str, object]:
+    """What the ask page needs to know of the documents."""
+    library = parts.library.seen_by(asker)
+    collections = await library.collections()
+    counts = (await library.documents(limit=1)).counts
     ready = [each.name for each in collections if each.ready]
     examples = [question for name in ready for question in parts.examples.get(name, ())]
     return {

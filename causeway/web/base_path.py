@@ -21,6 +21,9 @@ def under(root_path: str, app: AsgiApp) -> AsgiApp:
         path = scope["path"]
         while root and _starts_with(path, root):
             path = path[len(root) :]
+        if not root and not scope["root_path"]:
+            await app(scope, receive, send)
+            return
         await app({**scope, "root_path": root, "path": root + (path or "/")}, receive, send)
 
     return rooted

@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from causeway.gateway.direct_reply import DirectReply
 
 MAX_HEAD_BYTES = 65_536
 """nginx takes 32 KiB, Apache 8 KiB a line; what comes in one read of the socket (256 KiB) is not cut apart."""
@@ -33,6 +35,45 @@ _TOO_LARGE = _refusal(
 _TOO_SLOW = _refusal(b"408 Request Timeout", b"The headers were not whole after %d s." % HEAD_TIMEOUT_S)
 
 
+class DirectCycle(RequestResponseCycle, DirectReply):
+    """uvicorn's request, which the gateway's door may also answer without ASGI's messages."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client has not read what it was sent."""
+        return self.flow.write_paused and not self.disconnected
+
+    async def drained(self) -> None:
+        """Wait until it has, or has left."""
+        await self.flow.drain()
+
+    def take_body(self) -> bytes | None:
+        """The request's body, when all of it has come."""
+        if self.more_body or self.disconnected or self.response_started:
+            return None
+        body = bytes(self.body)
+        self.body.clear()
+        self.message_event.clear()
+        self.flow.resume_reading()  # to hear when the client leaves
+        return body
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None:
+        """Send a whole answer, in one write: two would be two packets and two calls of the system."""
+        if self.disconnected:
+            return
+        lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self.default_headers), head]
+        if b"\nconnection: close\r\n" in head:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join((*lines, b"\r\n", body)))
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol, bounded. A head that comes in one piece, as nearly all do, sets no timer of its own."""
 
@@ -46,6 +87,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_whole = True
         self._unanswered = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first head."""
@@ -55,7 +98,13 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._end_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
         super().connection_lost(exc)
+        cycle = self.cycle
+        if isinstance(cycle, DirectCycle) and cycle.on_leave is not None and not cycle.response_complete:
+            cycle.on_leave()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless what came since the last thing understood is too much."""
@@ -80,6 +129,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._unanswered += 1
         self._end_timer()
         super().on_headers_complete()
+        if self.cycle is not None:  # uvicorn names the class it makes, and its task has not begun
+            self.cycle.__class__ = DirectCycle
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -96,9 +147,37 @@ class BoundedHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A request is answered, though its body may still be coming."""
         self._unanswered -= 1
-        super().on_response_complete()
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            if self.pipeline:  # requests that wait are enough: more would only fill the memory
+                self.flow.pause_reading()
+        else:
+            self._wait_for_the_next()
         if not self._is_whole and not self._is_in_head:
             self._set_timer(self.linger_s)
+
+    def _wait_for_the_next(self) -> None:
+        """End a request as uvicorn does, but for its timer: one a connection is set, not one a request."""
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Something came, says uvicorn."""
+        self._idle_since = None
+        super()._unset_keepalive_if_required()
+
+    def _look_if_idle(self) -> None:
+        self._idle_timer = None
+        if self._idle_since is None:
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._idle_timer = self.loop.call_later(left_s, self._look_if_idle)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _set_timer(self, after_s: float) -> None:
         self._end_timer()

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from causeway.errors import NotFoundError
 from causeway.knowledge import SHOWN, Chunk, Document, Hit, KeptRevision
-from causeway.web.parts import WebParts
+from causeway.web.parts import SeenLibraryDoor
 from causeway.web.rendering import link
 
 
@@ -38,7 +38,7 @@ class Looked:
         return bool(self.revision.pages) and self.revision.media_type in SHOWN
 
 
-async def look(parts: WebParts, document_id: str, number: int | None) -> Looked:
+async def look(library: SeenLibraryDoor, document_id: str, number: int | None) -> Looked:
     """The revision ``number`` of a document, or its searchable one.
 
     Raises:
@@ -46,18 +46,18 @@ async def look(parts: WebParts, document_id: str, number: int | None) -> Looked:
     """
     document: Document | None
     try:
-        document = await parts.library.document(document_id)
+        document = await library.document(document_id)
     except NotFoundError:
         document = None
     lost = None
     try:
-        revision = await parts.library.revision(document_id, number)
+        revision = await library.revision(document_id, number)
     except NotFoundError:
         if document is None or number is None:
             raise
         lost = number
-        revision = await parts.library.revision(document_id)
-    return Looked(revision=revision, document=document, chunks=await parts.library.read(revision), lost=lost)
+        revision = await library.revision(document_id)
+    return Looked(revision=revision, document=document, chunks=await library.read(revision), lost=lost)
 
 
 def passage_link(request: Request, hit: Hit, quote: str = "") -> str:

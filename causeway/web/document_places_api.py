@@ -6,6 +6,7 @@ Places are shares of the page as it is shown, 0 to 1 from its top left corner, s
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -26,7 +27,8 @@ from causeway.knowledge import (
 )
 from causeway.web.answers import PlaceShape, place_shapes
 from causeway.web.documents_api import DocumentId
-from causeway.web.parts import WebParts
+from causeway.web.originals_access import OriginalReader
+from causeway.web.parts import BlobDoor, SeenLibraryDoor
 from causeway.web.sign_in import Asker, Ingester, Parts
 
 router = APIRouter(prefix="/api/documents", tags=["Documents"])
@@ -109,10 +111,11 @@ class WordList(BaseModel):
 
 @router.get("/{document_id}/chunks", name="api_document_chunks")
 async def chunks(
-    document_id: DocumentId, parts: Parts, _asker: Asker, revision: RevisionNumber = None
+    document_id: DocumentId, parts: Parts, asker: Asker, revision: RevisionNumber = None
 ) -> ChunkList:
     """What a document's revision says, passage by passage, and where each stands."""
-    found = await parts.library.revision(document_id, revision)
+    library = parts.library.seen_by(asker)
+    found = await library.revision(document_id, revision)
     return ChunkList(
         document_id=document_id,
         revision=found.revision,
@@ -128,13 +131,13 @@ async def chunks(
                 tokens=chunk.tokens,
                 bbox=place_shapes(chunk.places),
             )
-            for chunk in await parts.library.read(found)
+            for chunk in await library.read(found)
         ],
     )
 
 
 @router.get("/{document_id}/revisions", name="api_document_revisions")
-async def revisions(document_id: DocumentId, parts: Parts, _asker: Asker) -> RevisionList:
+async def revisions(document_id: DocumentId, parts: Parts, asker: Asker) -> RevisionList:
     """Revisions that were replaced, or whose document was deleted, and can still be opened."""
     return RevisionList(
         revisions=[
@@ -146,15 +149,15 @@ async def revisions(document_id: DocumentId, parts: Parts, _asker: Asker) -> Rev
                 pages=each.pages,
                 retired_at=each.retired_at,
             )
-            for each in await parts.library.revisions(document_id)
+            for each in await parts.library.seen_by(asker).revisions(document_id)
         ]
     )
 
 
 @router.delete("/{document_id}/revisions", name="api_purge_revisions")
-async def purge(document_id: DocumentId, parts: Parts, _ingester: Ingester) -> PurgedShape:
+async def purge(document_id: DocumentId, parts: Parts, ingester: Ingester) -> PurgedShape:
     """Forget them for good, files and all; the document itself, if there is one, stays as it is."""
-    return PurgedShape(purged=await parts.library.purge(document_id))
+    return PurgedShape(purged=await parts.library.seen_by(ingester).purge(document_id))
 
 
 @router.get(
@@ -168,11 +171,11 @@ async def page_image(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: OriginalReader,
     revision: RevisionNumber = None,
 ) -> Response:
     """A page of a PDF or of a picture, as a picture of at most 1,100 pixels across."""
-    found = await parts.library.revision(document_id, revision)
+    found = await parts.library.seen_by(asker).revision(document_id, revision)
     if found.media_type not in SHOWN:
         raise NotFoundError(f"'{found.title}' has no page pictures: it is neither a PDF nor a picture")
     etag = f'"{found.blob[:32]}-{number}"'
@@ -184,62 +187,76 @@ async def page_image(
     return Response(picture, media_type=picture_type(picture), headers=headers)
 
 
+class QuoteQuery(BaseModel):
+    """A quote whose place on a page is asked for."""
+
+    quote: str = Field(default="", max_length=8000, description="Where does this stand on the page?")
+    ordinal: int | None = Field(default=None, ge=0, description="The passage it is from, looked in first")
+    revision: int | None = Field(default=None, ge=1, description="As it was; null is the newest")
+
+
 @router.get("/{document_id}/pages/{number}/words", name="api_page_words")
 async def page_words(
     document_id: DocumentId,
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
-    quote: Annotated[str, Query(max_length=8000, description="Where does this stand on the page?")] = "",
-    ordinal: Annotated[int | None, Query(ge=0, description="The passage it is from, looked in first")] = None,
-    revision: RevisionNumber = None,
+    asker: OriginalReader,
+    wanted: Annotated[QuoteQuery, Query()],
 ) -> WordList:
     """Where a quote stands on a page; without one, every word and where it stands.
 
     Scans know it from when they were read, PDFs with text are asked.
     """
-    found = await parts.library.revision(document_id, revision)
-    if quote.strip():
-        places = await quoted(request, parts, found, number, quote, ordinal)
+    library = parts.library.seen_by(asker)
+    found = await library.revision(document_id, wanted.revision)
+    where = Where(library, found, number)
+    if wanted.quote.strip():
+        places = await quoted(request, parts.blobs, where, wanted.quote, wanted.ordinal)
         return WordList(page=number, revision=found.revision, bbox=place_shapes(places), words=[])
-    words = await _words(request.app.state.pages, parts, found, number)
+    words = await _words(request, parts.blobs, where)
     return WordList(page=number, revision=found.revision, bbox=[], words=_shapes(words))
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A page of a revision, in the library as its reader sees it."""
+
+    library: SeenLibraryDoor
+    revision: KeptRevision
+    page: int
+
+
 async def quoted(
-    request: Request,
-    parts: WebParts,
-    found: KeptRevision,
-    number: int,
-    quote: str,
-    ordinal: int | None,
+    request: Request, blobs: BlobDoor, where: Where, quote: str, ordinal: int | None
 ) -> tuple[Place, ...]:
-    """Where a quote stands on a page of a revision, looked for in passage ``ordinal`` first.
+    """Where a quote stands on a page, looked for in passage ``ordinal`` first.
 
     Raises:
         NotFoundError: There is no such page.
         UnreadableDocumentError: Its words cannot be read.
     """
-    words = await _words(request.app.state.pages, parts, found, number)
+    words = await _words(request, blobs, where)
     within = [
         place
-        for chunk in (await parts.library.read(found) if ordinal is not None else ())
+        for chunk in (await where.library.read(where.revision) if ordinal is not None else ())
         if chunk.ordinal == ordinal
         for place in chunk.places
     ]
-    return await asyncio.to_thread(find_quote, words, number, quote, within=within)
+    return await asyncio.to_thread(find_quote, words, where.page, quote, within=within)
 
 
-async def _words(pages: Pages, parts: WebParts, found: KeptRevision, number: int) -> PageWords:
-    stored = await parts.library.words_of(found.document_id, found.revision, page=number)
+async def _words(request: Request, blobs: BlobDoor, where: Where) -> PageWords:
+    found, number = where.revision, where.page
+    stored = await where.library.words_of(found.document_id, found.revision, page=number)
     if stored is not None:
         return stored
     if found.pages is not None and number > found.pages:
         raise NotFoundError(f"'{found.title}' has no page {number}")
     if found.media_type != PDF:
         return PageWords(())
-    return await pages.words(parts.blobs.path(found.blob), number)
+    pages: Pages = request.app.state.pages
+    return await pages.words(blobs.path(found.blob), number)
 
 
 def _shapes(words: PageWords) -> list[WordShape]:

@@ -7,12 +7,14 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
 from causeway.errors import InvalidInputError
 from causeway.knowledge import Document, DocumentState, KeptRevision
+from causeway.web.collections_api import Action, Shelves, act
+from causeway.web.originals_access import OriginalReader
 from causeway.web.sign_in import Asker, Ingester, Parts
 from causeway.web.uploads import read_upload, store
 
@@ -39,6 +41,9 @@ class DocumentShape(BaseModel):
     size_bytes: int
     state: DocumentState
     failure: str | None = Field(description="Why its newest revision failed")
+    notice: str | None = Field(
+        default=None, description="What was left out or replaced in its newest revision"
+    )
     is_searchable: bool = Field(description="True as soon as any revision is")
     revision: int
     pages: int | None
@@ -88,19 +93,28 @@ _UPLOAD_BODY = {
 
 
 @router.post("", name="api_upload", status_code=202, openapi_extra=_UPLOAD_BODY)
-async def upload(request: Request, parts: Parts, _ingester: Ingester) -> UploadShape:
+async def upload(
+    request: Request,
+    parts: Parts,
+    ingester: Ingester,
+    idempotency_key: Annotated[
+        str,
+        Header(max_length=200, description="Names this very upload, for sending it again without an answer"),
+    ] = "",
+) -> UploadShape:
     """Add a file, or a new revision of the file of that name; it becomes searchable in the background."""
+    key = f"{ingester.id}:{idempotency_key}" if idempotency_key else ""
     async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         if len(form.files) != 1:
             raise InvalidInputError(f"send one file in the field 'file'; this form has {len(form.files)}")
-        added = await store(form.files[0], form.fields)
+        added = await store(form.files[0], form.fields, by=ingester, key=key)
     return UploadShape(document_id=added.document_id, state=added.state, change=added.change)
 
 
 @router.get("", name="api_documents")
 async def documents(
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     collection: str | None = None,
     state: DocumentState | None = None,
     q: Annotated[str, Query(max_length=200, description="Words of the title or path")] = "",
@@ -108,7 +122,7 @@ async def documents(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> DocumentList:
     """Documents, those that changed last first."""
-    found = await parts.library.documents(
+    found = await parts.library.seen_by(asker).documents(
         collection=collection, state=state, text=q, limit=limit, offset=offset
     )
     return DocumentList(
@@ -119,23 +133,34 @@ async def documents(
 
 
 @router.get("/{document_id}", name="api_document")
-async def document(document_id: DocumentId, parts: Parts, _asker: Asker) -> DocumentShape:
+async def document(document_id: DocumentId, parts: Parts, asker: Asker) -> DocumentShape:
     """One document."""
-    return _shape(await parts.library.document(document_id))
+    return _shape(await parts.library.seen_by(asker).document(document_id))
+
+
+@router.post("/{document_id}/{action}", name="api_control_document", status_code=202)
+async def control(
+    document_id: DocumentId, action: Action, shelves: Shelves, parts: Parts, ingester: Ingester
+) -> DocumentShape:
+    """Pause, resume, cancel or re-index one document."""
+    library = parts.library.seen_by(ingester)
+    await library.document(document_id)
+    await act(shelves, action, await shelves.control.selection(document_id))
+    return _shape(await library.document(document_id))
 
 
 @router.delete("/{document_id}", name="api_delete_document", status_code=204)
 async def delete(
     document_id: DocumentId,
     parts: Parts,
-    _ingester: Ingester,
+    ingester: Ingester,
     purge: Annotated[bool, Query(description="Also forget what is kept for those who cited it")] = False,
 ) -> None:
     """Forget a document: nothing finds it any more, at once.
 
     What answers have cited of it can be opened for `knowledge.keep_versions_days` more, unless it is purged.
     """
-    await parts.library.delete(document_id, purge=purge)
+    await parts.library.seen_by(ingester).delete(document_id, purge=purge)
 
 
 @router.get(
@@ -147,16 +172,16 @@ async def delete(
 async def file(
     document_id: DocumentId,
     parts: Parts,
-    _asker: Asker,
+    asker: OriginalReader,
     download: bool = False,
     revision: Annotated[int | None, Query(ge=1, description="As it was; null is the newest")] = None,
 ) -> Response:
     """The file itself; shown by the browser only where that is safe, else a download."""
     found: Document | KeptRevision
     if revision is None:
-        found = await parts.library.document(document_id)
+        found = await parts.library.seen_by(asker).document(document_id)
     else:
-        found = await parts.library.revision(document_id, revision)
+        found = await parts.library.seen_by(asker).revision(document_id, revision)
     is_shown = found.media_type in _SHOWN_IN_PLACE and not download
     headers = {
         "content-disposition": _disposition(PurePosixPath(found.path).name, is_shown=is_shown),
@@ -186,6 +211,7 @@ def _shape(document: Document) -> DocumentShape:
         size_bytes=document.size_bytes,
         state=document.state,
         failure=document.failure,
+        notice=document.notice,
         is_searchable=document.ready_revision is not None,
         revision=document.revision,
         pages=document.pages,

@@ -9,10 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from causeway.contracts.identity import Scope
+from causeway.contracts.identity import Principal, Scope
 from causeway.errors import NotFoundError
 from causeway.knowledge import SHOWN, Chunk, DocumentState
 from causeway.web.cited_revision import look
+from causeway.web.collections_api import Action, Shelves, act
 from causeway.web.documents_api import DocumentId
 from causeway.web.parts import WebParts
 from causeway.web.rendering import is_fragment, link, page, place
@@ -46,7 +47,7 @@ class Section:
 async def show(
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     q: Annotated[str, Query(max_length=200)] = "",
     state: str = "",
     collection: str = "",
@@ -55,7 +56,7 @@ async def show(
     """The page; its table alone when htmx asks."""
     view = View(q=q, state=_state(state), collection=collection, number=number)
     template = "documents_table.html" if is_fragment(request) else "documents.html"
-    return page(request, template, await _listing(parts, view))
+    return page(request, template, await _listing(parts, asker, view))
 
 
 @router.post("/documents", name="documents_post")
@@ -65,7 +66,7 @@ async def add(request: Request, parts: Parts, known: Known) -> Response:
     async with read_upload(request, parts.uploads, max_bytes=parts.settings.max_upload_bytes) as form:
         check_csrf(request, form.fields.get(CSRF_FIELD))
         for file in form.files:
-            await store(file, form.fields)
+            await store(file, form.fields, by=known)
     return RedirectResponse(link(request, "documents"), status_code=303)
 
 
@@ -74,33 +75,35 @@ async def document(
     document_id: DocumentId,
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: Asker,
     revision: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
     """A document's passages in order, under its headings; ``revision`` as it was when it was cited."""
-    looked = await look(parts, document_id, revision)
+    library = parts.library.seen_by(asker)
+    looked = await look(library, document_id, revision)
     values = {
         "looked": looked,
         "document": looked.document,
         "sections": _sections(looked.chunks, looked.revision.title),
-        "revisions": await parts.library.revisions(document_id),
+        "revisions": await library.revisions(document_id),
     }
     return page(request, "document.html", values)
 
 
 @router.post("/documents/{document_id}/delete", name="document_delete")
-async def delete(document_id: DocumentId, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def delete(document_id: DocumentId, request: Request, parts: Parts, ingester: Ingester) -> Response:
     """Delete from a plain form."""
-    await parts.library.delete(document_id)
+    await parts.library.seen_by(ingester).delete(document_id)
     return RedirectResponse(link(request, "documents"), status_code=303)
 
 
 @router.post("/documents/{document_id}/purge", name="document_purge")
-async def purge(document_id: DocumentId, request: Request, parts: Parts, _ingester: Ingester) -> Response:
+async def purge(document_id: DocumentId, request: Request, parts: Parts, ingester: Ingester) -> Response:
     """Forget the revisions that are kept for those who cited them, from a plain form."""
-    await parts.library.purge(document_id)
+    library = parts.library.seen_by(ingester)
+    await library.purge(document_id)
     try:
-        await parts.library.document(document_id)
+        await library.document(document_id)
     except NotFoundError:
         return RedirectResponse(link(request, "documents"), status_code=303)
     return RedirectResponse(link(request, "document", document_id=document_id), status_code=303)
@@ -111,11 +114,11 @@ async def retry(
     document_id: DocumentId,
     request: Request,
     parts: Parts,
-    _ingester: Ingester,
+    ingester: Ingester,
     back: Annotated[str, Form()] = "",
 ) -> Response:
     """Ingest the newest bytes once more."""
-    await parts.library.retry(document_id)
+    await parts.library.seen_by(ingester).retry(document_id)
     target = (
         link(request, "document", document_id=document_id)
         if back == "document"
@@ -124,20 +127,41 @@ async def retry(
     return RedirectResponse(target, status_code=303)
 
 
+@router.post("/documents/{document_id}/{action}", name="document_control")
+async def control(
+    document_id: DocumentId,
+    action: Action,
+    request: Request,
+    shelves: Shelves,
+    parts: Parts,
+    ingester: Ingester,
+) -> Response:
+    """Pause, resume, cancel or re-index one, from a plain form."""
+    await parts.library.seen_by(ingester).document(document_id)
+    await act(shelves, action, await shelves.control.selection(document_id))
+    return RedirectResponse(link(request, "documents"), status_code=303)
+
+
 def _state(name: str) -> DocumentState | None:
     return DocumentState(name) if name in set(DocumentState) else None
 
 
-async def _listing(parts: WebParts, view: View) -> dict[str, object]:
-    found = await parts.library.documents(
+async def _listing(parts: WebParts, asker: Principal, view: View) -> dict[str, object]:
+    library = parts.library.seen_by(asker)
+    found = await library.documents(
         collection=view.collection or None,
         state=view.state,
         text=view.q,
         limit=PAGE_SIZE,
         offset=(view.number - 1) * PAGE_SIZE,
     )
-    collections = await parts.library.collections()
+    collections = await library.collections()
+    ids = {each.name: each.id for each in collections}
+    progress = None
+    if parts.ingest and asker.sees_as is None:  # it counts every document
+        progress = await parts.ingest.progress.read(collection_id=ids.get(view.collection))
     return {
+        "progress": progress,
         "documents": found.documents,
         "total": found.total,
         "counts": {state.value: number for state, number in found.counts.items()},

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -50,15 +50,30 @@ class EventStream(Response):
     The status waits for the first event or heartbeat, so work that fails at once answers with the error's own
     status; work that fails later ends the stream with an ``error`` event that holds the same problem. The generator
     runs in one task from its first step to its last, as timeouts inside it need, and is closed when the reader goes.
+
+    Args:
+        events: What is sent.
+        heartbeat_s: The longest silence.
+        outlives_s: How long the work may go on for its own sake once the reader is gone.
+        stop: Set it and the work ends with its reader, whatever ``outlives_s``.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[Event, None], *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self,
+        events: AsyncGenerator[Event, None],
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+        outlives_s: float = 0.0,
+        stop: asyncio.Event | None = None,
+    ) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._events = events
         self._heartbeat_s = heartbeat_s
+        self._outlives_s = outlives_s
+        self._stop = stop or asyncio.Event()
 
     async def __call__(self, scope: StarletteScope, receive: StarletteReceive, send: StarletteSend) -> None:
         """Send the events."""
@@ -88,7 +103,7 @@ class EventStream(Response):
                 await pump()
                 heart.cancel()
 
-        await until_gone(work, receive)
+        await until_gone(work, receive, patience_s=self._outlives_s, stop=self._stop)
 
 
 class _Wire:
@@ -136,14 +151,27 @@ class _ReaderGoneError(Exception):
     """The client closed its connection."""
 
 
-async def until_gone(work: Callable[[], Awaitable[T]], receive: Callable[[], Awaitable[Message]]) -> T | None:
-    """What ``work`` gives; None when the client went away first, and ``work`` was cancelled."""
+async def until_gone(
+    work: Callable[[], Awaitable[T]],
+    receive: Callable[[], Awaitable[Message]],
+    *,
+    patience_s: float = 0.0,
+    stop: asyncio.Event | None = None,
+) -> T | None:
+    """What ``work`` gives; None when the client went away first, and ``work`` was cancelled.
+
+    That is ``patience_s`` after the client went, or as soon as ``stop`` is set.
+    """
     given: list[T] = []
     failed: list[CausewayError] = []
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
+        if patience_s and stop is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await stop.wait()
         raise _ReaderGoneError
 
     try:

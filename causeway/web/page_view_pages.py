@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,10 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from causeway.errors import CausewayError, NotFoundError
 from causeway.knowledge import Chunk, Place
 from causeway.web.cited_revision import Looked, look
-from causeway.web.document_places_api import PageNumber, quoted
+from causeway.web.document_places_api import PageNumber, Where, quoted
 from causeway.web.documents_api import DocumentId
+from causeway.web.originals_access import OriginalReader
+from causeway.web.parts import WebParts
 from causeway.web.rendering import link, page, place
-from causeway.web.sign_in import Asker, Parts
+from causeway.web.sign_in import Parts
 
 router = APIRouter(include_in_schema=False)
 
@@ -72,11 +73,12 @@ async def show(
     number: PageNumber,
     request: Request,
     parts: Parts,
-    _asker: Asker,
+    asker: OriginalReader,
     asked: Annotated[Asked, Query()],
 ) -> Response:
     """One page of a document."""
-    looked = await look(parts, document_id, asked.revision)
+    library = parts.library.seen_by(asker)
+    looked = await look(library, document_id, asked.revision)
     if not looked.has_pages:
         raise NotFoundError(f"'{looked.revision.title}' has no pages to show; open its text instead")
     pages = looked.revision.pages or 1
@@ -87,10 +89,13 @@ async def show(
         return RedirectResponse(
             link(request, "document_page", {"revision": looked.asked}, **at), status_code=303
         )
-    marks: Sequence[Place] = ()
-    if asked.quote.strip():
-        with suppress(CausewayError):  # the picture says for itself what is wrong with the page
-            marks = await quoted(request, parts, looked.revision, number, asked.quote, asked.passage)
+    marks = await _marks(request, parts, Where(library, looked.revision, number), asked)
+    if asked.quote.strip() and not marks:
+        for other in _other_pages(looked, number, asked.passage):
+            if await _marks(request, parts, Where(library, looked.revision, other), asked):
+                at = {"document_id": document_id, "number": other}
+                query = {"revision": looked.asked, "passage": asked.passage, "quote": asked.quote}
+                return RedirectResponse(link(request, "document_page", query, **at), status_code=303)
     return page(
         request,
         "document_page.html",
@@ -104,6 +109,24 @@ async def show(
             "kept": {"revision": looked.asked},
         },
     )
+
+
+async def _marks(request: Request, parts: WebParts, where: Where, asked: Asked) -> Sequence[Place]:
+    """Where the quote stands on a page; nowhere when its words cannot be read, which its picture says for itself."""
+    if not asked.quote.strip():
+        return ()
+    try:
+        return await quoted(request, parts.blobs, where, asked.quote, asked.passage)
+    except CausewayError:
+        return ()
+
+
+def _other_pages(looked: Looked, number: int, cited: int | None) -> list[int]:
+    """The other pages that the cited passage stands on: a citation names only the first."""
+    pages = {where.page for chunk in looked.chunks if chunk.ordinal == cited for where in chunk.places} - {
+        number
+    }
+    return sorted(pages)
 
 
 def _passages(looked: Looked, number: int, cited: int | None) -> list[PlacedPassage]:

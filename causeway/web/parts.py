@@ -17,14 +17,19 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from causeway.accounts.groups import Groups
+from causeway.accounts.users import Users
 from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
+from causeway.evals.record import Record
+from causeway.evals.run import Progress, Result, Run, RunOptions
+from causeway.evals.suite import Suite
 from causeway.gateway.audit import Audit
 from causeway.gateway.breaker import Breaker
 from causeway.gateway.budget_standing import BudgetStandings
@@ -35,22 +40,32 @@ from causeway.gateway.routing import Routes
 from causeway.gateway.teams import Teams
 from causeway.gateway.usage import UsageReader
 from causeway.knowledge import (
+    AccessRules,
     Added,
     AnswerEvent,
     AskRequest,
     Chunk,
     Collection,
+    Collections,
+    Conversation,
     Document,
     DocumentPage,
     DocumentState,
+    IngestControl,
     KeptRevision,
+    LeftSource,
+    Move,
     PageWords,
+    ProgressReader,
     SearchRequest,
     SearchResult,
     SourceStatus,
 )
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
+
+if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
+    from causeway.accounts.single_sign_on import SingleSignOn
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -72,8 +87,17 @@ class KeyDoor(Protocol):
 class SessionDoor(Protocol):
     """Browser sessions; see `causeway.web.sessions.Sessions`."""
 
+    @property
+    def lifetime(self) -> timedelta:
+        """How long a session may last at most."""
+        ...
+
     async def open(self, key_id: str) -> str:
-        """Begin a session; returns the cookie's value."""
+        """Begin a session for a key; returns the cookie's value."""
+        ...
+
+    async def open_for(self, user_id: str) -> str:
+        """The same for a person."""
         ...
 
     async def principal(self, token: str) -> Principal:
@@ -84,9 +108,21 @@ class SessionDoor(Protocol):
         """End a session."""
         ...
 
+    async def close_all(self, principal: Principal) -> int:
+        """End every session of a caller."""
+        ...
+
 
 class LibraryDoor(Protocol):
-    """The documents; `causeway.knowledge.Library`."""
+    """The documents, only ever as somebody sees them; `causeway.knowledge.Library`."""
+
+    def seen_by(self, principal: Principal) -> SeenLibraryDoor:
+        """What a caller may see of them."""
+        ...
+
+
+class SeenLibraryDoor(Protocol):
+    """The documents that one caller may see; any other is not there. `causeway.knowledge.Library.seen_by`."""
 
     async def collections(self) -> Sequence[Collection]:
         """Every collection, by name."""
@@ -110,6 +146,10 @@ class LibraryDoor(Protocol):
 
     async def text_of(self, document_id: str) -> Sequence[Chunk]:
         """Its chunks in order."""
+        ...
+
+    async def is_original_hidden(self, document_id: str) -> bool:
+        """Whether its file is only for those who may manage documents."""
         ...
 
     async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
@@ -149,9 +189,14 @@ class ArrivalDoor(Protocol):
         ...
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
-        """Keep it and queue its ingestion."""
+        """Keep it and queue its ingestion; ``key`` names this very upload."""
         ...
 
 
@@ -170,8 +215,36 @@ class SourceDoor(Protocol):
         """Every source, by name."""
         ...
 
+    async def source(self, name: str) -> SourceStatus:
+        """One source."""
+        ...
+
+    async def cancel(self, name: str) -> bool:
+        """Want its sync no longer."""
+        ...
+
     async def request(self, name: str) -> SourceStatus:
         """Have one synced as soon as a worker is free."""
+        ...
+
+    async def left(self) -> Sequence[LeftSource]:
+        """Those that were taken out of the settings."""
+        ...
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        """Show such a one no more, and delete its documents if they are to go."""
+        ...
+
+
+class MoveDoor(Protocol):
+    """Where collections keep their vectors; `causeway.knowledge.index.collection_moves.CollectionMoves`."""
+
+    async def all(self) -> Sequence[Move]:
+        """The last move of every collection that was moved, by name."""
+        ...
+
+    async def request(self, name: str, target: str) -> Move:
+        """Have one moved."""
         ...
 
 
@@ -199,15 +272,46 @@ class AnswerDoor(Protocol):
         ...
 
 
+class ConversationDoor(Protocol):
+    """What was said, as somebody may see it; `causeway.knowledge.Conversations`."""
+
+    async def of(
+        self, principal: Principal, *, limit: int = 30, before: datetime | None = None
+    ) -> Sequence[Conversation]:
+        """The newest of one's own, without their turns."""
+        ...
+
+    async def read(self, conversation_id: str, principal: Principal) -> Conversation:
+        """One's own, or a shared one, whole."""
+        ...
+
+    async def change(
+        self,
+        conversation_id: str,
+        principal: Principal,
+        *,
+        title: str | None = None,
+        shared: bool | None = None,
+    ) -> Conversation:
+        """Rename one's own, or share it or not."""
+        ...
+
+    async def delete(self, conversation_id: str, principal: Principal) -> None:
+        """Forget one's own."""
+        ...
+
+
 class TraceDoor(Protocol):
     """`causeway.observability.trace_store.TraceStore`."""
 
-    async def recent(self, *, limit: int = 50, before: datetime | None = None) -> list[TraceSummary]:
-        """The newest traces."""
+    async def recent(
+        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
+    ) -> list[TraceSummary]:
+        """The newest traces, of one owner or of all."""
         ...
 
-    async def trace(self, trace_id: str) -> Trace:
-        """One whole trace."""
+    async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
+        """One whole trace; with ``owner``, only of theirs."""
         ...
 
 
@@ -222,9 +326,74 @@ class FeedbackDoor(Protocol):
         is_up: bool,
         reason: str | None = None,
         correction: str | None = None,
+        owner: str | None = None,
     ) -> None:
-        """Record a thumb."""
+        """Record a thumb; with ``owner``, only on their own answers."""
         ...
+
+
+class EvalDoor(Protocol):
+    """Suites and their runs; `causeway.evals.evals.Evals`."""
+
+    async def runs(
+        self, *, suite: str | None = None, subject: str | None = None, limit: int = 50
+    ) -> Sequence[Run]:
+        """The newest runs."""
+        ...
+
+    async def progress(self, run_id: str) -> tuple[Run, Progress]:
+        """A run and how far it is."""
+        ...
+
+    async def record(self, run_id: str) -> Record:
+        """A run's scores."""
+        ...
+
+    async def results(self, run_id: str) -> Sequence[Result]:
+        """What became of a run's cases."""
+        ...
+
+    async def suite_of(self, run: Run) -> Suite:
+        """The suite as it was when a run began."""
+        ...
+
+    async def start(
+        self,
+        suite: Suite,
+        subject: str,
+        options: RunOptions,
+        *,
+        principal: Principal = ...,
+        label: str | None = None,
+    ) -> Run:
+        """Queue a run."""
+        ...
+
+    async def resume(self, run_id: str) -> Run:
+        """Queue the rest of a run."""
+        ...
+
+    async def stop(self, run_id: str) -> Run:
+        """Have a run end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountParts:
+    """How people sign in.
+
+    Attributes:
+        takes_passwords: Whether accounts may have passwords.
+        single_sign_on: Through the OpenID provider; None without one.
+        provider: What the button to it is called.
+        redirect_uri: Where the provider sends browsers back to, when the settings say; else empty.
+    """
+
+    users: Users
+    takes_passwords: bool = True
+    single_sign_on: SingleSignOn | None = None
+    provider: str = ""
+    redirect_uri: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,11 +410,23 @@ class AdminParts:
     teams: Teams
     live: LiveSettings[Any]
     checks: ProviderChecks
+    users: Users
+    groups: Groups
+    access: AccessRules
     budgets: BudgetStandings
     usage: UsageReader
     audit: Audit
     routes: Callable[[], Routes]
     breakers: Callable[[], Mapping[str, Breaker]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestParts:
+    """What collections are managed by, and how far they are."""
+
+    collections: Collections
+    control: IngestControl
+    progress: ProgressReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +436,9 @@ class WebParts:
     Attributes:
         analyst: What the analyst's pages stand over; None where no database is asked.
         admin: What the administrators' pages stand over; None where there is no gateway, as in the pages' demo.
+        ingest: What collections are managed by; None where there is no database, as in the pages' demo.
+        accounts: People's accounts; None where there are keys alone.
+        evals: Suites and their runs; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -267,13 +451,18 @@ class WebParts:
     library: LibraryDoor
     uploads: UploadDoor
     sources: SourceDoor
+    moves: MoveDoor
     blobs: BlobDoor
     search: SearchDoor
     answerer: AnswerDoor
+    conversations: ConversationDoor
     traces: TraceDoor
     feedback: FeedbackDoor
     edge: AsgiApp
     readiness: Readiness
     analyst: Analyst | None = None
     admin: AdminParts | None = None
+    ingest: IngestParts | None = None
+    accounts: AccountParts | None = None
+    evals: EvalDoor | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -7,19 +7,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from causeway import __version__
 from causeway.contracts.identity import Principal
 from causeway.contracts.money import to_dollars
+from causeway.seams import deferred
 from causeway.web import static_files
+
+if TYPE_CHECKING:
+    import markdown_it
+else:
+    markdown_it = deferred("markdown_it")
 
 THEME_COOKIE = "causeway_theme"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -65,6 +70,8 @@ def page(
             principal=principal,
             is_administered=request.app.state.parts.admin is not None,
             is_analysed=request.app.state.parts.analyst is not None,
+            has_collections=request.app.state.parts.ingest is not None,
+            has_evals=request.app.state.parts.evals is not None,
             icon=lambda name: _icon(request, name),
             csrf_token=csrf,
             csrf_field=Markup('<input type="hidden" name="csrf_token" value="{}">').format(csrf),
@@ -88,6 +95,7 @@ def _environment() -> Environment:
     environment.filters.update(
         size=file_size,
         took=duration,
+        about=about_time,
         dollars=dollars,
         number=lambda value: f"{value:,}",
         moment=_moment,
@@ -127,6 +135,16 @@ def duration(ms: float) -> str:
         return f"{ms / 1000:.1f} s"
     minutes, seconds = divmod(round(ms / 1000), 60)
     return f"{minutes} min {seconds} s"
+
+
+def about_time(seconds: float) -> str:
+    """Seconds still to go as people say them: ``less than a minute``, ``about 5 minutes``, ``about 3 hours``."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 90:
+        return f"about {minutes} minute{'s' if minutes > 1 else ''}"
+    return f"about {round(minutes / 60)} hours"
 
 
 def dollars(micros: int) -> str:
@@ -172,13 +190,17 @@ def _moment(at: datetime) -> Markup:
 
 
 @cache
-def _markdown() -> MarkdownIt:
+def _markdown() -> markdown_it.MarkdownIt:
     """CommonMark with tables; raw HTML is shown as text, and nothing can be fetched or led to.
 
     Passages and answers are other people's words: a picture would tell its server who reads, and a link could say
     one thing and go elsewhere, so both are shown as they were written.
     """
-    return MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
+    return (
+        markdown_it.MarkdownIt("commonmark", {"html": False})
+        .enable("table")
+        .disable(["image", "link", "autolink"])
+    )
 
 
 def markdown(text: str) -> Markup:

@@ -1,8 +1,8 @@
-"""Who is asking: a bearer key for programs, a session cookie for browsers; and the pages that sign in and out.
+"""Who is asking: a bearer key for programs, a session cookie for browsers.
 
 A request that changes something and is known by its cookie alone must also carry the session's CSRF token, in the
 ``X-CSRF-Token`` header or the form's ``csrf_token``. The token is derived from the cookie, which no page of another
-origin can read, so nothing more is stored. Signing in has no session yet; it refuses posts that another site sends.
+origin can read, so nothing more is stored. The pages that sign in and out are in `causeway.web.sign_in_pages`.
 """
 
 from __future__ import annotations
@@ -11,30 +11,22 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
-from starlette.responses import RedirectResponse, Response
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal, Scope
 from causeway.errors import NotAllowedError, NotSignedInError
 from causeway.web.parts import WebParts
-from causeway.web.rendering import link, page
-from causeway.web.sessions import LIFETIME
 
 COOKIE = "causeway_session"
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-router = APIRouter(include_in_schema=False)
 _bearer = HTTPBearer(auto_error=False, description="A key made by `causeway keys create`")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="The browser's session")
-
-
-# --- who is asking -----------------------------------------------------------------------------------
 
 
 def _parts(request: Request) -> WebParts:
@@ -111,8 +103,24 @@ def _admin(caller: Caller) -> Principal:
     return caller
 
 
+def _operator(ingester: Annotated[Principal, Depends(_ingester)]) -> Principal:
+    if ingester.sees_as is not None:
+        msg = f"'{ingester.name}' may not do this: it shows documents of all; ask an administrator"
+        raise NotAllowedError(msg)
+    return ingester
+
+
+def _tracer(caller: Caller) -> Principal:
+    caller.require(Scope.ADMIN if caller.user is None else Scope.ASK)
+    return caller
+
+
 Asker = Annotated[Principal, Depends(_asker)]
+Tracer = Annotated[Principal, Depends(_tracer)]
+"""A person, who may see their own traces, or an administrator, who may see all."""
 Ingester = Annotated[Principal, Depends(_ingester)]
+Operator = Annotated[Principal, Depends(_operator)]
+"""An ingester who sees every document: for what cannot be shown in part, such as the sources' failures."""
 Admin = Annotated[Principal, Depends(_admin)]
 
 
@@ -137,13 +145,11 @@ _SMALL_FORM = "application/x-www-form-urlencoded"
 """A multipart form may be a large file, and is not read before its sender is known to be good."""
 
 
-# --- signing in and out ------------------------------------------------------------------------------
-
-
 class Attempts:
-    """Counts failed sign-ins by address: after ``most`` within ``window_s`` an address waits.
+    """Counts failed sign-ins by address, or by account: after ``most`` within ``window_s`` it waits.
 
-    Keys cannot be guessed; this keeps a broken or hostile client from turning the database into a hash mill.
+    Keys cannot be guessed, passwords can: this bounds how often, and keeps a hostile client from turning this process
+    into a hash mill. Each process counts for itself.
     Bounded: the addresses seen longest ago are forgotten first.
     """
 
@@ -179,81 +185,3 @@ class Attempts:
 
     def _now(self) -> float:
         return self._clock.monotonic()
-
-
-@router.get("/sign-in", name="sign_in")
-async def show(request: Request, guest: Guest, next: str = "") -> Response:  # noqa: A002 - the query's name
-    """The sign-in page; straight on when already signed in."""
-    if guest is not None:
-        return RedirectResponse(_onward(request, next), status_code=303)
-    return page(request, "sign_in.html", {"next": next, "problem": None})
-
-
-@router.post("/sign-in", name="sign_in_post")
-async def sign_in(
-    request: Request,
-    parts: Parts,
-    key: Annotated[str, Form()] = "",
-    next: Annotated[str, Form()] = "",  # noqa: A002 - the form's name
-) -> Response:
-    """Trade a key for a session."""
-    attempts: Attempts = request.app.state.attempts
-    address = request.client.host if request.client else ""
-
-    def refuse(problem: str, status_code: int) -> Response:
-        return page(request, "sign_in.html", {"next": next, "problem": problem}, status_code=status_code)
-
-    if not _is_own_post(request):
-        return refuse("That came from another site. Sign in here instead.", 403)
-    wait_s = attempts.wait_s(address)
-    if wait_s:
-        return refuse(f"Too many attempts. Try again in {wait_s / 60:.0f} minutes.", 429)
-    try:
-        principal = await parts.keys.identify(key.strip())
-    except NotSignedInError as exc:
-        attempts.fail(address)
-        return refuse(f"{exc.message[:1].upper()}{exc.message[1:]}.", 401)
-    attempts.succeed(address)
-    response = RedirectResponse(_onward(request, next), status_code=303)
-    response.set_cookie(
-        COOKIE,
-        await parts.sessions.open(principal.id),
-        max_age=int(LIFETIME.total_seconds()),
-        path=request.scope.get("root_path", "") or "/",
-        httponly=True,
-        samesite="lax",
-        secure=parts.settings.secure_cookies,
-    )
-    return response
-
-
-@router.post("/sign-out", name="sign_out")
-async def sign_out(request: Request, parts: Parts, _caller: Caller) -> Response:
-    """End the session."""
-    token = request.cookies.get(COOKIE)
-    if token:
-        await parts.sessions.close(token)
-    response = RedirectResponse(link(request, "sign_in"), status_code=303)
-    response.delete_cookie(COOKIE, path=request.scope.get("root_path", "") or "/")
-    return response
-
-
-def _is_own_post(request: Request) -> bool:
-    """Whether our own page sent this form, as far as the browser says.
-
-    Browsers send Sec-Fetch-Site to secure origins only, and Origin with every post: https://fetch.spec.whatwg.org/.
-    A proxy may change the scheme, so hosts are compared.
-    """
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
-def _onward(request: Request, next_path: str) -> str:
-    """``next_path`` when it leads to a page of ours, else the first page."""
-    start = link(request, "ask")
-    is_path = next_path.startswith("/") and not next_path.startswith(("//", "/\\"))
-    is_ours = is_path and next_path.startswith(start) and next_path.isprintable()
-    return next_path if is_ours and not urlsplit(next_path).netloc else start

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
+from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.money import to_dollars
-from causeway.web.sign_in import Admin, Parts
+from causeway.observability import genai_names as names
+from causeway.observability.trace_store import Trace
+from causeway.web.sign_in import Parts, Tracer
 
 router = APIRouter(prefix="/api/traces", tags=["Traces"])
 
@@ -62,12 +66,12 @@ class TraceShape(BaseModel):
 @router.get("", name="api_traces")
 async def traces(
     parts: Parts,
-    _admin: Admin,
+    asker: Tracer,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[datetime | None, Query(description="Only traces that began before this time")] = None,
 ) -> TraceList:
-    """The newest traces."""
-    found = await parts.traces.recent(limit=limit, before=before)
+    """The newest traces: of everybody for an administrator, else the caller's own."""
+    found = await parts.traces.recent(limit=limit, before=before, owner=whose(asker))
     return TraceList(
         traces=[
             TraceLine(
@@ -88,9 +92,9 @@ async def traces(
 
 
 @router.get("/{trace_id}", name="api_trace")
-async def trace(trace_id: TraceId, parts: Parts, _admin: Admin) -> TraceShape:
-    """One whole trace."""
-    found = await parts.traces.trace(trace_id)
+async def trace(trace_id: TraceId, parts: Parts, asker: Tracer) -> TraceShape:
+    """One whole trace; who is no administrator gets no texts with it but their own question."""
+    found = shown_to(asker, await parts.traces.trace(trace_id, owner=whose(asker)))
     return TraceShape(
         trace_id=found.trace_id,
         spans=[
@@ -109,3 +113,50 @@ async def trace(trace_id: TraceId, parts: Parts, _admin: Admin) -> TraceShape:
             for span in found.spans
         ],
     )
+
+
+def whose(asker: Principal) -> str | None:
+    """Whose traces a caller may see; None is everybody's."""
+    return None if asker.may(Scope.ADMIN) else asker.owner
+
+
+def shown_to(asker: Principal, trace: Trace) -> Trace:
+    """``trace`` without the words of documents for who is no administrator.
+
+    A document may have been closed to them since, and their trace would be its copy.
+    """
+    if asker.may(Scope.ADMIN):
+        return trace
+    spans = tuple(
+        replace(
+            span,
+            attributes={name: value for name, value in span.attributes.items() if name in _WITHOUT_TEXTS},
+            events=(),
+        )
+        for span in trace.spans
+    )
+    return replace(trace, spans=spans)
+
+
+_WITHOUT_TEXTS: Final = frozenset(
+    {
+        names.OPERATION,
+        names.PROVIDER,
+        names.REQUEST_MODEL,
+        names.REQUEST_STREAM,
+        names.RESPONSE_MODEL,
+        names.FINISH_REASONS,
+        names.TIME_TO_FIRST_CHUNK,
+        names.INPUT_TOKENS,
+        names.OUTPUT_TOKENS,
+        names.CACHED_INPUT_TOKENS,
+        names.REASONING_TOKENS,
+        names.ERROR_TYPE,
+        names.COST_MICROS,
+        names.PURPOSE,
+        names.QUESTION,
+        names.REFUSED,
+        names.TEXTS,
+        names.CACHE,
+    }
+)

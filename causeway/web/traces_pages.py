@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from causeway.web.rendering import is_fragment, page
-from causeway.web.sign_in import Admin, Parts
-from causeway.web.traces_api import TraceId
+from causeway.web.sign_in import Parts, Tracer
+from causeway.web.traces_api import TraceId, shown_to, whose
 from causeway.web.waterfall import waterfall
 
 router = APIRouter(include_in_schema=False)
@@ -20,19 +20,19 @@ _PAGE_SIZE = 50
 
 @router.get("/traces", name="traces")
 async def show(
-    request: Request, parts: Parts, _admin: Admin, before: Annotated[datetime | None, Query()] = None
+    request: Request, parts: Parts, asker: Tracer, before: Annotated[datetime | None, Query()] = None
 ) -> Response:
     """The list; its next rows alone when htmx asks."""
-    found = await parts.traces.recent(limit=_PAGE_SIZE, before=before)
+    found = await parts.traces.recent(limit=_PAGE_SIZE, before=before, owner=whose(asker))
     older = found[-1].started_at.isoformat() if len(found) == _PAGE_SIZE else None
     template = "traces_rows.html" if is_fragment(request) else "traces.html"
     return page(request, template, {"traces": found, "older": older, "before": before})
 
 
 @router.get("/traces/{trace_id}", name="trace")
-async def trace(trace_id: TraceId, request: Request, parts: Parts, _admin: Admin) -> Response:
+async def trace(trace_id: TraceId, request: Request, parts: Parts, asker: Tracer) -> Response:
     """One trace."""
-    found = await parts.traces.trace(trace_id)
+    found = shown_to(asker, await parts.traces.trace(trace_id, owner=whose(asker)))
     return page(
         request,
         "trace.html",

@@ -18,6 +18,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
+from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError, TooLargeError
 from causeway.knowledge import Added
 from causeway.web.parts import ArrivalDoor, UploadDoor
@@ -66,11 +67,13 @@ async def read_upload(request: Request, uploads: UploadDoor, *, max_bytes: int) 
         yield reader.form()
 
 
-async def store(file: ArrivalDoor, fields: Mapping[str, str]) -> Added:
-    """Add one file of a form, into the collection and with the metadata that the form names."""
+async def store(file: ArrivalDoor, fields: Mapping[str, str], *, by: Principal, key: str = "") -> Added:
+    """Add one file of a form, into the collection and with the metadata that the form names; ``key`` names the upload."""
     return await file.add(
+        by=by,
         collection=fields.get("collection", "").strip() or None,
         metadata=_metadata(fields.get("metadata", "")),
+        key=key,
     )
 
 

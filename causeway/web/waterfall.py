@@ -38,9 +38,11 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A passage that a retrieval step found."""
+    """A passage that a retrieval step found, in the revision that it was found in."""
 
     document_id: str
+    revision: int | None
+    ordinal: int | None
     title: str
     page: int | None
     score: float | None
@@ -191,14 +193,20 @@ def _passages(value: Any) -> tuple[Found, ...]:
     return tuple(
         Found(
             document_id=str(each.get("document_id") or ""),
+            revision=_whole(each.get("revision")),
+            ordinal=_whole(each.get("ordinal")),
             title=str(each.get("title") or each.get("id") or "passage"),
-            page=each.get("page") if isinstance(each.get("page"), int) else None,
+            page=_whole(each.get("page")),
             score=float(each["score"]) if isinstance(each.get("score"), int | float) else None,
             text=str(each.get("text") or ""),
         )
         for each in _parsed(value)
         if isinstance(each, dict)
     )
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _text(value: Any) -> str:

@@ -99,9 +99,11 @@ def test_nothing_names_a_package_index_or_a_machine_path() -> None:
 
 def test_a_serving_process_starts_without_what_only_local_models_and_workers_need() -> None:
     heavy = ["onnxruntime", "tokenizers", "semantic_text_splitter", "pypdfium2", "xllamacpp", "xberg", "PIL"]
+    heavy += ["numpy", "aiohttp", "selectolax", "markdown_it", "dbos", "alembic"]
     loaded = _run(
         "-c",
-        "import sys, causeway.wiring, causeway.web.app; "
+        "import sys, causeway.wiring, causeway.web.app, causeway.web.bounded_http, causeway.cli.up; "
+        "from causeway.gateway.auto_route import AutoRoute; AutoRoute.packaged(); "
         f"print([name for name in {heavy} if name in sys.modules])",
     )
     assert loaded.stdout.strip() == "[]"

@@ -39,12 +39,14 @@ from causeway.errors import (
     UnknownModelError,
     UpstreamError,
 )
+from causeway.gateway.client_presence import HEARTBEAT_S
 from causeway.gateway.edge_path import AsgiScope, EdgePath
 from causeway.gateway.reply import Send
 from causeway.gateway.request_body import Receive
 from causeway.models.provider import collect
 from causeway.settings import GatewaySettings
 from causeway.testing.clock import FrozenClock
+from causeway.web.bounded_http import BoundedHttp
 
 AsgiApp = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
@@ -225,9 +227,10 @@ def beating(gateway: RichGateway) -> AsgiApp:
     return app
 
 
-def edge_over(gateway: RichGateway, **settings: object) -> EdgePath:
+def edge_over(gateway: RichGateway, *, heartbeat_s: float = HEARTBEAT_S, **settings: object) -> EdgePath:
     """The door in front of ``gateway``."""
     return EdgePath(
+        heartbeat_s=heartbeat_s,
         gateway=gateway,
         keys=OneKey(),
         clock=FrozenClock(),
@@ -240,7 +243,13 @@ def edge_over(gateway: RichGateway, **settings: object) -> EdgePath:
 def serving(edge: AsgiApp) -> Iterator[str]:
     """Serve over a loopback port of the system's choice; the address, without ``/v1``."""
     config = uvicorn.Config(
-        edge, port=0, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        edge,
+        port=0,
+        http=BoundedHttp,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

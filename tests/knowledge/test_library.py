@@ -22,7 +22,7 @@ from causeway.knowledge.originals import Originals
 from causeway.settings import KnowledgeSettings
 from causeway.storage.blobs import BlobRef, Blobs
 from causeway.storage.database import Database
-from causeway.storage.durable import Durable
+from causeway.storage.durable import Durable, Priority
 
 MODIFIED = datetime(2025, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -359,9 +359,15 @@ async def test_a_file_whose_work_cannot_be_queued_leaves_no_document(
 
     class Crashing(Durable):
         async def enqueue(
-            self, name: str, argument: str, *, key: str, within: AsyncConnection | None = None
+            self,
+            name: str,
+            argument: str,
+            *,
+            key: str,
+            within: AsyncConnection | None = None,
+            priority: Priority = Priority.NORMAL,
         ) -> None:
-            await super().enqueue(name, argument, key=key, within=within)
+            await super().enqueue(name, argument, key=key, within=within, priority=priority)
             raise CrashError
 
     broken = Crashing(database.url, executor_id="exe_broken")
@@ -439,6 +445,8 @@ async def test_documents_are_listed_by_pages_and_counted_by_state(desk: Desk, li
         DocumentState.PROCESSING: 0,
         DocumentState.READY: 1,
         DocumentState.FAILED: 0,
+        DocumentState.PAUSED: 0,
+        DocumentState.CANCELLED: 0,
     }
     only = await library.documents(state=DocumentState.READY)
     assert ([each.path for each in only.documents], only.total) == (["ready.md"], 1)

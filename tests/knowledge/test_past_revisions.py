@@ -9,13 +9,16 @@ import pytest
 from sqlalchemy import Table, func, select
 
 from causeway.errors import NotFoundError
+from causeway.knowledge.collections import Collections
 from causeway.knowledge.document import Chunk, Place
 from causeway.knowledge.incoming import Added
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.library import Library
+from causeway.knowledge.originals import Originals
 from causeway.knowledge.page_words import PageWords
 from causeway.storage.blobs import Blobs
 from causeway.storage.database import Database
+from causeway.storage.durable import Durable
 from causeway.storage.schema import page_words, past_chunks, past_revisions
 from tests.knowledge.test_library import Desk, desk, is_kept, revisions, sha256
 
@@ -175,7 +178,8 @@ async def test_the_words_of_a_page_stay_as_long_as_their_revision(
     found = await library.words_of(first.document_id, 1, page=3)
     assert found is not None
     assert [word.text for word in found.words] == ["b"]
-    assert await library.words_of(first.document_id, 2, page=1) is None  # overtaken before it was ready
+    with pytest.raises(NotFoundError):  # overtaken before it was ready
+        await library.words_of(first.document_id, 2, page=1)
     assert await library.words_of(first.document_id, 1, page=2) is None
     await library.past.purge_before(FUTURE)
     assert await count(database, page_words) == 0
@@ -232,3 +236,23 @@ async def test_a_revision_is_read_by_its_number_whether_it_is_the_newest_or_past
     assert texts(await library.read(await library.revision(added.document_id, 2))) == ["boots"]
     with pytest.raises(NotFoundError):
         await library.revision(added.document_id)
+
+
+async def test_where_no_past_is_kept_a_deleted_document_leaves_nothing(
+    desk: Desk,
+    database: Database,
+    collections: Collections,
+    originals: Originals,
+    durable: Durable,
+    blobs: Blobs,
+) -> None:
+    added = await desk.add("one")
+    await desk.revisions.keep_words(await desk.start(added), {1: words("tents")})
+    await desk.make_ready(added, ["tents"])
+    forgetful = Library(
+        database=database, collections=collections, originals=originals, durable=durable, keeps_past=False
+    )
+    await forgetful.delete(added.document_id)
+    for table in (past_revisions, past_chunks, page_words):
+        assert await count(database, table) == 0
+    assert not is_kept(blobs, sha256("one"))

@@ -10,12 +10,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from causeway.errors import DatabaseUnavailableError, ModelUnavailableError, UnreadableDocumentError
+from causeway.settings import DatabaseSettings
 from causeway.storage import embedded_postgres
-from causeway.storage.database import Database
-from causeway.storage.durable import Durable, Task
+from causeway.storage.database import Database, open_database
+from causeway.storage.durable import Durable, Priority, Task
 from causeway.testing.clock import FrozenClock
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
@@ -319,6 +321,8 @@ async def test_a_queue_whose_database_has_gone_closes_and_says_it_briefly(
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="causeway-") as folder:
         server = embedded_postgres.start(Path(folder) / "postgres")
+        settings = DatabaseSettings(url=SecretStr(server.url()))
+        await (await open_database(settings, Path(folder))).close()
         durable = Durable(server.url(), executor_id="exe_test", grace_s=0.1)
         durable.register("work", Recorder(), concurrency=1)
         await durable.launch()
@@ -327,6 +331,111 @@ async def test_a_queue_whose_database_has_gone_closes_and_says_it_briefly(
             await durable.close()
     assert "closed without its database" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+# --- several workers, and what goes first ---------------------------------------------------------------
+
+
+async def test_urgent_work_is_begun_before_what_was_queued_earlier(
+    database: Database, launch: Launch, eventually: Eventually
+) -> None:
+    begun: list[str] = []
+    first_is_running, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def run(argument: str) -> None:
+        begun.append(argument)
+        if argument == "first":
+            first_is_running.set()
+            await may_go_on.wait()
+
+    durable = await launch(run, concurrency=1)
+    await durable.enqueue("work", "first", key="first")
+    await first_is_running.wait()
+    for number in range(40):  # more than a worker fetches ahead
+        await durable.enqueue("work", f"bulk {number}", key=f"bulk {number}", priority=Priority.BULK)
+    await durable.enqueue("work", "urgent", key="urgent", priority=Priority.PERSON)
+    may_go_on.set()
+
+    async def is_all_done() -> bool:
+        return len(begun) == 42
+
+    await eventually(is_all_done)
+    assert begun.index("urgent") <= 2  # one may have been fetched while the first ended
+    assert begun[-1] == "bulk 39"
+
+
+async def test_withdrawn_work_is_never_begun(database: Database, launch: Launch, settled: Settled) -> None:
+    visitor = Durable(database.url, executor_id="exe_visitor")
+    for key in ("stays", "goes"):
+        await visitor.enqueue("work", key, key=key)
+    async with database.begin() as connection:
+        await visitor.withdraw(["goes", "unknown"], within=connection)
+    await visitor.close()
+
+    task = Recorder()
+    durable = await launch(task)
+    assert await settled(durable, "stays") == "done"
+    assert await durable.state("goes") == "failed"
+    assert task.arguments == ["stays"]
+
+
+async def _held_by(database: Database, executor_id: str, *, seen_s_ago: float | None) -> None:
+    """Have work ``held`` look as if a worker had begun it, and that worker as if it were seen so long ago."""
+    async with database.begin() as connection:
+        await connection.execute(
+            text("UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = :executor_id"),
+            {"executor_id": executor_id},
+        )
+        if seen_s_ago is not None:
+            await connection.execute(
+                text(
+                    "INSERT INTO durable_workers (executor_id, host, pid, seen_at)"
+                    " VALUES (:executor_id, 'elsewhere', 1, clock_timestamp() - make_interval(secs => :ago))"
+                ),
+                {"executor_id": executor_id, "ago": seen_s_ago},
+            )
+
+
+@pytest.mark.parametrize("seen_s_ago", [3600.0, None], ids=["lease ran out", "never seen"])
+async def test_work_of_a_dead_worker_is_taken_over(
+    database: Database, launch: Launch, settled: Settled, seen_s_ago: float | None
+) -> None:
+    visitor = Durable(database.url, executor_id="exe_visitor")
+    await visitor.enqueue("work", "held", key="held")
+    await visitor.close()
+    await _held_by(database, "exe_dead", seen_s_ago=seen_s_ago)
+
+    task = Recorder()
+    durable = await launch(task)
+    assert await durable.take_over() == 1
+    assert await settled(durable, "held") == "done"
+    assert await durable.take_over() == 0
+    assert task.arguments == ["held"]
+
+
+async def test_work_of_a_living_worker_is_left_to_it(database: Database, launch: Launch) -> None:
+    visitor = Durable(database.url, executor_id="exe_visitor")
+    await visitor.enqueue("work", "held", key="held")
+    await visitor.close()
+    await _held_by(database, "exe_alive", seen_s_ago=0.0)
+
+    durable = await launch(Recorder())
+    assert await durable.take_over() == 0
+    assert await durable.state("held") == "pending"
+
+
+async def test_a_worker_that_closes_leaves_its_work_to_others_at_once(
+    database: Database, launch: Launch
+) -> None:
+    durable = await launch(Recorder())
+
+    async def workers() -> list[str]:
+        async with database.connect() as connection:
+            return list(await connection.scalars(text("SELECT executor_id FROM durable_workers")))
+
+    assert await workers() == ["exe_test"]
+    await durable.close()
+    assert await workers() == []
 
 
 async def test_killed_process_loses_nothing_and_repeats_nothing(

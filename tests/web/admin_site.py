@@ -20,10 +20,13 @@ from typing import Any
 import uvicorn
 from pydantic import SecretStr
 
+from causeway.accounts.groups import Groups
+from causeway.accounts.users import Users
 from causeway.contracts.chat import Usage
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.money import Micros
+from causeway.gateway import audit
 from causeway.gateway.audit import Audit
 from causeway.gateway.breaker import Breakers
 from causeway.gateway.budget_standing import BudgetStandings
@@ -35,13 +38,15 @@ from causeway.gateway.provider_check import ProviderChecks
 from causeway.gateway.providers import Providers
 from causeway.gateway.teams import Teams
 from causeway.gateway.usage import UsageReader
+from causeway.knowledge import AccessRules
 from causeway.settings import DatabaseSettings, Settings, Source
 from causeway.storage.database import Database, open_database
 from causeway.storage.notices import Notices
 from causeway.storage.process_state import ProcessState
 from causeway.web.app import build_app
-from causeway.web.parts import AdminParts, WebParts
+from causeway.web.parts import AccountParts, AdminParts, WebParts
 from causeway.web.sessions import Sessions
+from tests.accounts.people import cheap_passwords
 from tests.gateway.calls import an_entry
 from tests.web.scripted import scripted
 
@@ -89,6 +94,7 @@ async def admin_site(
         return Generation(Providers(wanted, run_dir=folder, clock=clock, before=opened))
 
     live = LiveSettings(settings, source=source, overrides=Overrides(database), build=build, notices=notices)
+    users = Users(database, clock, cheap_passwords())
     keys = Keys(database, clock, notices=notices, default_tier="pro")
     breakers = Breakers(failures=5, rest_s=20.0, clock=clock)
     state = ProcessState(clock=clock)
@@ -102,6 +108,9 @@ async def admin_site(
                 keys=keys,
                 teams=Teams(database),
                 live=live,
+                users=users,
+                groups=Groups(database),
+                access=AccessRules(database, audit.record),
                 checks=ProviderChecks(run_dir=folder, storage=settings.storage, clock=clock, deadline_s=5.0),
                 budgets=BudgetStandings(state=state, spent=ledger.spent, clock=clock),
                 usage=UsageReader(database, ledger),
@@ -115,6 +124,7 @@ async def admin_site(
                 keys=keys,
                 sessions=Sessions(database, clock),
                 admin=admin,
+                accounts=AccountParts(users=users),
             )
             yield AdminSite(
                 parts=parts,

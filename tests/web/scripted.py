@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 from tokenizers import Tokenizer
@@ -26,20 +27,25 @@ from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.money import Micros
-from causeway.errors import ModelUnavailableError, NotFoundError, NotSignedInError
+from causeway.errors import InvalidInputError, ModelUnavailableError, NotFoundError, NotSignedInError
 from causeway.knowledge import (
     Added,
+    Answerer,
     AnswerEvent,
     AskRequest,
     Chunk,
     Cited,
     Collection,
+    Conversations,
+    ConversingAnswerer,
     Document,
     DocumentPage,
     DocumentState,
     Finished,
     Hit,
     KeptRevision,
+    LeftSource,
+    Move,
     PageWords,
     Retrieved,
     Scores,
@@ -49,6 +55,7 @@ from causeway.knowledge import (
     SourceStatus,
     TextDelta,
 )
+from causeway.knowledge.index.collection_moves import MoveState, Target
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
@@ -56,6 +63,8 @@ from causeway.observability import genai_names as names
 from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
+from tests.web.scripted_conversations import ScriptedConversations
+from tests.web.scripted_evals import ScriptedEvals
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "documents"
 ADMIN_KEY = "cw-admin"
@@ -90,6 +99,8 @@ UNANSWERABLE = "Who won the cup final in 1987?"
 BROKEN = "What happens when the model is away?"
 ENDLESS = "Tell me everything about boots"
 HOSTILE = "Show me something hostile"
+FOLLOW_UP = ("And of the tents?", EXAMPLES[3])
+"""A question that leans on another, and what it means after any."""
 
 _ANSWERS: Mapping[str, tuple[tuple[tuple[str, str], ...], str]] = {
     EXAMPLES[0]: (
@@ -168,6 +179,8 @@ class ScriptedKeys:
 class ScriptedSessions:
     """Sessions in a dictionary."""
 
+    lifetime = timedelta(days=30)
+
     def __init__(self) -> None:
         self._open: dict[str, str] = {}
 
@@ -175,6 +188,9 @@ class ScriptedSessions:
         token = secrets.token_urlsafe(32)
         self._open[token] = key_id
         return token
+
+    async def open_for(self, user_id: str) -> str:
+        raise NotFoundError(f"there is no account '{user_id}'")
 
     async def principal(self, token: str) -> Principal:
         if token not in self._open:
@@ -184,6 +200,12 @@ class ScriptedSessions:
 
     async def close(self, token: str) -> None:
         self._open.pop(token, None)
+
+    async def close_all(self, principal: Principal) -> int:
+        theirs = [token for token, key_id in self._open.items() if key_id == principal.id]
+        for token in theirs:
+            del self._open[token]
+        return len(theirs)
 
 
 class ScriptedLibrary:
@@ -197,6 +219,9 @@ class ScriptedLibrary:
         self._added_at: dict[str, float] = {}
         self.past: dict[str, tuple[KeptRevision, ...]] = {}
         self._past_chunks: dict[tuple[str, int], tuple[Chunk, ...]] = {}
+
+    def seen_by(self, principal: Principal) -> ScriptedLibrary:
+        return self
 
     def load(self, paths: Sequence[str]) -> None:
         """Put samples in, ready."""
@@ -267,6 +292,9 @@ class ScriptedLibrary:
     async def text_of(self, document_id: str) -> Sequence[Chunk]:
         await self.document(document_id)
         return self._slots[document_id].chunks if self._now(document_id).chunks else ()
+
+    async def is_original_hidden(self, document_id: str) -> bool:
+        return False
 
     async def revision(self, document_id: str, number: int | None = None) -> KeptRevision:
         for kept in self.past.get(document_id, ()):
@@ -415,7 +443,12 @@ class ScriptedArrival:
         self._content += piece
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         return self._library.receive(self._content, self._name, collection)
 
@@ -443,10 +476,11 @@ class ScriptedAnswerer:
         """Answers whose reader went away before the end."""
 
     async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
-        wanted, text = _ANSWERS.get(request.question, ((), ""))
-        hits = self._library.hits(wanted) or self._library.nearest(request.question, 3)
+        understood = FOLLOW_UP[1] if request.before and request.question == FOLLOW_UP[0] else request.question
+        wanted, text = _ANSWERS.get(understood, ((), ""))
+        hits = self._library.hits(wanted) or self._library.nearest(understood, 3)
         await asyncio.sleep(20 * self._pause_s)
-        yield Retrieved(hits=hits)
+        yield Retrieved(hits=hits, question=understood, conversation_id=request.conversation_id)
         if request.question == BROKEN:
             msg = "the model 'chat' is starting; try again in a moment"
             raise ModelUnavailableError(msg)
@@ -473,6 +507,7 @@ class ScriptedAnswerer:
             citations=tuple(cited.values()),
             trace_id=self._traces.record(request.question, text or refusal, hits, usage),
             conversation_id=request.conversation_id,
+            question=understood,
             usage=usage,
             cost_micros=Micros(0),
             model=MODEL,
@@ -506,13 +541,15 @@ class ScriptedTraces:
         self._traces[trace_id] = (summary, Trace(trace_id=trace_id, spans=spans))
         return trace_id
 
-    async def recent(self, *, limit: int = 50, before: datetime | None = None) -> list[TraceSummary]:
+    async def recent(
+        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
+    ) -> list[TraceSummary]:
         newest = sorted(
             (each for each, _ in self._traces.values()), key=lambda each: each.started_at, reverse=True
         )
         return [each for each in newest if before is None or each.started_at < before][:limit]
 
-    async def trace(self, trace_id: str) -> Trace:
+    async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
         if trace_id not in self._traces:
             raise NotFoundError(
                 f"no trace '{trace_id}': it was never recorded or is older than telemetry.trace_days"
@@ -544,11 +581,38 @@ class ScriptedSources:
             )
         }
 
+        self._left = {
+            "old-wiki": LeftSource(
+                name="old-wiki", source="notion:old-wiki", collection="fernhill", documents=214
+            )
+        }
+        self.forgotten: list[tuple[str, bool]] = []
+
     def clear(self) -> None:
         self._sources.clear()
+        self._left.clear()
+
+    async def left(self) -> Sequence[LeftSource]:
+        return tuple(self._left.values())
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        if name in self._sources:
+            raise InvalidInputError(f"source '{name}' is in the settings; take its section out")
+        if name not in self._left:
+            raise NotFoundError(f"there is no source '{name}' that was taken out of the settings")
+        self.forgotten.append((name, documents))
+        return self._left.pop(name)
 
     async def all(self) -> Sequence[SourceStatus]:
         return tuple(self._sources.values())
+
+    async def source(self, name: str) -> SourceStatus:
+        if name not in self._sources:
+            raise NotFoundError(f"the settings have no source '{name}'")
+        return self._sources[name]
+
+    async def cancel(self, name: str) -> bool:
+        return (await self.source(name)).last.state != "idle"
 
     async def request(self, name: str) -> SourceStatus:
         if name not in self._sources:
@@ -556,6 +620,35 @@ class ScriptedSources:
         asked = self._sources[name]
         self._sources[name] = replace(asked, last=replace(asked.last, is_requested=True))
         return self._sources[name]
+
+
+class ScriptedMoves:
+    """One collection that was moved; another can be."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.now()
+        self._moves = {"handbook": self._move("handbook", "pinecone", "done")}
+
+    def _move(self, name: str, target: str, state: str) -> Move:
+        return Move(
+            collection=name,
+            target=cast(Target, target),
+            state=cast(MoveState, state),
+            total=120,
+            copied=120 if state == "done" else 40,
+            problem=None,
+            requested_at=self._now,
+            finished_at=self._now if state == "done" else None,
+        )
+
+    async def all(self) -> Sequence[Move]:
+        return tuple(self._moves.values())
+
+    async def request(self, name: str, target: str) -> Move:
+        if name not in ("handbook", "fernhill"):
+            raise NotFoundError(f"there is no collection '{name}'")
+        self._moves[name] = self._move(name, target, "copying")
+        return self._moves[name]
 
 
 def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
@@ -584,6 +677,7 @@ class ScriptedFeedback:
         is_up: bool,
         reason: str | None = None,
         correction: str | None = None,
+        owner: str | None = None,
     ) -> None:
         self.votes.append((trace_id, is_up, correction))
 
@@ -598,6 +692,7 @@ class Scripted:
     feedback: ScriptedFeedback
     sources: ScriptedSources
     not_ready: dict[str, str | None]
+    evals: ScriptedEvals
 
 
 def scripted(
@@ -616,8 +711,11 @@ def scripted(
         library.load(_LOADED)
     traces = ScriptedTraces(clock)
     answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
+    conversations = ScriptedConversations(clock)
+    conversing = ConversingAnswerer(cast("Answerer", answerer), cast("Conversations", conversations))
     feedback = ScriptedFeedback()
     sources = ScriptedSources(clock)
+    evals = ScriptedEvals(clock)
     not_ready: dict[str, str | None] = {"database": None, "models": None}
 
     async def readiness() -> Mapping[str, str | None]:
@@ -631,16 +729,19 @@ def scripted(
         library=library,
         uploads=library,
         sources=sources,
+        moves=ScriptedMoves(clock),
         blobs=library,
         search=ScriptedSearch(library),
-        answerer=answerer,
+        answerer=conversing,
+        conversations=conversations,
         traces=traces,
         feedback=feedback,
         edge=_edge,
         readiness=readiness,
+        evals=evals,
         examples={"fernhill": EXAMPLES},
     )
-    return Scripted(parts, answerer, library, feedback, sources, not_ready)
+    return Scripted(parts, answerer, library, feedback, sources, not_ready, evals)
 
 
 async def _edge(scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -755,6 +856,8 @@ def _spans(
         {
             "id": h.chunk_id,
             "document_id": h.document_id,
+            "revision": h.revision,
+            "ordinal": h.ordinal,
             "title": h.title,
             "page": h.page,
             "score": h.score,

@@ -21,6 +21,10 @@ class Hasty(BoundedHttp):
     head_timeout_s = 0.1
     linger_s = 0.1
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.timeout_keep_alive = 0.1  # type: ignore[assignment]  # uvicorn's settings have whole seconds
+
 
 async def _app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answers ``/whole`` once it has the body, and everything else at once."""
@@ -143,3 +147,13 @@ def test_requests_on_one_connection_are_answered_as_ever(patient: tuple[str, int
             + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
         )
         assert _until_closed(connection).count(b"HTTP/1.1 200 ") == 501
+
+
+def test_a_connection_that_waits_for_a_next_request_is_closed_in_the_end(hasty: tuple[str, int]) -> None:
+    with socket.create_connection(hasty, timeout=_PATIENCE_S) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = b""
+            while not received.endswith(b"ok"):
+                received += connection.recv(1000)
+        assert _until_closed(connection) == b""

@@ -75,7 +75,7 @@ def test_a_cited_revision_says_that_it_is_not_the_newest_and_one_that_is_gone_sa
     site.library.supersede(document, [Chunk(ordinal=0, heading="New", text="All new.", page=1, tokens=2)])
     for address in (f"/documents/{document}", f"/documents/{document}/pages/1"):
         past = client.get(address, params={"revision": 1}).text
-        assert "This is revision 1, as it was until" in past
+        assert "This is revision 1, which was replaced" in past
         assert "All new." not in past
         assert "All new." in client.get(address).text
     token = re.search(r'name="csrf_token" value="([^"]+)"', client.get(f"/documents/{document}").text)
@@ -100,6 +100,23 @@ def test_a_deleted_document_opens_where_it_was_cited(client: TestClient, site: S
     assert "Delete this document?" in cited.text  # the dialog is there, and no form that opens it
     assert f"/documents/{document}/delete" not in cited.text
     assert client.get(f"/documents/{document}").status_code == 404
+
+
+def test_a_quote_that_stands_on_the_next_page_of_its_passage_is_shown_there(
+    client: TestClient, site: Scripted
+) -> None:
+    sign_in(client)
+    document = document_id(site, "Kestrel Ridge 2")
+    quote = "The snow load was measured with sacks of wet sand, evenly spread, for twelve hours."
+    asked: dict[str, str | int] = {"passage": 4, "quote": quote}
+    went = client.get(f"/documents/{document}/pages/1", params=asked)
+    assert went.status_code == 303
+    assert went.headers["location"].startswith(f"/documents/{document}/pages/2?passage=4&quote=The+snow")
+    shown = client.get(went.headers["location"])
+    assert shown.status_code == 200
+    assert 'class="mark"' in shown.text
+    missed = client.get(f"/documents/{document}/pages/1", params={**asked, "quote": "Dogs travel free here"})
+    assert "The quoted words were not found on this page." in missed.text
 
 
 # --- in a browser --------------------------------------------------------------------------------------

@@ -56,3 +56,39 @@ def test_without_sources_the_page_says_how_to_add_one(client: TestClient, site: 
     site.sources.clear()
     sign_in(client)
     assert "[sources.handbook]" in client.get("/sources").text
+
+
+# --- taken out of the settings -------------------------------------------------------------------------
+
+
+def test_what_a_removed_source_left_is_listed_and_decided_on(api: TestClient, site: Scripted) -> None:
+    (left,) = api.get("/api/sources").json()["left"]
+    assert (left["name"], left["documents"]) == ("old-wiki", 214)
+    undecided = api.delete("/api/sources/old-wiki")
+    assert undecided.status_code in (400, 422), "it has to be said whether the documents go"
+    gone = api.delete("/api/sources/old-wiki", params={"documents": "true"})
+    assert (gone.status_code, gone.json()) == (200, left)
+    assert site.sources.forgotten == [("old-wiki", True)]
+    assert api.delete("/api/sources/old-wiki", params={"documents": "true"}).status_code == 404
+    assert api.delete("/api/sources/handbook", params={"documents": "false"}).status_code == 400
+
+
+@pytest.mark.parametrize(("said", "is_deleted"), [("keep", False), ("delete", True), (None, False)])
+def test_the_page_asks_and_keeps_documents_unless_told_otherwise(
+    client: TestClient, site: Scripted, said: str | None, is_deleted: bool
+) -> None:
+    sign_in(client)
+    shown = client.get("/sources").text
+    assert "Taken out of the settings" in shown
+    assert "Delete 214 documents" in shown
+    form = {"csrf_token": token_of(client), **({"documents": said} if said else {})}
+    sent = client.post("/sources/old-wiki/remove", data=form)
+    assert (sent.status_code, sent.headers["location"]) == (303, "/sources")
+    assert site.sources.forgotten == [("old-wiki", is_deleted)]
+    assert "Taken out of the settings" not in client.get("/sources").text
+
+
+def test_removing_without_the_sessions_token_is_refused(client: TestClient, site: Scripted) -> None:
+    sign_in(client)
+    assert client.post("/sources/old-wiki/remove", data={"documents": "delete"}).status_code == 403
+    assert site.sources.forgotten == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -90,6 +91,7 @@ def test_an_answers_trace_shows_what_was_read_said_and_spent(client: TestClient)
     page = client.get(f"/traces/{trace_id}").text
     for shown in ("Returning an online order", "cite each claim", "3.4 s", "gen_ai.prompt.name"):
         assert shown in page
+    assert re.search(r'href="/documents/doc_[0-9a-f]{32}\?revision=1#chunk-1"', page)
     spans = client.get(f"/api/traces/{trace_id}").json()["spans"]
     assert [each["name"] for each in spans][:2] == ["ask", "search"]
     assert client.get("/api/traces").json()["traces"][0]["trace_id"] == trace_id

@@ -11,6 +11,7 @@ from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from causeway.contracts.identity import SYSTEM, Principal
 from causeway.errors import InvalidInputError, TooLargeError
 from causeway.knowledge import Added, DocumentState
 from causeway.web.uploads import read_upload, store
@@ -45,7 +46,12 @@ class Arriving:
         self.content += piece
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         self.added = (collection, metadata)
         return Added(document_id="doc_1", revision=1, change="new", state=DocumentState.QUEUED)
@@ -76,7 +82,7 @@ def request_of(pieces: Sequence[bytes], *, breaks_off: bool = False) -> Request:
 async def sent(arrived: Arrived, *pieces: bytes, breaks_off: bool = False) -> Mapping[str, str]:
     async with read_upload(request_of(pieces, breaks_off=breaks_off), arrived, max_bytes=MAX_BYTES) as form:
         for file in form.files:
-            await store(file, form.fields)
+            await store(file, form.fields, by=SYSTEM)
         return form.fields
 
 

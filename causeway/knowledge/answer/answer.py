@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
@@ -25,10 +25,12 @@ from causeway.knowledge.answer.answerability import Signals, likeliest, log_odds
 from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.context import Candidate, Passage, choose, cut
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.follow_up import Exchange, standalone
 from causeway.knowledge.answer.support import codes, is_of_another, proper_names
 from causeway.knowledge.answer.support import names as names_in
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
+from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
 from causeway.prompts.shelf import Shelf
@@ -43,11 +45,22 @@ _WORDS_OF_A_VERDICT: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskRequest:
-    """A question; ``collection`` None asks all of them."""
+    """A question.
+
+    Attributes:
+        collection: The collection to ask; None asks all of them.
+        filters: Which documents may answer; as `SearchRequest.filters`.
+        literal: As in `SearchRequest`, like ``time_zone``.
+        before: What was said before it, oldest first: a question that leans on it is made to stand alone.
+    """
 
     question: str
     collection: str | None = None
     conversation_id: str | None = None
+    filters: Mapping[str, object] = field(default_factory=dict)
+    literal: tuple[str, ...] = ()
+    time_zone: str = ""
+    before: tuple[Exchange, ...] = ()
 
 
 @dataclass(slots=True)
@@ -77,7 +90,7 @@ class Answerer:
     def __init__(
         self,
         *,
-        search: Search,
+        search: Search | SectionSearch,
         gateway: ModelGateway,
         prompts: Shelf,
         spans: Spans,
@@ -110,16 +123,31 @@ class Answerer:
                 {
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
+                    names.OWNER: call.principal.owner,
                     names.PURPOSE: call.purpose,
                 }
             )
             span.set({names.CONVERSATION: request.conversation_id})
             inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
-            passages = await self._passages(replace(request, question=question), inner)
+            meant = await standalone(
+                question, request.before, gateway=self._gateway, prompts=self._prompts, call=inner
+            )
+            if meant.question != question:
+                span.set({"causeway.understood": meant.question if self._capture_content else None})
+            question = meant.question
+            passages, understood = await self._passages(replace(request, question=question), inner)
             hits = tuple(passage.hit for passage in passages)
-            yield Retrieved(hits=hits)
-            draft = _Draft(question, passages, CitedText(hits, question), inner)
-            draft.is_refused = not _is_about(question, hits) or not await self._is_told(draft)
+            yield Retrieved(
+                hits=hits,
+                question=question,
+                understood=understood,
+                conversation_id=request.conversation_id,
+            )
+            # what said a filter has been done by then, and would only make a model doubt
+            sought = str(understood.get("query") or question)
+            draft = _Draft(sought, passages, CitedText(hits, sought), inner)
+            draft.usage, draft.cost_micros = meant.usage, meant.cost_micros
+            draft.is_refused = not _is_about(sought, hits) or not await self._is_told(draft)
             if not draft.is_refused:
                 async with aclosing(self._write(draft)) as pieces:
                     async for piece in pieces:
@@ -131,14 +159,24 @@ class Answerer:
 
     # --- passages ------------------------------------------------------------------------------------
 
-    async def _passages(self, request: AskRequest, call: Call) -> tuple[Passage, ...]:
+    async def _passages(
+        self, request: AskRequest, call: Call
+    ) -> tuple[tuple[Passage, ...], Mapping[str, object]]:
+        """The passages to answer from, and how search read the question."""
         asked = SearchRequest(
-            query=request.question, collection=request.collection, top_k=self._settings.passages
+            query=request.question,
+            collection=request.collection,
+            filters=request.filters,
+            top_k=self._settings.passages,
+            literal=request.literal,
+            time_zone=request.time_zone,
         )
-        hits = (await self._search.search(asked, call)).hits
+        found = await self._search.search(asked, call)
+        hits = found.hits
         candidates = cut(hits)
         relevance = await self._relevance(request.question, hits, candidates, call)
-        return choose(hits, candidates, relevance, budget_tokens=self._settings.context_tokens)
+        chosen = choose(hits, candidates, relevance, budget_tokens=self._settings.context_tokens)
+        return chosen, found.understood
 
     async def _relevance(
         self, question: str, hits: Sequence[Hit], candidates: Sequence[Candidate], call: Call
@@ -256,6 +294,7 @@ class Answerer:
             citations=() if draft.is_refused else tuple(draft.cited.citations),
             trace_id=span.trace_id,
             conversation_id=request.conversation_id,
+            question=draft.question,
             usage=draft.usage,
             cost_micros=draft.cost_micros,
             model=draft.model,

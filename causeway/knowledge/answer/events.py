@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
@@ -13,9 +14,17 @@ from causeway.knowledge.search.request import Hit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
-    """The passages the answer is written from; the first is [1]."""
+    """The passages the answer is written from, the first is [1]; and how the question was read.
+
+    Attributes:
+        question: It stands alone: a follow-up is understood from what was said before.
+        understood: As `causeway.knowledge.search.request.SearchResult` has it.
+    """
 
     hits: tuple[Hit, ...]
+    question: str = ""
+    understood: Mapping[str, object] = field(default_factory=dict)
+    conversation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +67,7 @@ class Finished:
     """The end of an answer.
 
     Attributes:
+        question: As it was understood: a follow-up stands alone in it.
         answer: The whole text, and the refusal's words when ``refused``.
         signals: What was known of whether the passages answer; None when that was not asked.
     """
@@ -71,6 +81,7 @@ class Finished:
     cost_micros: Micros
     model: str
     took_ms: int
+    question: str = ""
     signals: Signals | None = None
 
 

@@ -4,7 +4,8 @@ score(chunk) = sum over the query's terms of idf * tf * (K1 + 1) / (tf + K1 * (1
 with idf = ln(1 + (N - df + 0.5) / (df + 0.5)) (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009).
 Terms are what PostgreSQL's configuration ``english`` makes of heading and text: stop words gone, stems kept. N, df and
 the mean length are of the whole index and not of one collection, as in ``pg_textsearch``: filters then cost nothing and
-scores of several collections compare.
+scores of several collections compare. For a caller who may not see everything `bm25_own` takes them of what they may see;
+``pg_textsearch`` cannot.
 
 Which engine runs is the database's decision (``Database.capabilities.bm25``); see docs/adr/0005.
 """

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.knowledge.index.bm25 import K1, TEXT_CONFIG, B
-from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
+from causeway.knowledge.index.filters import EVERYTHING, Filter, readers_in, to_sql
 from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.stores import Match
 from causeway.storage.schema import chunk_keywords, documents
@@ -75,10 +75,9 @@ _ADD = text(
 
 # One statement, so that the counts are of one moment. Counting the chunks of a common word takes milliseconds, ten such
 # words tens of them: in large collections the frequencies that ANALYZE keeps for the commonest 1,000 words must do.
-_TERMS = text(
-    f"""
+_TERMS_IN = f"""
     WITH totals AS MATERIALIZED (
-        SELECT count(*) AS chunks, coalesce(avg(length), 1)::float8 AS mean_length FROM chunk_keywords
+        SELECT count(*) AS chunks, coalesce(avg(length), 1)::float8 AS mean_length FROM chunk_keywords WHERE SCOPE
     ), common AS MATERIALIZED (
         SELECT word, frequency
         FROM totals, pg_stats, unnest(most_common_elems::text::text[], most_common_elem_freqs) AS known (word, frequency)
@@ -87,11 +86,17 @@ _TERMS = text(
     )
     SELECT lexeme, coalesce(cardinality(positions), 1) AS times, chunks, mean_length, quoted,
            coalesce((SELECT round(frequency * chunks) FROM common WHERE word = lexeme),
-                    (SELECT count(*) FROM chunk_keywords WHERE lexemes @@ quoted::tsquery)) AS found_in
+                    (SELECT count(*) FROM chunk_keywords WHERE lexemes @@ quoted::tsquery AND SCOPE)) AS found_in
     FROM totals, unnest(to_tsvector('{TEXT_CONFIG}', :query) || array_to_tsvector(CAST(:whole AS text[]))),
          concat('''', replace(replace(lexeme, '\\', '\\\\'), '''', ''''''), '''') AS quoted
     ORDER BY positions[1] NULLS FIRST LIMIT {_MOST_TERMS}
     """  # noqa: S608 - constants
+_TERMS = text(_TERMS_IN.replace("SCOPE", "true"))
+# who sees a part is told the statistics of that part: a score would tell how often a word is in the rest
+_TERMS_SEEN = text(
+    _TERMS_IN.replace(
+        "SCOPE", "document_id IN (SELECT id FROM documents WHERE readers && CAST(:readers AS text[]))"
+    )
 )
 
 # How often a term occurs in a chunk (tf): PostgreSQL has no function for it short of unpacking the whole vector, which
@@ -142,7 +147,7 @@ class OwnKeywords:
 
     async def search(self, connection: AsyncConnection, query: str, k: int, where: Filter) -> Sequence[Match]:
         """See `KeywordIndex.search`."""
-        terms = await self._terms(connection, query)
+        terms = await self._terms(connection, query, where)
         most = self._most_candidates
         if where != EVERYTHING and await _is_narrow(connection, where, most):
             most = sum(term.found_in for term in terms)
@@ -155,10 +160,14 @@ class OwnKeywords:
             most *= 4
         return [Match(row.chunk_id, row.score) for row in rows]
 
-    async def _terms(self, connection: AsyncConnection, query: str) -> list[_Term]:
-        """The query's terms that occur at all, rarest first."""
+    async def _terms(self, connection: AsyncConnection, query: str, where: Filter) -> list[_Term]:
+        """The query's terms that occur at all in what may be seen, rarest first."""
         asked = {"query": query, "whole": sorted(identifiers(query)), "most_counted": self._most_counted}
-        rows = (await connection.execute(_TERMS, asked)).all()
+        readers = readers_in(where)
+        if readers is None:
+            rows = (await connection.execute(_TERMS, asked)).all()
+        else:
+            rows = (await connection.execute(_TERMS_SEEN, {**asked, "readers": list(readers)})).all()
         terms = [_term(row) for row in rows if row.found_in]
         return sorted(terms, key=lambda term: (term.found_in, term.tsquery))
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from causeway.errors import InvalidInputError
 from causeway.storage.schema import collections, documents
@@ -87,7 +87,14 @@ class Not:
     part: Filter
 
 
-Filter = Eq | In | Range | Exists | And | Or | Not
+@dataclass(frozen=True, slots=True)
+class ReadableBy:
+    """One of these names may see the document; see `causeway.knowledge.access`. No caller's filter becomes one."""
+
+    names: tuple[str, ...]
+
+
+Filter = Eq | In | Range | Exists | And | Or | Not | ReadableBy
 
 EVERYTHING: Final = And(())
 
@@ -109,6 +116,17 @@ def all_of(*parts: Filter) -> Filter:
     """Every part holds; parts that hold for everything are left out."""
     kept = tuple(part for part in parts if part != EVERYTHING)
     return kept[0] if len(kept) == 1 else And(kept)
+
+
+def readers_in(where: Filter) -> tuple[str, ...] | None:
+    """The names by which a search is bound to what its caller may see; None for who sees everything."""
+    parts = where.parts if isinstance(where, And) else (where,)
+    return next((part.names for part in parts if isinstance(part, ReadableBy)), None)
+
+
+def readable(names: tuple[str, ...] | None) -> Filter:
+    """What one of ``names`` may read; None may read everything."""
+    return EVERYTHING if names is None else ReadableBy(names)
 
 
 def from_pairs(pairs: Mapping[str, object]) -> Filter:
@@ -143,6 +161,8 @@ def to_sql(where: Filter) -> ColumnElement[bool]:
             return or_(false(), *map(to_sql, parts))
         case Not(part):
             return not_(to_sql(part))
+        case ReadableBy(names):
+            return documents.c.readers.bool_op("&&")(literal(list(names), ARRAY(Text)))
         case _:
             assert_never(where)
 

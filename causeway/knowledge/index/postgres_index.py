@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     ColumnElement,
@@ -31,17 +31,32 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway.contracts.identity import Principal
 from causeway.contracts.vectors import Vectors
 from causeway.errors import InvalidInputError
 from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, to_sql
-from causeway.knowledge.index.stores import IndexedCollection, Match, PlacedChunk, StoredChunk
+from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, readable, to_sql
+from causeway.knowledge.index.stores import (
+    IndexedCollection,
+    IndexStats,
+    Match,
+    PlacedChunk,
+    StoredChunk,
+    Upkeep,
+)
 from causeway.knowledge.index.swap import known_vectors, lock, swap
+from causeway.knowledge.sight import Sight
+from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collections, documents
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +76,28 @@ class PostgresIndex:
     def __init__(self, database: Database, *, most_exact: int = MOST_EXACT, keeps_past: bool = True) -> None:
         """``keeps_past``: whether a replaced revision can still be opened; see `causeway.knowledge.past_revisions`."""
         self._database = database
+        self._sight = Sight(database, None)
         self._most_exact = most_exact
         self._keeps_past = keeps_past
         self._keywords: KeywordIndex = (
             ExtensionKeywords() if database.capabilities.bm25 == "extension" else OwnKeywords()
         )
         self._prepared_dimensions: set[int] = set()
+
+    def seen_by(self, principal: Principal) -> PostgresIndex:
+        """This index as a caller sees it: every search and read of it finds only what they may see."""
+        seen = copy(self)
+        seen._sight = Sight.of(principal, self._database)
+        return seen
+
+    @property
+    def _seen(self) -> Filter:
+        return readable(self._sight.names)
+
+    @property
+    def sight(self) -> Sight:
+        """What its caller sees."""
+        return self._sight
 
     async def prepare(self) -> None:
         """Make the indexes that are missing; call it once before anything else. Cheap when nothing is missing.
@@ -135,7 +166,13 @@ class PostgresIndex:
         return {bytes(row.digest): np.asarray(row.embedding, dtype=np.float32) for row in rows}
 
     async def dense(
-        self, vector: Vectors, k: int, where: Filter = EVERYTHING, *, exact: bool = False
+        self,
+        vector: Vectors,
+        k: int,
+        where: Filter = EVERYTHING,
+        *,
+        exact: bool = False,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Sequence[Match]:
         """The ``k`` chunks nearest to ``vector`` by cosine, nearest first; equal ones by chunk id.
 
@@ -144,8 +181,10 @@ class PostgresIndex:
             k: Most chunks.
             where: Only chunks of these documents; those must have been embedded by the vector's model.
             exact: Compare with every chunk that passes ``where``, however many.
+            missing: Gets nothing: all vectors are here.
         """
-        async with self._database.connect() as connection:
+        where = all_of(self._seen, where)
+        async with self._sight.connect() as connection:
             if (
                 exact
                 or len(vector) > _MOST_HALFVEC_DIMENSIONS
@@ -166,13 +205,16 @@ class PostgresIndex:
 
     async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
         """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
+        where = all_of(self._seen, where)
+        # not as the reading role: the words have no policy, and what is found is read behind both walls
         async with self._database.connect() as connection:
             return await self._keywords.search(connection, query.replace("\x00", ""), k, where)
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
         """The searchable chunks of a document, in its order; none when it is not there or not ready."""
-        wanted = select(*_CHUNK).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
-        async with self._database.connect() as connection:
+        is_theirs = (chunks.c.document_id == document_id, _passes(self._seen))
+        wanted = select(*_CHUNK).where(*is_theirs).order_by(chunks.c.ordinal)
+        async with self._sight.connect() as connection:
             return [_stored(row) for row in await connection.execute(wanted)]
 
     async def get(self, chunk_ids: Sequence[str]) -> Mapping[str, PlacedChunk]:
@@ -181,36 +223,63 @@ class PostgresIndex:
             select(*_CHUNK, *_PLACE)
             .join_from(chunks, documents, chunks.c.document_id == documents.c.id)
             .join(collections, chunks.c.collection_id == collections.c.id)
-            .where(chunks.c.id == func.any(list(chunk_ids)))
+            .where(chunks.c.id == func.any(list(chunk_ids)), self._sight.documents)
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             return {row.id: _placed(row) for row in await connection.execute(wanted)}
 
     async def cosines(
-        self, chunk_ids: Sequence[str], vector: Vectors, where: Filter = EVERYTHING
+        self,
+        chunk_ids: Sequence[str],
+        vector: Vectors,
+        where: Filter = EVERYTHING,
+        *,
+        missing: list[str] | None = None,  # noqa: ARG002 - all vectors are here
     ) -> Mapping[str, float]:
         """How near each of ``chunk_ids`` is to ``vector``; without those that are gone or do not pass ``where``."""
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
             chunks.c.id == func.any(list(chunk_ids)),
             func.vector_dims(chunks.c.embedding) == len(vector),
-            _passes(where),
+            _passes(all_of(self._seen, where)),
         )
-        async with self._database.connect() as connection:
+        async with self._sight.connect() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
 
     async def embeddings(self, chunk_ids: Sequence[str]) -> Mapping[str, Vectors]:
         """The vectors of those of ``chunk_ids`` that are there now, each of shape ``(dimensions,)`` and unit length."""
-        wanted = select(chunks.c.id, chunks.c.embedding).where(chunks.c.id == func.any(list(chunk_ids)))
-        async with self._database.connect() as connection:
-            return {row.id: row.embedding for row in await connection.execute(wanted)}
+        wanted = select(chunks.c.id, chunks.c.embedding).where(
+            chunks.c.id == func.any(list(chunk_ids)), chunks.c.embedding.is_not(None), _passes(self._seen)
+        )
+        async with self._sight.connect() as connection:
+            return {row.id: np.asarray(row.embedding, np.float32) for row in await connection.execute(wanted)}
 
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
-        wanted = select(
-            collections.c.id, collections.c.name, collections.c.embedding_model, collections.c.dimensions
-        ).order_by(collections.c.name)
-        async with self._database.connect() as connection:
+        columns = [collections.c[name] for name in ("id", "name", "embedding_model", "dimensions")]
+        wanted = select(*columns).where(self._sight.collections).order_by(collections.c.name)
+        async with self._sight.connect() as connection:
             return [IndexedCollection(**row._mapping) for row in await connection.execute(wanted)]
+
+    async def stats(self) -> Sequence[IndexStats]:
+        """What is searchable of each collection, by name."""
+        counted = (
+            select(
+                collections.c.name.label("collection"),
+                collections.c.vectors_in,
+                func.count(chunks.c.document_id.distinct()).label("documents"),
+                func.count(chunks.c.id).label("chunks"),
+                func.count(chunks.c.embedding).label("vectors_here"),
+            )
+            .outerjoin(chunks, chunks.c.collection_id == collections.c.id)
+            .group_by(collections.c.id)
+            .order_by(collections.c.name)
+        )
+        async with self._database.connect() as connection:
+            return [IndexStats(**row._mapping) for row in await connection.execute(counted)]
+
+    async def maintain(self) -> Upkeep:
+        """Nothing: a write leaves nothing to do here but what PostgreSQL's autovacuum does."""
+        return Upkeep()
 
     async def _prepare_vectors(self, dimensions: int) -> None:
         """Make the HNSW index for vectors of that many dimensions, unless it is there or cannot be."""
@@ -251,6 +320,18 @@ def _passes(where: Filter) -> ColumnElement[bool]:
     return chunks.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
 
 
+def _passes_in_order(where: Filter) -> ColumnElement[bool]:
+    """The same, asked of each row as a scan comes to it.
+
+    As a join it is turned round: the planner takes it that few rows have these dimensions, since no statistics are kept
+    of that, reads the whole vector index and sorts it anew.
+    """
+    if where == EVERYTHING:
+        return true()
+    its_document = select(to_sql(where)).where(documents.c.id == chunks.c.document_id)
+    return its_document.correlate(chunks).scalar_subquery()
+
+
 def _nearest_exactly(vector: Vectors, k: int, where: Filter) -> Select[str, float]:
     """Filter first, then compare: MATERIALIZED keeps the planner from turning it round."""
     passing = (
@@ -269,7 +350,9 @@ def _nearest_by_index(vector: Vectors, k: int, where: Filter) -> Select[str, flo
     short = cast(chunks.c.embedding, HALFVEC(len(vector)))
     near = (
         select(chunks.c.id, chunks.c.embedding)
-        .where(func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes(where))
+        .where(
+            func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes_in_order(where)
+        )
         .order_by(short.cosine_distance(vector))
         .limit(2 * k)
         .cte("near")

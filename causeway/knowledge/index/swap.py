@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import (
     ARRAY,
     Integer,
@@ -34,7 +33,13 @@ from causeway.contracts.vectors import Vectors
 from causeway.errors import InvalidInputError
 from causeway.knowledge.document import Chunk
 from causeway.knowledge.past_revisions import retire
+from causeway.seams import deferred
 from causeway.storage.schema import chunks, collections, documents
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +65,12 @@ class _Plan:
     """What becomes of a document's rows.
 
     Attributes:
-        moved: Ids of chunks that stay, with another ordinal than before -> that ordinal.
+        moved: Ids of chunks that stay, with another ordinal or parent than before -> both.
         gone: Ids of chunks that go.
         new: Numbers of the pieces that come.
     """
 
-    moved: dict[str, int] = field(default_factory=dict)
+    moved: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
 
@@ -137,7 +142,8 @@ def known_vectors(document_id: str, digests: Sequence[bytes]) -> Select[Any]:
 
 
 def _rows_of(document_id: str) -> Select[Any]:
-    columns = (chunks.c.id, chunks.c.ordinal, chunks.c.digest, chunks.c.page, chunks.c.places)
+    names = ("id", "ordinal", "digest", "page", "places", "parent")
+    columns = [chunks.c[name] for name in names]
     return select(*columns).where(chunks.c.document_id == document_id).order_by(chunks.c.ordinal)
 
 
@@ -155,8 +161,8 @@ def _plan(before: Sequence[Row[Any]], pieces: Sequence[Chunk], digests: Sequence
             continue
         row = same.popleft()
         kept.add(row.id)
-        if row.ordinal != piece.ordinal:
-            plan.moved[row.id] = piece.ordinal
+        if (row.ordinal, row.parent) != (piece.ordinal, piece.parent):
+            plan.moved[row.id] = (piece.ordinal, piece.parent)
     plan.gone = [row.id for row in before if row.id not in kept]
     return plan
 
@@ -165,11 +171,18 @@ def _frozen(places: Any) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, places))
 
 
-def _move(moved: Mapping[str, int]) -> Any:
+def _move(moved: Mapping[str, tuple[int, int | None]]) -> Any:
     """All new ordinals in one statement: in between two chunks would have the same."""
-    named = func.unnest(_texts(list(moved)), bindparam(None, list(moved.values()), ARRAY(Integer)))
-    places = named.table_valued(column("id", Text), column("ordinal", Integer), name="moved").render_derived()
-    return update(chunks).where(chunks.c.id == places.c.id).values(ordinal=places.c.ordinal)
+    ordinals, parents = ([each[n] for each in moved.values()] for n in (0, 1))
+    named = func.unnest(
+        _texts(list(moved)),
+        bindparam(None, ordinals, ARRAY(Integer)),
+        bindparam(None, parents, ARRAY(Integer)),
+    )
+    columns = (column("id", Text), column("ordinal", Integer), column("parent", Integer))
+    places = named.table_valued(*columns, name="moved").render_derived()
+    new = update(chunks).where(chunks.c.id == places.c.id)
+    return new.values(ordinal=places.c.ordinal, parent=places.c.parent)
 
 
 def _texts(values: Sequence[str]) -> Any:
@@ -190,4 +203,6 @@ def _row(standing: Standing, piece: Chunk, vector: Vectors, digest: bytes) -> di
         "embedding": np.asarray(vector, dtype=np.float32),
         "digest": digest,
         "places": [place.packed() for place in piece.places],
+        "context": piece.context.replace("\x00", ""),
+        "parent": piece.parent,
     }

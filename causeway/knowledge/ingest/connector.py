@@ -93,6 +93,7 @@ class Fetched:
         metadata: ``author``, ``created``, ``url``, ``tags``, where the source tells them; added to the item's own.
         revision: Of the content, where it is known better now than it was listed.
         attached: All items that were found in it.
+        is_whole: False when it could not be looked for them this time: those that were found before stay.
     """
 
     content: bytes | Path | AsyncGenerator[bytes, None]
@@ -100,6 +101,7 @@ class Fetched:
     modified_at: datetime | None = None
     revision: str | None = None
     attached: tuple[Item, ...] = ()
+    is_whole: bool = True
 
 
 _ATTACHED = "#"

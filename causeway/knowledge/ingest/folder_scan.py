@@ -39,21 +39,29 @@ _LONGEST_AGE_US = 10**6 * 86400 * 365 * 1900
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What can be told of a file without reading it."""
+    """What can be told of a file without reading it.
+
+    Attributes:
+        changed_ns: When the system last changed anything of it, its name included, in nanoseconds. Nobody can set it, so it
+            tells of a file put in another's place that has the same size and time, as unpacked and copied files do. No
+            part of whether a file stands still: it changes with a file's rights.
+    """
 
     size_bytes: int
     modified_at: datetime
+    changed_ns: int = field(default=0, compare=False)
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileState:
         """``status`` in the precision that the database keeps: microseconds."""
         age_us = min(max(status.st_mtime_ns // 1000, -_LONGEST_AGE_US), _LONGEST_AGE_US)
-        return cls(status.st_size, _EPOCH + timedelta(microseconds=age_us))
+        return cls(status.st_size, _EPOCH + timedelta(microseconds=age_us), status.st_ctime_ns)
 
     @property
     def revision(self) -> str:
-        """Size and time, as one word."""
-        return f"{self.size_bytes}-{(self.modified_at - _EPOCH) // timedelta(microseconds=1)}"
+        """Size and times, as one word."""
+        age_us = (self.modified_at - _EPOCH) // timedelta(microseconds=1)
+        return f"{self.size_bytes}-{age_us}-{self.changed_ns}"
 
 
 @dataclass(slots=True)

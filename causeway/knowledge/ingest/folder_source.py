@@ -1,4 +1,4 @@
-"""A folder, or a part of one, as a source: a file is its path under its root, and its revision is size and time.
+"""A folder, or a part of one, as a source: a file is its path under its root, and its revision is size and times.
 
 Follows `causeway.knowledge.ingest.folder_scan` for what counts as a file.
 """
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "folder:"
 _AT_ONCE = 4
+_MOST_LOOKS = 5
 
 
 class FolderSource:
@@ -56,7 +57,7 @@ class FolderSource:
 
     async def listing(self, before: Mapping[str, Before], *, since: datetime | None) -> Listing:  # noqa: ARG002 - a scan is cheap
         """Every file that is there."""
-        found = await self._look(len(before))
+        found = await self._look_until_still(before)
         self._files = {path: state for path, state in found.files.items() if self._patterns.allow(path)}
         horizon = self._clock.now() - timedelta(seconds=self._settle_s)
         self._listed_at = self._clock.monotonic()
@@ -73,6 +74,21 @@ class FolderSource:
             for path, state in self._files.items()
         )
         return Listing(items=tuple(items), unseen=dict(found.unreadable))
+
+    async def _look_until_still(self, before: Mapping[str, Before]) -> Scan:
+        """What is there, looked at again while names come and go.
+
+        What moves from a folder that is still to be looked at into one that has been is seen nowhere, and what moves the
+        other way twice: either would cost it its document.
+        """
+        found = await self._look(len(before))
+        for _ in range(_MOST_LOOKS if found.files.keys() != before.keys() else 0):
+            again = await self._look(len(before))
+            is_still = again.files.keys() == found.files.keys()
+            found = again
+            if is_still:
+                break
+        return found
 
     async def _look(self, known: int) -> Scan:
         place = self._root / self._under

@@ -5,7 +5,8 @@ behind; what was known and is in neither is asked for by its id before it counts
 its ``last_edited_time`` moves. That time is cut to the minute, so one of the last minutes is not trusted to stand for
 the content and the page is looked at once more.
 
-Pages within pages are documents of their own, and so are the files that Notion keeps in them. https://developers.notion.com/reference
+Pages within pages are documents of their own, and so are the files that Notion keeps in them, pictures too where an OCR
+engine is installed. https://developers.notion.com/reference
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from causeway.knowledge.ingest.notion_markdown import (
     table,
     title_of,
 )
+from causeway.knowledge.ingest.ocr_engine import is_installed
 from causeway.knowledge.ingest.patterns import Patterns
 from causeway.knowledge.ingest.vendor_api import (
     Json,
@@ -55,8 +57,13 @@ _OWN_DOCUMENTS = frozenset({"child_page", "child_database"})
 
 
 @asynccontextmanager
-async def open_notion(name: str, settings: SourceSettings, *, clock: Clock) -> AsyncIterator[Notion]:
-    """What the integration of a source called ``name`` was given to read."""
+async def open_notion(
+    name: str, settings: SourceSettings, *, clock: Clock, reads_pictures: bool | None = None
+) -> AsyncIterator[Notion]:
+    """What the integration of a source called ``name`` was given to read.
+
+    ``reads_pictures``: whether pictures become documents; None where they can be read.
+    """
     fetching = SafeFetcher(
         user_agent="Causeway",
         timeout_s=settings.timeout_s,
@@ -75,7 +82,14 @@ async def open_notion(name: str, settings: SourceSettings, *, clock: Clock) -> A
         timeout_s=settings.timeout_s,
     )
     async with opening as api, fetching as fetcher:
-        yield Notion(name, settings, api=api, fetcher=fetcher, clock=clock)
+        yield Notion(
+            name,
+            settings,
+            api=api,
+            fetcher=fetcher,
+            clock=clock,
+            reads_pictures=is_installed() if reads_pictures is None else reads_pictures,
+        )
 
 
 class Notion:
@@ -85,8 +99,16 @@ class Notion:
     follows_content = False
 
     def __init__(
-        self, name: str, settings: SourceSettings, *, api: VendorApi, fetcher: SafeFetcher, clock: Clock
+        self,
+        name: str,
+        settings: SourceSettings,
+        *,
+        api: VendorApi,
+        fetcher: SafeFetcher,
+        clock: Clock,
+        reads_pictures: bool,
     ) -> None:
+        self._reads_pictures = reads_pictures
         self._name = name
         self._settings = settings
         self._api = api
@@ -178,6 +200,8 @@ class Notion:
         each = self._found[identity]
         edited = _time(each.get("last_edited_time")) or self._clock.now()
         revision = edited.isoformat()
+        if self._reads_pictures:  # pages that were read without are read once more
+            revision += " with pictures"
         if identity in self._rows:
             rows = [(row, text_of(self._found[row].get("last_edited_time"))) for row in self._rows[identity]]
             edited = max([edited, *(_time(when) or edited for _, when in rows)])
@@ -213,7 +237,9 @@ class Notion:
             raise UnreadableDocumentError(msg) from exc
         said = "\n".join(f"- {name}: {value}" for name, value in properties(each).items())
         text = "\n\n".join(part for part in (f"# {title}", said, body or title) if part)
-        attached = tuple(_attached(item, file) for file in files_in(blocks))
+        attached = tuple(
+            _attached(item, file) for file in files_in(blocks, with_pictures=self._reads_pictures)
+        )
         return Fetched(content=f"{text}\n".encode(), metadata=await self._about(each), attached=attached)
 
     async def _file(self, item: Item) -> AsyncGenerator[bytes, None]:
@@ -223,7 +249,7 @@ class Notion:
         except NotThereError as exc:
             msg = "it has gone from its page since that was read"
             raise UnreadableDocumentError(msg) from exc
-        for file in files_in([block]):
+        for file in files_in([block], with_pictures=True):
             try:
                 async with self._fetcher.get(file.url) as answer:
                     if answer.status != 200:

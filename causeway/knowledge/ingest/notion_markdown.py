@@ -54,15 +54,16 @@ class File:
     url: str
 
 
-def files_in(blocks: Sequence[Block]) -> Iterator[File]:
-    """The documents among the files of a page: no pictures, sound or film, and nothing that lies elsewhere."""
+def files_in(blocks: Sequence[Block], *, with_pictures: bool) -> Iterator[File]:
+    """The documents among the files of a page, and pictures if they are wanted; no sound or film, nothing that lies elsewhere."""
+    kinds = ("file", "pdf", "image") if with_pictures else ("file", "pdf")
     for block in blocks:
         kept = object_of(block.content.get("file"))
         url = text_of(kept.get("url"))
-        if block.kind in ("file", "pdf") and url:
+        if block.kind in kinds and url:
             name = text_of(block.content.get("name")) or unquote(urlsplit(url).path.rpartition("/")[2])
             yield File(block.id, name or "file", block.edited, url)
-        yield from files_in(block.children)
+        yield from files_in(block.children, with_pictures=with_pictures)
 
 
 def _parts(blocks: Sequence[Block]) -> list[str]:

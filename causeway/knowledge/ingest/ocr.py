@@ -1,6 +1,6 @@
 """Reads pages that are pictures: which engine does it, and how a picture becomes a `Page` like any other.
 
-Engine one is Tesseract, where its language data are installed; engine two is RapidOCR, whose models come with it. What
+Engine one is Tesseract, where its language data are installed; engine two is RapidOCR, whose models come in its wheel. What
 each is worth was measured (`bench/results/parsing.md`, `docs/adr/0017-ocr.md`). The words keep their places, so that
 columns, tables and headings are found by the same geometry as in a PDF with text.
 
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from causeway.errors import UnreadableDocumentError
-from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract
+from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract, tesseract_languages
 from causeway.knowledge.ingest.ocr_engine import OcrEngine, ReadWord, confidence_of
+from causeway.knowledge.ingest.ocr_languages import AUTO, LATIN, is_read_by_rapid, of_script, scripts_of
 from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, straightened
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn, Word
 from causeway.knowledge.ingest.pdf_tables import bare_cells
@@ -35,28 +36,48 @@ MAX_PIXELS = 100_000_000
 _MOST_READ_PIXELS = 12_000_000
 _LIKELY = 70.0
 _SIDEWAYS = 30.0
+_MANY_WORDS = 20
 _DOUBTFUL = 20.0
 _DARK = 128
 _LEAST_INK, _MOST_INK = 0.004, 0.5
 _BOLD = 1.24
 _SAME_SIZE = (0.84, 1.12)
-_NOT_INSTALLED = (
-    "and reading pictures (OCR) is not installed; pip install 'causeway[ocr]', for Tesseract also its language data"
-    " (apt install tesseract-ocr), or add a version with text"
-)
 
 
-def choose_engine(languages: str) -> OcrEngine:
-    """The best engine installed; ``languages`` are Tesseract's names joined by ``+``, such as ``eng+deu``.
+def choose_engine(languages: str, first: tuple[Image.Image, float] | None = None) -> OcrEngine:
+    """The best engine for these languages: Tesseract where it has their data, else RapidOCR.
+
+    Args:
+        languages: Tesseract's names joined by ``+``, such as ``eng+deu``; or ``auto``.
+        first: A document's first picture and its dots an inch, for ``auto`` to look at; Latin script without one.
 
     Raises:
-        UnreadableDocumentError: None is installed, or not the data of a language that was asked for.
+        UnreadableDocumentError: There are no data for a script that RapidOCR does not know.
     """
-    engine = ocr_tesseract.engine(languages) or ocr_rapid.engine()
-    if engine is None:
-        msg = f"the file holds pictures of text, {_NOT_INSTALLED}"
-        raise UnreadableDocumentError(msg)
-    return engine
+    there = tesseract_languages.installed()
+    if languages != AUTO:
+        wanted = tuple(dict.fromkeys(languages.split("+")))
+        missing = list(wanted) if there is None else there.missing(wanted)
+        return _rapid(missing) if missing else ocr_tesseract.engine(wanted)
+    if there is None:
+        return ocr_rapid.engine("no Tesseract data")
+    script = LATIN
+    if first is not None and scripts_of(there.languages) != {LATIN}:
+        script = ocr_tesseract.script_on(*first) or LATIN
+    found = of_script(script, there.languages)
+    return (
+        ocr_tesseract.engine(found) if found else ocr_rapid.engine(f"no Tesseract data for {script} script")
+    )
+
+
+def _rapid(missing: Sequence[str]) -> OcrEngine:
+    if not is_read_by_rapid(missing):
+        package = missing[0].replace("_", "-")
+        raise UnreadableDocumentError(
+            f"reading pictures in '{missing[0]}' needs Tesseract's data for it; install the package"
+            f" tesseract-ocr-{package}, or set knowledge.ocr_languages to languages that are installed"
+        )
+    return ocr_rapid.engine(f"no Tesseract data for {', '.join(missing)}")
 
 
 def read_picture(
@@ -69,8 +90,10 @@ def read_picture(
     picture = Picture(evened(image.convert("L")), dpi)
     best = _Reading.of(picture, turn, engine, timeout_s)
     if best.confidence < _LIKELY:
-        for other in engine.turns(picture):
-            if other != turn:
+        tried = {turn}
+        for other in _other_turns(best, picture, engine):
+            if other not in tried:
+                tried.add(other)
                 reading = _Reading.of(picture, other, engine, timeout_s)
                 best = reading if reading.confidence > best.confidence + 5 else best
                 if best.confidence >= _LIKELY:
@@ -81,6 +104,13 @@ def read_picture(
         found = engine.look_again(best.picture, missed)
         page = _page(best.picture, [*best.words, *found], number, page.turn) if found else page
     return page, best.confidence
+
+
+def _other_turns(first: _Reading, picture: Picture, engine: OcrEngine) -> Iterator[int]:
+    """The other ways a page may lie, likeliest first: one whose words lie level is upside down, which needs no asking."""
+    if len(first.words) >= _MANY_WORDS and not first.is_sideways:
+        yield (first.turn + 2) % 4
+    yield from engine.turns(picture)
 
 
 def _with_ink(picture: Picture, cells: Sequence[Box]) -> list[Box]:
@@ -105,6 +135,7 @@ class _Reading:
     words: Sequence[ReadWord]
     turn: int
     confidence: float
+    is_sideways: bool
 
     @classmethod
     def of(cls, picture: Picture, turn: int, engine: OcrEngine, timeout_s: float) -> _Reading:
@@ -112,7 +143,10 @@ class _Reading:
         words = engine.read(straight, timeout_s=timeout_s)
         confidence = confidence_of(words)
         # Tesseract reads lines that run up or down the page, too, and is sure of them; nothing else can use them.
-        return cls(straight, words, turn, min(confidence, _SIDEWAYS) if _is_sideways(words) else confidence)
+        is_sideways = _is_sideways(words)
+        return cls(
+            straight, words, turn, min(confidence, _SIDEWAYS) if is_sideways else confidence, is_sideways
+        )
 
 
 def _is_sideways(words: Sequence[ReadWord]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Protocol
 
 from causeway.knowledge.ingest.ocr_picture import Picture
@@ -27,6 +28,11 @@ class ReadWord:
     size: float
     line: int
     confidence: float
+
+
+def is_installed() -> bool:
+    """Whether a package that reads pictures is there, without loading it."""
+    return any(find_spec(name) is not None for name in ("tesserocr", "rapidocr"))
 
 
 class OcrEngine(Protocol):

@@ -46,13 +46,13 @@ class OcrPages:
         """Have page ``number`` read; ``draw`` gives its picture and dots an inch, in this thread.
 
         Raises:
-            UnreadableDocumentError: No engine is installed.
+            UnreadableDocumentError: There are no data for its languages.
         """
-        if self._engine is None:
-            self._engine = choose_engine(self._reading.languages)
         while len(self._waiting) > self._reading.threads:
             self._take(next(iter(self._waiting)))
         image, dpi = draw()
+        if self._engine is None:
+            self._engine = choose_engine(self._reading.languages, (image, dpi))
         self._waiting[number] = self._pool.submit(
             read_picture,
             image,

@@ -12,32 +12,29 @@ from typing import Any
 import numpy as np
 
 from causeway import seams
-from causeway.errors import MissingCapabilityError
 from causeway.knowledge.ingest.ocr_engine import ReadWord
 from causeway.knowledge.ingest.ocr_picture import Picture
 from causeway.knowledge.ingest.pdf_shapes import Box
 
 
-def engine() -> RapidEngine | None:
-    """RapidOCR; None when it is not installed."""
-    try:
-        return RapidEngine(seams.library("rapidocr", extra="ocr"))
-    except MissingCapabilityError:
-        return None
+def engine(why: str) -> RapidEngine:
+    """RapidOCR; ``why`` it and not Tesseract reads is recorded with the document."""
+    return RapidEngine(seams.library("rapidocr"), why)
 
 
 class RapidEngine:
     """Reads with RapidOCR, one page at a time."""
 
-    def __init__(self, rapidocr: Any) -> None:
+    def __init__(self, rapidocr: Any, why: str) -> None:
         self._rapidocr = rapidocr
+        self._why = why
         self._lock = threading.Lock()
         self._model: Any = None
 
     @property
     def name(self) -> str:
-        """RapidOCR and the models it runs."""
-        return "rapidocr (PP-OCRv6 small)"
+        """RapidOCR, the models it runs, and why it does."""
+        return f"rapidocr (PP-OCRv6 small): {self._why}"
 
     def prepare(self) -> None:
         """Nothing: its models start threads, which processes must not be forked with."""

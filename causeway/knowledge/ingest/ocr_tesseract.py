@@ -8,7 +8,7 @@ errors on a data sheet for about 6 ms a piece (`docs/adr/0017-ocr.md`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -21,18 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from causeway import seams
-from causeway.errors import MissingCapabilityError, UnreadableDocumentError
 from causeway.knowledge.ingest.ocr_engine import ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_picture import Picture
 from causeway.knowledge.ingest.pdf_shapes import Box
+from causeway.knowledge.ingest.tesseract_languages import installed
 
-_FOLDERS = (
-    "/usr/share/tesseract-ocr/5/tessdata",
-    "/usr/share/tesseract-ocr/4.00/tessdata",
-    "/usr/share/tessdata",
-    "/usr/local/share/tessdata",
-    "/opt/homebrew/share/tessdata",
-)
+_SURE_OF_SCRIPT = 2.0
 _SURE = 75.0
 _FAIR = 55.0
 _CLOSER_DPI = 300.0
@@ -42,30 +36,21 @@ _INK = 170
 
 
 @cache
-def engine(languages: str) -> TesseractEngine | None:
-    """Tesseract for these languages; None when it or all language data are missing.
+def engine(languages: tuple[str, ...]) -> TesseractEngine:
+    """Tesseract for these languages, which are `installed`."""
+    there = installed()
+    if there is None or there.missing(languages):
+        raise AssertionError(languages)
+    return TesseractEngine(seams.library("tesserocr"), there.folder, "+".join(languages))
 
-    Raises:
-        UnreadableDocumentError: It is there, but not the data of one of the languages.
-    """
-    try:
-        tesserocr = seams.library("tesserocr", extra="ocr")
-    except MissingCapabilityError:
-        return None
-    folder = next((folder for folder in _FOLDERS if list(Path(folder).glob("*.traineddata"))), "")
-    if not folder:
-        return None
-    wanted = [language for language in languages.split("+") if language]
-    missing = [name for name in wanted if not Path(folder, f"{name}.traineddata").is_file()]
-    if missing:
-        there = sorted(path.stem for path in Path(folder).glob("*.traineddata") if path.stem != "osd")
-        if not there:
-            return None
-        raise UnreadableDocumentError(
-            f"reading pictures in '{missing[0]}' needs Tesseract's data for it; install the package"
-            f" tesseract-ocr-{missing[0].replace('_', '-')}, or set knowledge.ocr_languages to any of {', '.join(there)}"
-        )
-    return TesseractEngine(tesserocr, folder, "+".join(wanted))
+
+def script_on(image: Image.Image, dpi: float) -> str:
+    """The script that the text on a picture is written in, whichever way it lies; empty when that is not sure."""
+    there = installed()
+    if there is None or not there.has_scripts:
+        return ""
+    found = engine(there.languages[:1]).looked_at(Picture(image.convert("L"), dpi))
+    return str(found["script_name"]) if found and found["script_conf"] >= _SURE_OF_SCRIPT else ""
 
 
 class TesseractEngine:
@@ -113,15 +98,20 @@ class TesseractEngine:
         """What Tesseract's orientation detection says, and when it is not sure the other ways too."""
         if not Path(self._folder, "osd.traineddata").is_file():
             return (2, 1, 3)
-        with self._reader("turn") as api:
-            api.SetImage(picture.image)
-            api.SetSourceResolution(round(picture.dpi))
-            found = api.DetectOrientationScript()
+        found = self.looked_at(picture)
         if not found:
             return ()  # hardly any text
         # It says how far the page is turned; what is wanted is the way back, and Pillow's names mirror it.
         first = (4 - found["orient_deg"] // 90) % 4
         return [first, *(turn for turn in (2, 1, 3) if turn != first)] if first else (2, 1, 3)
+
+    def looked_at(self, picture: Picture) -> Mapping[str, Any] | None:
+        """What Tesseract's detection of orientation and script says; None when there is hardly any text."""
+        with self._reader("turn") as api:
+            api.SetImage(picture.image)
+            api.SetSourceResolution(round(picture.dpi))
+            found: Mapping[str, Any] | None = api.DetectOrientationScript()
+        return found
 
     @contextmanager
     def _reader(self, role: str) -> Iterator[Any]:

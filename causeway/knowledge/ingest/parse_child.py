@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import ParsedDocument
 
 _TOO_MUCH_MEMORY = (
@@ -34,8 +34,12 @@ _MOST_WRITTEN_BYTES = 16_000_000  # compiled Python modules, nothing else
 
 
 def main(argument: str) -> None:
-    """Read the file that ``argument`` names, write the answer and end the process."""
-    read(json.loads(argument))
+    """Read the file that ``argument`` names, write the answer and end the process.
+
+    Its language is not told: what tells it takes longer to load than most files take to read, and writes more than a
+    reader may.
+    """
+    read({**json.loads(argument), "tells_language": False})
 
 
 def read(request: Mapping[str, Any]) -> None:
@@ -101,6 +105,7 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
     reading = Reading(
         max_pages=int(request["max_pages"]),
         languages=str(request["languages"]),
+        tells_language=bool(request.get("tells_language", True)),
         page_timeout_s=float(request["page_timeout_s"]),
         threads=int(request["threads"]),
         on_page=on_page,
@@ -110,7 +115,7 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
         parsed = parse_file(Path(str(request["path"])), name=str(request["name"]), reading=reading)
         return {"document": _plain(parsed)}
     except UnreadableDocumentError as exc:
-        return {"reason": exc.message}
+        return {"reason": exc.message, "is_empty": isinstance(exc, EmptyDocumentError)}
     except MemoryError:
         return {"reason": _TOO_MUCH_MEMORY}
     except RecursionError:

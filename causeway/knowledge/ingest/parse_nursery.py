@@ -40,6 +40,7 @@ def _warm(languages: str) -> None:
     from causeway.knowledge.ingest import parser  # noqa: PLC0415 - this module is imported for its constants too
 
     parser.load_readers()
+    parser.load_language_model()
     with suppress(Exception):
         parser.load_ocr(languages)
 

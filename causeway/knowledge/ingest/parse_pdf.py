@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
@@ -72,7 +72,7 @@ def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
     blocks = [with_shares(block, sheets) for block in with_outline(blocks_of(items), outline)]
     blocks = with_notes(blocks, contents.notes)
     if not blocks:
-        raise UnreadableDocumentError(_NOTHING_FOUND if contents.unread else _NO_TEXT)
+        raise UnreadableDocumentError(_NOTHING_FOUND) if contents.unread else EmptyDocumentError(_NO_TEXT)
     title = metadata.pop("title", "") or _first_title(blocks)
     metadata |= contents.ocr
     if contents.unread:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import sniff
 from causeway.knowledge.ingest.reading import Reading
@@ -45,7 +45,13 @@ def parse_file(path: Path, *, name: str, reading: Reading) -> ParsedDocument:
     Raises:
         UnreadableDocumentError: It cannot be made searchable; the message tells its owner why.
     """
-    return parse_bytes(path.read_bytes(), name=name, reading=reading)
+    from causeway.knowledge.ingest.language import language_of
+
+    parsed = parse_bytes(path.read_bytes(), name=name, reading=reading)
+    if not reading.tells_language:
+        return parsed
+    language = language_of(parsed.blocks)
+    return replace(parsed, metadata={"language": language, **parsed.metadata}) if language else parsed
 
 
 def parse_bytes(content: bytes, *, name: str, reading: Reading) -> ParsedDocument:
@@ -60,7 +66,7 @@ def parse_bytes(content: bytes, *, name: str, reading: Reading) -> ParsedDocumen
     parsed = _parse(content, media_type, reading)
     blocks = tuple(_storable(block) for block in parsed.blocks)
     if not any(block.text.strip() for block in blocks):
-        raise UnreadableDocumentError(_NO_TEXT)
+        raise EmptyDocumentError(_NO_TEXT)
     return replace(
         parsed,
         title=_clean(parsed.title),
@@ -91,11 +97,18 @@ def load_ocr(languages: str) -> None:
     """Load the language data that pictures are read with, for the same process.
 
     Raises:
-        UnreadableDocumentError: No engine is installed.
+        UnreadableDocumentError: There are no data for these languages.
     """
     from causeway.knowledge.ingest.ocr import choose_engine
 
     choose_engine(languages).prepare()
+
+
+def load_language_model() -> None:
+    """Load what tells languages apart, for the same process."""
+    from causeway.knowledge.ingest import language
+
+    language.model()
 
 
 def _parse(content: bytes, media_type: str, reading: Reading) -> ParsedDocument:

@@ -14,6 +14,17 @@ import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 from causeway.knowledge.ingest.pdf_notes import notes_on
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn
 from causeway.knowledge.ingest.pdf_words import Frame, LetterWidths, words_of
+from causeway.knowledge.ingest.pdfium_calls import (
+    count_segments,
+    object_bounds,
+    object_matrix,
+    object_type,
+    page_object,
+    path_segment,
+    segment_closes,
+    segment_point,
+    segment_type,
+)
 
 MAX_PATHS = 5000
 """A page with more drawn paths is a map or a plot: no table is looked for in it."""
@@ -58,52 +69,63 @@ def _drawings(page: pdfium.PdfPage, frame: Frame) -> tuple[tuple[Ruling, ...], b
     pictured = 0.0
     count = raw.FPDFPage_CountObjects(page.raw)
     area = frame.width * frame.height
+    address = ctypes.addressof(page.raw.contents)
+    bounds = _Bounds(frame)
     for index in range(min(count, MAX_PATHS * 4)):
-        item = raw.FPDFPage_GetObject(page.raw, index)
-        kind = raw.FPDFPageObj_GetType(item)
+        item = page_object(address, index)
+        kind = object_type(item)
         if kind == raw.FPDF_PAGEOBJ_IMAGE:
-            bounds = _bounds(item, frame)
-            pictured += max(0.0, bounds.width) * max(0.0, bounds.height)
+            box = bounds.of(item)
+            pictured += max(0.0, box.width) * max(0.0, box.height)
         elif kind == raw.FPDF_PAGEOBJ_PATH and len(rulings) <= MAX_PATHS:
-            rulings += _edges(item, frame)
+            rulings += _edges(item, bounds.of(item), frame)
     return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), pictured > 0.6 * area, count > 0
 
 
-def _bounds(item: raw.FPDF_PAGEOBJECT, frame: Frame) -> Box:
-    sides = [ctypes.c_float() for _ in range(4)]
-    raw.FPDFPageObj_GetBounds(item, *sides)
-    left, bottom, right, top = (side.value for side in sides)
-    return frame.box(left, bottom, right, top)
+class _Bounds:
+    """Asks where objects stand; the room for the answers is made once."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._sides = (ctypes.c_float * 4)()
+        start = ctypes.addressof(self._sides)
+        self._places = tuple(start + 4 * number for number in range(4))
+
+    def of(self, item: int) -> Box:
+        """The box around an object."""
+        object_bounds(item, *self._places)
+        return self._frame.box(*self._sides)
 
 
-def _edges(path: raw.FPDF_PAGEOBJECT, frame: Frame) -> list[Ruling]:
+def _edges(path: int, bounds: Box, frame: Frame) -> list[Ruling]:
     """The axis-parallel sides of a path that is stroked or filled; a thin filled rectangle is a line too."""
-    bounds = _bounds(path, frame)
-    if bounds.width < _MIN_RULING and bounds.height < _MIN_RULING:
+    width, height = bounds.width, bounds.height
+    if width < _MIN_RULING and height < _MIN_RULING:
         return []
-    if bounds.width > 0.98 * frame.width and bounds.height > 0.98 * frame.height:
+    if width > 0.98 * frame.width and height > 0.98 * frame.height:
         return []  # the page's background
-    if bounds.height <= 3 or bounds.width <= 3:
-        return [Ruling(bounds, is_horizontal=bounds.width >= bounds.height)]
+    if height <= 3 or width <= 3:
+        return [Ruling(bounds, is_horizontal=width >= height)]
     matrix = raw.FS_MATRIX()
-    raw.FPDFPageObj_GetMatrix(path, matrix)
+    object_matrix(path, ctypes.addressof(matrix))
     edges: list[Ruling] = []
     x, y = ctypes.c_float(), ctypes.c_float()
+    place = ctypes.addressof(x), ctypes.addressof(y)
     begin = here = (0.0, 0.0)
-    for number in range(min(raw.FPDFPath_CountSegments(path), 400)):
-        segment = raw.FPDFPath_GetPathSegment(path, number)
-        raw.FPDFPathSegment_GetPoint(segment, x, y)
+    for number in range(min(count_segments(path), 400)):
+        segment = path_segment(path, number)
+        segment_point(segment, *place)
         there = frame.point(
             matrix.a * x.value + matrix.c * y.value + matrix.e,
             matrix.b * x.value + matrix.d * y.value + matrix.f,
         )
-        kind = raw.FPDFPathSegment_GetType(segment)
+        kind = segment_type(segment)
         if kind == raw.FPDF_SEGMENT_MOVETO:
             begin = there
         elif kind == raw.FPDF_SEGMENT_LINETO:
             edges += _edge(here, there)
         here = there
-        if raw.FPDFPathSegment_GetClose(segment):
+        if segment_closes(segment):
             edges += _edge(here, begin)
             here = begin
     return edges

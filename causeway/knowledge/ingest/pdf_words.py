@@ -17,12 +17,15 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word
-
-# The same C function, with plain addresses for pointers: asked for each word, and an object for each answer doubles
-# what reading a page takes.
-_TEXT_OBJECT_ADDRESS = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)(
-    ctypes.cast(raw.FPDFText_GetTextObject, ctypes.c_void_p).value or 0
+from causeway.knowledge.ingest.pdfium_calls import (
+    char_matrix,
+    char_origin,
+    font_size,
+    loose_box,
+    text_font,
+    text_object,
 )
+
 # pdfium writes U+FFFE (in some calls 2) for a hyphen at a line's end, and no line break after it.
 _LINE_OR_HYPHEN = re.compile(r"[\ufffe\x02]|[^\r\n\ufffe\x02]+")
 _WORD = re.compile(r"[^\s\x00]+")
@@ -171,10 +174,15 @@ class _WordReader:
         self._characters = characters
         self._walls = walls
         self._looks: dict[int, _Look] = {}
+        self._sets: dict[tuple[float | None, ...], _Look] = {}
+        self._matrix = raw.FS_MATRIX()
+        self._matrix_place = ctypes.addressof(self._matrix)
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._widths = widths
         self._x, self._y = ctypes.c_double(), ctypes.c_double()
+        self._point = ctypes.addressof(self._x), ctypes.addressof(self._y)
         self._rectangle = raw.FS_RECTF()
+        self._corners = ctypes.addressof(self._rectangle)
 
     def read(self, begin: int, end: int, run: int) -> list[tuple[Word, int]]:
         """The words of characters ``begin`` up to ``end``, which are one run, with their angles in sixteenths of a turn."""
@@ -185,8 +193,9 @@ class _WordReader:
             line = self._even_line(text, begin, run)
             if line is not None:
                 return [(line, 0)]
+        read_one = self._read_one if self._frame.quarters else self._read_upright
         return [
-            self._read_one(_clean(found[0]), begin + found.start(), begin + found.end() - 1, run)
+            read_one(_clean(found[0]), begin + found.start(), begin + found.end() - 1, run)
             for found in _WORD.finditer(text)
         ]
 
@@ -229,57 +238,84 @@ class _WordReader:
         return False
 
     def _baseline(self, index: int) -> float:
-        raw.FPDFText_GetCharOrigin(self._text_page, index, self._x, self._y)
+        char_origin(self._address, index, *self._point)
         return self._frame.top - float(self._y.value)
 
     def _left(self, index: int) -> float:
-        raw.FPDFText_GetLooseCharBox(self._text_page, index, self._rectangle)
+        loose_box(self._address, index, self._corners)
         return float(self._rectangle.left)
 
     def _right(self, index: int) -> float:
-        raw.FPDFText_GetLooseCharBox(self._text_page, index, self._rectangle)
+        loose_box(self._address, index, self._corners)
         return float(self._rectangle.right)
 
     def _read_one(self, text: str, first: int, last: int, run: int) -> tuple[Word, int]:
-        raw.FPDFText_GetCharOrigin(self._text_page, first, self._x, self._y)
+        char_origin(self._address, first, *self._point)
         look = self._look(first)
         size = look.size
         frame, r = self._frame, self._rectangle
         _, baseline = frame.point(self._x.value, self._y.value)
-        raw.FPDFText_GetLooseCharBox(self._text_page, first, r)
+        loose_box(self._address, first, self._corners)
         start, end = frame.point(r.left, r.bottom)[0], frame.point(r.right, r.top)[0]
         x0, x1 = min(start, end), max(start, end)
         if last > first:
-            raw.FPDFText_GetLooseCharBox(self._text_page, last, r)
+            loose_box(self._address, last, self._corners)
             start, end = frame.point(r.left, r.bottom)[0], frame.point(r.right, r.top)[0]
             x0, x1 = min(x0, start, end), max(x1, start, end)
         box = Box(x0, baseline - 0.8 * size, x1, baseline + 0.2 * size)
         return Word(text, box, baseline, size, look.is_bold, run), look.turn
 
+    def _read_upright(self, text: str, first: int, last: int, run: int) -> tuple[Word, int]:
+        """As `_read_one`, on a page that is not turned."""
+        address, corners, r = self._address, self._corners, self._rectangle
+        char_origin(address, first, *self._point)
+        look = self._look(first)
+        size, baseline, edge = look.size, self._frame.top - self._y.value, self._frame.left
+        loose_box(address, first, corners)
+        start, end = r.left - edge, r.right - edge
+        x0, x1 = (start, end) if start < end else (end, start)
+        if last > first:
+            loose_box(address, last, corners)
+            start, end = r.left - edge, r.right - edge
+            x0, x1 = min(x0, start, end), max(x1, start, end)
+        box = Box(x0, baseline - 0.8 * size, x1, baseline + 0.2 * size)
+        return Word(text, box, baseline, size, look.is_bold, run), look.turn
+
     def _look(self, index: int) -> _Look:
-        key = _TEXT_OBJECT_ADDRESS(self._address, index) or 0
+        key = text_object(self._address, index) or 0
         look = self._looks.get(key)
         if look is None:
-            item = raw.FPDFText_GetTextObject(self._text_page, index)
-            matrix = raw.FS_MATRIX()
-            raw.FPDFText_GetMatrix(self._text_page, index, matrix)
-            scale = math.sqrt(abs(matrix.a * matrix.d - matrix.b * matrix.c)) or 1.0
-            size = raw.FPDFText_GetFontSize(self._text_page, index) * scale
-            font, is_bold = self._font(raw.FPDFTextObj_GetFont(item) if item else None)
-            look = _Look(font, size, round(math.atan2(matrix.b, matrix.a) * 8 / math.pi), is_bold)
+            matrix = self._matrix
+            char_matrix(self._address, index, self._matrix_place)
+            set_in = (
+                text_font(key) if key else 0,
+                font_size(self._address, index),
+                matrix.a,
+                matrix.b,
+                matrix.c,
+                matrix.d,
+            )
+            look = self._sets.get(set_in)
+            if look is None:
+                look = self._sets[set_in] = self._look_of(*set_in)
             self._looks[key] = look
         return look
 
-    def _font(self, font: raw.FPDF_FONT | None) -> tuple[str, bool]:
+    def _look_of(self, font: int | None, size: float, a: float, b: float, c: float, d: float) -> _Look:
+        scale = math.sqrt(abs(a * d - b * c)) or 1.0
+        name, is_bold = self._font(font)
+        return _Look(name, size * scale, round(math.atan2(b, a) * 8 / math.pi), is_bold)
+
+    def _font(self, font: int | None) -> tuple[str, bool]:
         """A font's name, and whether it is bold."""
         if not font:
             return "", False
-        key = ctypes.addressof(font.contents)
-        if key not in self._fonts:
+        if font not in self._fonts:
+            pointer = ctypes.cast(font, raw.FPDF_FONT)
             buffer = ctypes.create_string_buffer(256)
-            raw.FPDFFont_GetBaseFontName(font, buffer, 256)
+            raw.FPDFFont_GetBaseFontName(pointer, buffer, 256)
             name = buffer.value.decode("latin-1")
             # Most subset fonts claim weight 400 whatever they are, so the name decides first.
             named = bool(_BOLD_NAME.search(name.rpartition("+")[2]))
-            self._fonts[key] = name, named or raw.FPDFFont_GetWeight(font) >= _BOLD_WEIGHT
-        return self._fonts[key]
+            self._fonts[font] = name, named or raw.FPDFFont_GetWeight(pointer) >= _BOLD_WEIGHT
+        return self._fonts[font]

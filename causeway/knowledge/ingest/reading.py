@@ -16,7 +16,8 @@ class Reading:
 
     Attributes:
         max_pages: Documents of more pages are refused.
-        languages: What pictures of text are read in: Tesseract's names joined by ``+``.
+        languages: What pictures of text are read in: Tesseract's names joined by ``+``, or ``auto``.
+        tells_language: Whether the document's own language is found out.
         page_timeout_s: Longest time that reading the picture of one page may take.
         threads: Pictures that are read at the same time.
         on_page: Called after each page that was read from its picture.
@@ -24,7 +25,8 @@ class Reading:
     """
 
     max_pages: int = 3000
-    languages: str = "eng"
+    languages: str = "auto"
+    tells_language: bool = True
     page_timeout_s: float = 30.0
     threads: int = 1
     on_page: Callable[[], None] = _ignore

@@ -22,7 +22,7 @@ from typing import Protocol, Self
 
 import msgspec
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import ParsedDocument
 from causeway.settings import KnowledgeSettings, child_environment
 
@@ -51,7 +51,7 @@ class ParseLimits:
         timeout_s: Longest time for a file; each page that is read from its picture adds ``page_timeout_s``, so that
             a long scan is read to its end and a stuck one is not waited for.
         page_timeout_s: Longest time that reading the picture of one page may take.
-        languages: What pictures of text are read in: Tesseract's names joined by ``+``.
+        languages: What pictures of text are read in: Tesseract's names joined by ``+``, or ``auto``.
         threads: Pictures of one file that are read at the same time.
         max_answer_bytes: Most that the child may hand back, as JSON.
     """
@@ -61,7 +61,7 @@ class ParseLimits:
     max_pages: int = 3000
     max_file_bytes: int = 200_000_000
     page_timeout_s: float = 30.0
-    languages: str = "eng"
+    languages: str = "auto"
     threads: int = field(default_factory=lambda: min(4, len(os.sched_getaffinity(0))))
     max_answer_bytes: int = 200_000_000
 
@@ -145,6 +145,7 @@ class _Answer:
 
     document: ParsedDocument | None = None
     reason: str = ""
+    is_empty: bool = False
 
 
 def check_size(path: Path, limits: ParseLimits) -> None:
@@ -154,7 +155,7 @@ def check_size(path: Path, limits: ParseLimits) -> None:
     except OSError as exc:
         raise UnreadableDocumentError(_GONE) from exc
     if size == 0:
-        raise UnreadableDocumentError(_EMPTY)
+        raise EmptyDocumentError(_EMPTY)
     if size > limits.max_file_bytes:
         raise UnreadableDocumentError(
             f"the file has {size / 1e6:,.1f} MB and the limit is {limits.max_file_bytes / 1e6:,.1f} MB; "
@@ -176,9 +177,15 @@ def request_of(path: Path, name: str, limits: ParseLimits) -> dict[str, object]:
     }
 
 
-async def listen(
-    answers: asyncio.StreamReader, complaints: asyncio.StreamReader, limits: ParseLimits
-) -> tuple[bytes, bytes]:
+class Readable(Protocol):
+    """Where a child's words arrive."""
+
+    async def read(self, most: int, /) -> bytes:
+        """Up to so many bytes, as soon as there are some; none at the end."""
+        ...
+
+
+async def listen(answers: Readable, complaints: Readable, limits: ParseLimits) -> tuple[bytes, bytes]:
     """All the child says, up to the limits; one that says more is cut off.
 
     Raises:
@@ -190,7 +197,7 @@ async def listen(
     return said.result(), complained.result()
 
 
-async def _read_answer(stream: asyncio.StreamReader, limits: ParseLimits, deadline: asyncio.Timeout) -> bytes:
+async def _read_answer(stream: Readable, limits: ParseLimits, deadline: asyncio.Timeout) -> bytes:
     """The answer; each empty line before it is a page that was read from its picture, and moves the deadline."""
     for _ in range(limits.max_pages + 1):
         piece = await stream.read(1 << 18)
@@ -204,7 +211,7 @@ async def _read_answer(stream: asyncio.StreamReader, limits: ParseLimits, deadli
     return b""
 
 
-async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
+async def _read(stream: Readable, most: int) -> bytes:
     """What comes, to its end; what exceeds ``most`` by a byte or more is dropped."""
     pieces: list[bytes] = []
     left = most + 1
@@ -226,6 +233,7 @@ def document_of(answer: bytes, complaints: bytes, code: int, limits: ParseLimits
     """The document that a child's answer holds.
 
     Raises:
+        EmptyDocumentError: It has no text.
         UnreadableDocumentError: There is none; the message tells its owner why.
     """
     if len(answer) > limits.max_answer_bytes:
@@ -239,7 +247,7 @@ def document_of(answer: bytes, complaints: bytes, code: int, limits: ParseLimits
     if complaints:
         log.warning("a reader failed", extra={"reason": said.reason, "complaints": _tail(complaints)})
     if said.document is None:
-        raise UnreadableDocumentError(said.reason)
+        raise (EmptyDocumentError if said.is_empty else UnreadableDocumentError)(said.reason)
     return said.document
 
 

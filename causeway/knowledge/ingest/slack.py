@@ -2,7 +2,8 @@
 
 A sync reads the messages of the last days and of every channel (edits and deletions show in them); once a day it reads
 as far back as the settings say. Of a thread whose first message stands as it stood, with as many answers and the same
-last one, the answers are read again only while it is recent, since an edit of an old answer shows nowhere else.
+last one, the answers are read again while it is recent; an edit of an old answer shows nowhere else, so each thread
+has its turn to be read again once a week, in the syncs that look at everything.
 
 Needs the scopes channels:read, channels:history, users:read, and groups:* for private channels.
 https://api.slack.com/methods
@@ -34,6 +35,8 @@ _API = "https://slack.com/api"
 _PER_PAGE = "200"
 RECENT = timedelta(days=7)
 """How long messages and answers are looked at again in every sync."""
+_TURN_DAYS = 7
+"""In so many days the answers of every old thread are read again once, whether it looks the same or not."""
 
 _BAD_TOKEN = frozenset(
     {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission"}
@@ -166,8 +169,11 @@ class Slack:
             f"{root.text}\0{root.edited}\0{root.replies}\0{root.latest_reply}\0{root.author}\0{channel.name}"
         )
         told = hashlib.sha256(told.encode()).hexdigest()[:16]
-        is_recent = self._clock.now() - moment(root.latest_reply or root.ts) < RECENT
-        if before is not None and before.revision.partition(" ")[0] == told and not is_recent:
+        now = self._clock.now()
+        is_looked_at = now - moment(root.latest_reply or root.ts) < RECENT or _is_turn(
+            f"{channel.id}/{root.ts}", now
+        )
+        if before is not None and before.revision.partition(" ")[0] == told and not is_looked_at:
             self._take_over(before)
             self._threads[before.path] = (channel, root.ts)
             return
@@ -268,6 +274,12 @@ class Slack:
         if error == "ratelimited":
             return UpstreamRateLimitError(f"{section} allows no more calls of '{method}' now")
         return UpstreamError(f"{section} answers '{method}' with '{error[:80] or 'no error of its own'}'")
+
+
+def _is_turn(identity: str, now: datetime) -> bool:
+    """Whether an old thread's turn is today or was yesterday: the sync that looks at everything may skip a day."""
+    number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4])
+    return (now.toordinal() - number) % _TURN_DAYS in (0, 1)
 
 
 def _midnight(when: datetime) -> datetime:

@@ -11,7 +11,7 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from causeway.errors import UnreadableDocumentError
+from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.ingest.text_encoding import decode
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def media_type_of(content: bytes, name: str) -> str:
         UnreadableDocumentError: It is empty, or nothing that can be made searchable; the message says what it is.
     """
     if not content.strip(b"\x00\t\n\r "):
-        raise UnreadableDocumentError(_EMPTY)
+        raise EmptyDocumentError(_EMPTY)
     if b"%PDF-" in content[:1024]:
         return PDF
     if content.startswith(b"PK\x03\x04"):

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from causeway.contracts.clock import Clock
 from causeway.errors import SettingsError
 from causeway.knowledge.ingest.connector import Connector
 from causeway.knowledge.ingest.folder_source import FolderSource
-from causeway.knowledge.ingest.notion import open_notion
-from causeway.knowledge.ingest.notion_export import open_notion_export
 from causeway.knowledge.ingest.patterns import Patterns
-from causeway.knowledge.ingest.slack import open_slack
-from causeway.knowledge.ingest.slack_export import open_slack_export
-from causeway.knowledge.ingest.web_pages import open_web
+from causeway.knowledge.ingest.unpacking import Unpacking
+from causeway.seams import deferred
 from causeway.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from causeway.knowledge.ingest import (
+        mail_files,
+        mail_imap,
+        mail_mbox,
+        notion,
+        notion_export,
+        slack,
+        slack_export,
+        web_pages,
+    )
+else:  # what reads a source is for the process that does the background work
+    mail_files, mail_imap, mail_mbox, notion, notion_export, slack, slack_export, web_pages = (
+        deferred(f"causeway.knowledge.ingest.{name}")
+        for name in (
+            *("mail_files", "mail_imap", "mail_mbox", "notion", "notion_export"),
+            *("slack", "slack_export", "web_pages"),
+        )
+    )
 
 _SETTLE_S = 2.0
 
@@ -45,14 +64,27 @@ def open_source(
         case "folder":
             root = folder_root(name, settings)
             patterns = Patterns(settings.include, settings.exclude)
-            return nullcontext(FolderSource(root, clock=clock, settle_s=_SETTLE_S, patterns=patterns))
+            return _opened(FolderSource(root, clock=clock, settle_s=_SETTLE_S, patterns=patterns))
         case "notion":
             if settings.path is not None:
-                return open_notion_export(name, settings)
-            return open_notion(name, settings, clock=clock)
+                return notion_export.open_notion_export(name, settings)
+            return notion.open_notion(name, settings, clock=clock)
         case "slack":
             if settings.path is not None:
-                return open_slack_export(name, settings, clock=clock)
-            return open_slack(name, settings, clock=clock)
+                return slack_export.open_slack_export(name, settings, clock=clock)
+            return slack.open_slack(name, settings, clock=clock)
+        case "mail":
+            if settings.path is None:
+                return mail_imap.open_imap(name, settings, clock=clock)
+            place = folder_root(name, settings)
+            kind = mail_mbox.Mbox if place.is_file() else mail_files.MailFiles
+            return nullcontext(kind(name, place, settings))
         case "web":
-            return open_web(name, settings, clock=clock)
+            return web_pages.open_web(name, settings, clock=clock)
+
+
+@asynccontextmanager
+async def _opened(connector: Connector) -> AsyncIterator[Connector]:
+    """The connector, with its ZIP files taken as folders."""
+    with Unpacking(connector) as unpacking:
+        yield unpacking

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, and_, case, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from causeway.knowledge.ingest.sync_summary import SyncSummary
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
-from causeway.storage.schema import source_runs
+from causeway.storage.schema import collections, ingest_holds, source_runs
 
 SYNC = "sync"
 """The name of the durable work that syncs one source."""
@@ -25,6 +25,7 @@ SYNC = "sync"
 RunState = Literal["idle", "queued", "running"]
 _MOST_FAILURES = 200
 _LOST = "the run never ended: the process that worked on it died again and again, or its queue was lost"
+_CANCELLED = "somebody cancelled it"
 _UNDER_WAY = ("queued", "running")
 
 
@@ -42,6 +43,7 @@ class SourceRun:
         next_at: When the next is due; None when only asked for.
         complete_at: When the newest run began that saw and took everything.
         thorough_at: When the newest such run began that relied on nothing known before.
+        source: What its documents have as theirs, and ``collection`` where they are; empty before its first run.
     """
 
     name: str
@@ -57,6 +59,8 @@ class SourceRun:
     counts: Mapping[str, int] = field(default_factory=dict)
     failures: Sequence[Mapping[str, str]] = ()
     problem: str | None = None
+    source: str = ""
+    collection: str = ""
 
 
 class SourceRuns:
@@ -73,6 +77,17 @@ class SourceRuns:
             rows = await connection.execute(select(source_runs).where(source_runs.c.name.in_(names)))
             found = {row.name: _run(row) for row in rows}
         return tuple(found.get(name, SourceRun(name=name)) for name in names)
+
+    async def others(self, names: Sequence[str]) -> tuple[SourceRun, ...]:
+        """The runs of sources that have none of these names, by name."""
+        listed = select(source_runs).where(source_runs.c.name.not_in(names)).order_by(source_runs.c.name)
+        async with self._database.connect() as connection:
+            return tuple(_run(row) for row in await connection.execute(listed))
+
+    async def forget(self, name: str) -> None:
+        """Know nothing of a source any more."""
+        async with self._database.begin() as connection:
+            await connection.execute(delete(source_runs).where(source_runs.c.name == name))
 
     async def request(self, name: str) -> None:
         """Have a source synced as soon as a worker is free; when it is being synced, once more after that."""
@@ -115,8 +130,12 @@ class SourceRuns:
             await self._durable.enqueue(SYNC, f"{last.name}@{run}", key=key, within=connection)
         return True
 
-    async def start(self, name: str, run: int, now: datetime) -> SourceRun | None:
+    async def start(
+        self, name: str, run: int, now: datetime, *, source: str = "", collection: str = ""
+    ) -> SourceRun | None:
         """Mark a run as under way; None when it is finished or overtaken.
+
+        ``source`` and ``collection`` are noted: where its documents are, for when it is in the settings no more.
 
         A resumed run keeps when it began and whether somebody wanted it; what is requested from now on is another run.
         """
@@ -130,6 +149,8 @@ class SourceRuns:
             )
             .values(
                 state="running",
+                source=source or source_runs.c.source,
+                collection=collection or source_runs.c.collection,
                 started_at=case((is_resumed, source_runs.c.started_at), else_=now),
                 is_asked=case((is_resumed, source_runs.c.is_asked), else_=source_runs.c.is_requested),
                 is_requested=and_(is_resumed, source_runs.c.is_requested),
@@ -166,9 +187,41 @@ class SourceRuns:
             values["complete_at"] = begun.started_at
             if is_thorough:
                 values["thorough_at"] = begun.started_at
-        done = update(source_runs).where(source_runs.c.name == begun.name, source_runs.c.run == begun.run)
+        done = update(source_runs).where(*_same(begun), source_runs.c.state == "running")
         async with self._database.begin() as connection:
             await connection.execute(done.values(**values))
+
+    async def paused(self) -> frozenset[tuple[str, str]]:
+        """The sources that somebody holds: collection and source; an empty source is the whole collection."""
+        held = (
+            select(collections.c.name, ingest_holds.c.source)
+            .join_from(ingest_holds, collections)
+            .where(ingest_holds.c.document_id == "")
+        )
+        async with self._database.connect() as connection:
+            return frozenset((row.name, row.source) for row in await connection.execute(held))
+
+    async def is_running(self, begun: SourceRun) -> bool:
+        """Whether a run is still to go on: nobody cancelled it."""
+        running = select(source_runs.c.name).where(*_same(begun), source_runs.c.state == "running")
+        async with self._database.connect() as connection:
+            return (await connection.execute(running)).first() is not None
+
+    async def put_off(self, begun: SourceRun) -> None:
+        """Have a run that was interrupted done once more, when it may be."""
+        later = update(source_runs).where(*_same(begun), source_runs.c.state == "running")
+        async with self._database.begin() as connection:
+            await connection.execute(later.values(state="idle", is_requested=True, problem=None))
+
+    async def cancel(self, name: str, now: datetime) -> bool:
+        """Want the run of a source no longer that is queued or under way; False when there is none."""
+        under_way = update(source_runs).where(
+            source_runs.c.name == name,
+            or_(source_runs.c.state.in_(_UNDER_WAY), source_runs.c.is_requested),
+        )
+        ended = under_way.values(state="idle", is_requested=False, finished_at=now, problem=_CANCELLED)
+        async with self._database.begin() as connection:
+            return (await connection.execute(ended)).rowcount > 0
 
     async def mend(self, names: Sequence[str], next_at: datetime) -> int:
         """Free the sources whose work was given up or lost, to be tried again at ``next_at``; how many."""
@@ -188,6 +241,10 @@ class SourceRuns:
             async with self._database.begin() as connection:
                 mended += (await connection.execute(lost)).rowcount
         return mended
+
+
+def _same(begun: SourceRun) -> tuple[ColumnElement[bool], ...]:
+    return source_runs.c.name == begun.name, source_runs.c.run == begun.run
 
 
 def _key(name: str, run: int) -> str:

@@ -24,6 +24,8 @@ from causeway.errors import (
 from causeway.knowledge.document import DocumentState
 from causeway.knowledge.ingest.connector import Connector
 from causeway.knowledge.ingest.folder_source import PREFIX
+from causeway.knowledge.ingest.interruption import while_wanted
+from causeway.knowledge.ingest.left_sources import LeftSource, LeftSources, Place
 from causeway.knowledge.ingest.source_kinds import folder_root, open_source
 from causeway.knowledge.ingest.source_runs import SYNC, SourceRun, SourceRuns
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
@@ -54,10 +56,13 @@ class SourceStatus:
     place: str
     schedule_minutes: int
     last: SourceRun
+    is_paused: bool = False
 
     @property
     def state(self) -> str:
-        """``never``, ``queued``, ``running``, ``failed`` (the run), ``partial`` (some documents failed) or ``ok``."""
+        """``never``, ``queued``, ``running``, ``paused``, ``failed`` (the run), ``partial`` (some documents) or ``ok``."""
+        if self.is_paused and self.last.state != "running":
+            return "paused"
         if self.last.state != "idle":
             return self.last.state
         if self.last.is_requested:
@@ -115,6 +120,7 @@ class Sources:
         self._settings = settings
         self._knowledge = knowledge
         self._opening = opening or self._open
+        self._left = LeftSources(library=library, runs=runs, current=self._places())
 
     def _open(self, name: str, settings: SourceSettings) -> AbstractAsyncContextManager[Connector]:
         return open_source(name, settings, clock=self._clock)
@@ -127,8 +133,8 @@ class Sources:
 
     async def all(self) -> tuple[SourceStatus, ...]:
         """Every source, by name."""
-        names = sorted(self._settings)
-        return tuple(self._status(each) for each in await self._runs.all(names))
+        paused = await self._runs.paused()
+        return tuple(self._status(each, paused) for each in await self._runs.all(sorted(self._settings)))
 
     async def source(self, name: str) -> SourceStatus:
         """One source.
@@ -138,7 +144,7 @@ class Sources:
         """
         self._section(name)
         (run,) = await self._runs.all([name])
-        return self._status(run)
+        return self._status(run, await self._runs.paused())
 
     async def request(self, name: str) -> SourceStatus:
         """Have a source synced as soon as a worker is free.
@@ -149,6 +155,29 @@ class Sources:
         self._section(name)
         await self._runs.request(name)
         return await self.source(name)
+
+    async def cancel(self, name: str) -> bool:
+        """Want the sync of a source no longer that is queued or under way; False when there is none.
+
+        Raises:
+            NotFoundError: The settings have none of that name.
+        """
+        self._section(name)
+        return await self._runs.cancel(name, self._clock.now())
+
+    async def left(self) -> tuple[LeftSource, ...]:
+        """Sources that were taken out of the settings and whose documents nobody has decided on, by name."""
+        return await self._left.all()
+
+    async def forget(self, name: str, *, documents: bool) -> LeftSource:
+        """Show such a source no more; with ``documents``, delete what it left. Raises as `LeftSources.forget` does."""
+        return await self._left.forget(name, documents=documents)
+
+    def _places(self) -> dict[str, Place]:
+        return {
+            name: (section.collection or self._knowledge.collection, _source_of(name, section))
+            for name, section in self._settings.items()
+        }
 
     async def wait(self, name: str, after: int, *, patience_s: float) -> SourceStatus:
         """A source once a run later than number ``after`` is finished.
@@ -183,17 +212,19 @@ class Sources:
             known = ", ".join(sorted(self._settings)) or "none"
             raise NotFoundError(f"the settings have no source '{name}'; they have: {known}") from None
 
-    def _status(self, run: SourceRun) -> SourceStatus:
+    def _status(self, run: SourceRun, paused: frozenset[tuple[str, str]]) -> SourceStatus:
         section = self._settings[run.name]
-        place = str(section.path) if section.path else ", ".join(section.urls) or f"{section.kind}'s API"
+        source, collection = _source_of(run.name, section), section.collection or self._knowledge.collection
+        place = str(section.path) if section.path else ", ".join(section.urls) or _server(section)
         return SourceStatus(
             name=run.name,
             kind=section.kind,
-            source=_source_of(run.name, section),
-            collection=section.collection or self._knowledge.collection,
+            source=source,
+            collection=collection,
             place=place,
             schedule_minutes=section.schedule_minutes,
             last=run,
+            is_paused=not paused.isdisjoint({(collection, source), (collection, "")}),
         )
 
     # --- working ---------------------------------------------------------------------------------------
@@ -218,7 +249,7 @@ class Sources:
 
     async def queue_due(self) -> int:
         """Queue the runs that are due; how many."""
-        schedules = {name: section.schedule_minutes > 0 for name, section in self._settings.items()}
+        schedules = {each.name: each.schedule_minutes > 0 for each in await self.all() if not each.is_paused}
         return await self._runs.queue_due(schedules, self._clock.now())
 
     async def run(self, argument: str) -> None:
@@ -228,7 +259,10 @@ class Sources:
             DatabaseUnavailableError: The database is gone.
         """
         name, _, number = argument.rpartition("@")
-        begun = await self._runs.start(name, int(number), self._clock.now())
+        collection, source = self._places().get(name, ("", ""))
+        begun = await self._runs.start(
+            name, int(number), self._clock.now(), source=source, collection=collection
+        )
         if begun is None or begun.started_at is None:
             return
         since = self._since(begun)
@@ -236,7 +270,10 @@ class Sources:
         problem: str | None = None
         with self._spans.start("sync", attributes={"causeway.source": name}) as span:
             try:
-                summary = await self._sync(name, since, retry_failed=begun.is_asked)
+                summary = await self._wanted(begun, since)
+                if summary is None:
+                    span.set({"causeway.is_dropped": True})
+                    return
                 span.set({f"causeway.sync.{outcome}": n for outcome, n in summary.counts().items()})
             except DatabaseUnavailableError:
                 raise
@@ -257,6 +294,22 @@ class Sources:
             next_at=_next(self._settings.get(name), now),
             is_thorough=since is None,
         )
+
+    async def _wanted(self, begun: SourceRun, since: datetime | None) -> SyncSummary | None:
+        """The sync of a run; None when it was paused, and is put off, or cancelled."""
+        found: list[SyncSummary] = []
+
+        async def sync() -> None:
+            found.append(await self._sync(begun.name, since, retry_failed=begun.is_asked))
+
+        async def is_wanted() -> bool:
+            is_paused = begun.name in self._settings and (await self.source(begun.name)).is_paused
+            return not is_paused and await self._runs.is_running(begun)
+
+        if await while_wanted(sync(), is_wanted):
+            return found[0]
+        await self._runs.put_off(begun)
+        return None
 
     def _since(self, begun: SourceRun) -> datetime | None:
         """Where to go on from; None for a thorough run."""
@@ -279,6 +332,10 @@ class Sources:
                 retry_failed=retry_failed,
                 limit=limit,
             )
+
+
+def _server(section: SourceSettings) -> str:
+    return section.host or f"{section.kind}'s API"
 
 
 def _source_of(name: str, section: SourceSettings) -> str:

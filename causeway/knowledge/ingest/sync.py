@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ from causeway.knowledge.library import UNFINISHED, Library
 from causeway.storage.blobs import Draft
 
 _AT_ONCE = 4
+_LONGEST_PATH_BYTES = 2000
+"""An entry of a database's index holds 2,700, and the source is in it, too."""
 _MOST_IN_A_ROW = 20
 """When this many items fail one after the other for want of an answer, the source is down and the sync ends."""
 
@@ -92,6 +95,11 @@ class _Sync:
         if before is None or before.revision != item.revision:
             return True
         return self.retry_failed and before.state == DocumentState.FAILED
+
+    def owners_of_failed(self) -> set[str]:
+        """Ids of the items in which something was found that failed and is to be tried again: it comes with them."""
+        failed = [each for each in self.known.values() if each.state == DocumentState.FAILED]
+        return {owner_of(each.identity) for each in failed if self.retry_failed} - {""}
 
     def keep(self, path: str) -> None:
         """Note that an item is as it was."""
@@ -192,7 +200,8 @@ class Synchroniser:
             for path, before in sync.known.items()
             if path not in items and not listing.may_hold(path) and owner_of(before.identity) not in owners
         }
-        due = {path: item for path, item in items.items() if sync.is_due(item)}
+        again = sync.owners_of_failed()
+        due = {path: item for path, item in items.items() if sync.is_due(item) or (item.identity in again)}
         moved = set(sync.changed)
         for path in items.keys() - due.keys() - moved:
             sync.keep(path)
@@ -235,13 +244,26 @@ class Synchroniser:
             before = by_identity.get(item.identity)
             if item.identity and before is not None and before.path != item.path:
                 moves[before.path] = item
+        await self._carry_out(sync, moves)
+
+    async def _carry_out(
+        self, sync: _Sync, moves: dict[str, Item], *, is_same_content: bool = False
+    ) -> dict[str, str]:
+        """Give the documents at paths the paths of items; returns which were given which, from -> to.
+
+        ``is_same_content``: their bytes are the items', so the items' revisions are noted with them.
+        """
+        done: dict[str, str] = {}
+        began = {path: path for path in moves}
         while moves:
             free = [path for path, item in moves.items() if item.path not in sync.known]
             for path in free:
                 item = moves.pop(path)
-                if await self._move(sync, path, item.path, item.modified_at):
+                revision = item.revision if is_same_content else None
+                if await self._move(sync, path, item.path, item.modified_at, revision):
                     sync.changed.append(item.path)
                     sync.documents[sync.known[item.path].document_id] = item.path
+                    done[began[path]] = item.path
             if not free:  # a ring, or a path whose owner is gone: make way
                 path, item = next(iter(moves.items()))
                 blocked = sync.known[item.path]
@@ -250,52 +272,89 @@ class Synchroniser:
                     del moves[path]
                 elif item.path in moves:
                     moves[aside] = moves.pop(item.path)
+                    began[aside] = item.path
+        return done
 
-    async def _move(self, sync: _Sync, path: str, target: str, modified_at: datetime) -> bool:
+    async def _move(
+        self, sync: _Sync, path: str, target: str, modified_at: datetime, revision: str | None = None
+    ) -> bool:
         before = sync.known[path]
-        if not await self._library.move(before.document_id, path=target, modified_at=modified_at):
+        if not await self._library.move(
+            before.document_id, path=target, modified_at=modified_at, source_revision=revision
+        ):
             return False
         del sync.known[path]
         sync.known[target] = replace(before, path=target)
         return True
 
     async def _follow_content(self, sync: _Sync, due: dict[str, Item], vanished: dict[str, Known]) -> None:
-        """Give vanished documents the new paths of their bytes; takes those out of both."""
-        by_size: dict[int, list[Known]] = {}
-        for before in vanished.values():
-            by_size.setdefault(before.size_bytes, []).append(before)
-        for path in [path for path in due if path not in sync.known and due[path].size_bytes in by_size]:
-            item = due[path]
-            try:
-                sha256 = await _sha256(await sync.connector.fetch(item))
-            except (OSError, UnreadableDocumentError):
-                continue  # taking it says why
-            same = [
-                each
-                for each in by_size[item.size_bytes or 0]
-                if each.blob == sha256 and each.path in vanished
-            ]
-            for before in same[:1]:
-                if await self._library.move(
-                    before.document_id,
-                    path=path,
-                    modified_at=item.modified_at,
-                    source_revision=item.revision,
-                ):
-                    del due[path], vanished[before.path]
-                    sync.changed.append(path)
-                    sync.documents[before.document_id] = path
+        """Give documents the new paths of their bytes; takes those out of both.
+
+        A path that is known is given to another document only when its own document's bytes are elsewhere now, as when
+        files change places. Else whoever saves over a file goes on with that file's document.
+        """
+        moves = await self._moves_of_content(sync, due, vanished)
+        for path, target in (await self._carry_out(sync, moves, is_same_content=True)).items():
+            del due[target]
+            vanished.pop(path, None)
+
+    async def _moves_of_content(
+        self, sync: _Sync, due: Mapping[str, Item], vanished: dict[str, Known]
+    ) -> dict[str, Item]:
+        """The paths whose bytes are elsewhere now, and the items where they are; takes what is not sure out of ``vanished``."""
+        left = {**vanished, **{path: sync.known[path] for path in due if path in sync.known}}
+        hashes, missed = await self._hashes(sync, due, left)
+        for path in [path for path, before in vanished.items() if before.size_bytes in missed]:
+            del vanished[path]  # what moved on since it was listed may be it: the next sync sees where to
+        by_blob: dict[str, list[str]] = {}
+        for path, before in left.items():
+            if hashes.get(path) != before.blob:  # else it was but touched
+                by_blob.setdefault(before.blob, []).append(path)
+        moves: dict[str, Item] = {}
+        for target in sorted(hashes, key=lambda path: (path in sync.known, path)):
+            is_touched = target in left and hashes[target] == left[target].blob
+            if not is_touched and (paths := by_blob.get(hashes[target])):
+                moves[paths.pop()] = due[target]
+        while taken := [
+            path for path, item in moves.items() if item.path in sync.known and item.path not in moves
+        ]:
+            for path in taken:
+                del moves[path]
+        return moves
+
+    async def _hashes(
+        self, sync: _Sync, due: Mapping[str, Item], left: Mapping[str, Known]
+    ) -> tuple[dict[str, str], set[int | None]]:
+        """Path -> sha256 of the items whose bytes may be those of a document of another path; sizes of those that went."""
+        owners: dict[int | None, set[str]] = {}
+        for path, before in left.items():
+            owners.setdefault(before.size_bytes, set()).add(path)
+        how_many = Counter(item.size_bytes for item in due.values())
+        hashes: dict[str, str] = {}
+        missed: set[int | None] = set()
+        for path, item in due.items():
+            candidates = owners.get(item.size_bytes, set())
+            if candidates - {path} or (candidates and how_many[item.size_bytes] > 1):
+                try:
+                    hashes[path] = await _sha256(await sync.connector.fetch(item))
+                except (OSError, UnreadableDocumentError) as exc:  # taking it says why
+                    if isinstance(exc, FileNotFoundError) or isinstance(exc.__cause__, FileNotFoundError):
+                        missed.add(item.size_bytes)
+        return hashes, missed
 
     async def _take(self, sync: _Sync, item: Item) -> None:
         """Fetch an item and add it, or note why not."""
         if item.size_bytes is not None and item.size_bytes > sync.limit.size_bytes:
             sync.fail(item.path, sync.limit.refusal(item.size_bytes))
             return
+        if len(item.path.encode("utf-8", "replace")) > _LONGEST_PATH_BYTES:
+            sync.fail(item.path, f"its path is longer than {_LONGEST_PATH_BYTES:,} bytes; shorten it")
+            return
         try:
             fetched = await sync.connector.fetch(item)
             async with self._file(fetched, sync.limit) as file:
                 await self._add(sync, item, fetched, file)
-            if item.identity:
+            if item.identity and fetched.is_whole:
                 sync.opened.add(item.identity)
                 sync.attached.update({each.path: each for each in fetched.attached})
         except UnreadableDocumentError as exc:
@@ -364,7 +423,8 @@ class Synchroniser:
         try:
             await self._library.delete(before.document_id)
         except NotFoundError:
-            return
+            if not owner_of(before.identity):
+                return  # else it went with its owner a moment ago
         sync.deleted.append(before.path)
 
 

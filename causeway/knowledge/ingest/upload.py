@@ -1,6 +1,6 @@
 """Uploads: bytes that somebody sends, under a name that nobody should trust.
 
-A file of the same name in the same collection is a new revision of the same document.
+A file of the same name in the same collection is a new revision of the same document; a ZIP file is a folder, as elsewhere.
 """
 
 from __future__ import annotations
@@ -10,16 +10,22 @@ import json
 import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 from causeway.contracts.clock import Clock
-from causeway.errors import InvalidInputError, TooLargeError
-from causeway.knowledge.incoming import Added, Incoming
+from causeway.contracts.identity import Principal
+from causeway.errors import InvalidInputError, TooLargeError, UnreadableDocumentError
+from causeway.knowledge.incoming import Added, Change, Incoming
+from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
+from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
+from causeway.knowledge.ingest.unpacking import Unpacking
+from causeway.knowledge.ingest.upload_keys import Sent, UploadKeys
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.storage.blobs import Draft
-
-SOURCE = "upload"
 
 _LONGEST_NAME_BYTES = 200
 _MOST_METADATA_BYTES = 16_384
@@ -31,6 +37,7 @@ class Uploads:
     def __init__(self, *, library: Library, originals: Originals, clock: Clock, max_bytes: int) -> None:
         self._library = library
         self._originals = originals
+        self._keys = UploadKeys(originals.database)
         self._clock = clock
         self._max_bytes = max_bytes
 
@@ -45,14 +52,22 @@ class Uploads:
         path = clean_name(name)
         async with self._originals.draft() as draft:
             yield Arrival(
-                library=self._library, draft=draft, path=path, clock=self._clock, max_bytes=self._max_bytes
+                library=self._library,
+                draft=draft,
+                path=path,
+                clock=self._clock,
+                max_bytes=self._max_bytes,
+                keys=self._keys,
             )
 
 
 class Arrival:
     """A file on its way in: written piece by piece where it will stay, then added; made by `Uploads.arriving`."""
 
-    def __init__(self, *, library: Library, draft: Draft, path: str, clock: Clock, max_bytes: int) -> None:
+    def __init__(
+        self, *, library: Library, draft: Draft, path: str, clock: Clock, max_bytes: int, keys: UploadKeys
+    ) -> None:
+        self._keys = keys
         self._library = library
         self._draft = draft
         self._path = path
@@ -73,24 +88,88 @@ class Arrival:
         await self._draft.write(piece)
 
     async def add(
-        self, *, collection: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        *,
+        by: Principal,
+        collection: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        key: str = "",
     ) -> Added:
         """Keep the file and queue its ingestion; one that failed before is tried again though its bytes are the same.
 
+        ``key`` names this very upload: sent again under it, because the answer to the first got lost, it changes
+        nothing, whatever has become of the document since.
+
         Raises:
-            InvalidInputError: The collection's name or the metadata cannot be used.
+            InvalidInputError: The collection's name or the metadata cannot be used, or the key was another upload's.
+            NotFoundError: ``by`` may not add to such a collection.
             SettingsError: The collection's vectors are of another embedding model.
             DiskFullError: There is no room for it.
         """
+        checked = _checked(metadata or {})
+        source = await self._library.source_of_upload(collection, self._path, by)
+        if self._path.lower().endswith(".zip"):
+            return await self._add_archive(collection, source, checked)
         incoming = Incoming(
             collection=collection,
-            source=SOURCE,
+            source=source,
             path=self._path,
             file=self._draft,
             modified_at=self._clock.now(),
-            metadata=_checked(metadata or {}),
+            metadata=checked,
         )
-        return await self._library.add(incoming, retry_failed=True)
+        if not key:
+            return await self._library.add(incoming, retry_failed=True)
+        blob = (await self._draft.keep()).sha256
+        wanted = Sent(key=key, collection=collection or "", path=self._path, blob=blob)
+        before = await self._keys.before(wanted)
+        if before is not None:
+            return before
+        added = await self._library.add(incoming, retry_failed=True)
+        await self._keys.note(wanted, added.document_id)
+        return added
+
+    async def _add_archive(
+        self, collection: str | None, source: str, metadata: Mapping[str, object]
+    ) -> Added:
+        """Take a ZIP file as the folder it is: a sync of a source that holds this one file."""
+        now = self._clock.now()
+        item = Item(path=self._path, revision=uuid4().hex, modified_at=now, metadata=metadata)
+        known = await self._library.known(collection, source)
+        beneath = {path: each for path, each in known.items() if f"{path}/".startswith(f"{self._path}/")}
+        with Unpacking(_OneFile(item, self._draft.path, source)) as unpacking:
+            summary = await Synchroniser(self._library).sync(
+                unpacking,
+                collection,
+                known=beneath,
+                limit=SizeLimit(self._max_bytes, "server.max_upload_bytes"),
+            )
+        if (reason := dict(summary.failed).get(self._path)) is not None:
+            raise UnreadableDocumentError(reason)
+        outcomes: dict[Change, tuple[str, ...]] = {"new": summary.new, "changed": summary.changed}
+        change: Change = next((name for name, paths in outcomes.items() if self._path in paths), "unchanged")
+        added = (await self._library.known(collection, source))[self._path]
+        document = await self._library.document(added.document_id)
+        return Added(document_id=document.id, revision=document.revision, change=change, state=document.state)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneFile:
+    """A `Connector` that holds one file."""
+
+    item: Item
+    file: Path
+    source: str
+    at_once: int = 4
+    follows_content: bool = False
+
+    async def listing(self, before: Mapping[str, Before], *, since: datetime | None) -> Listing:  # noqa: ARG002 - it is always new
+        """The file."""
+        return Listing(items=(self.item,))
+
+    async def fetch(self, item: Item) -> Fetched:  # noqa: ARG002 - there is one
+        """Its bytes, where they arrived."""
+        return Fetched(content=self.file)
 
 
 def clean_name(name: str) -> str:

@@ -12,8 +12,8 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -146,7 +146,7 @@ class _Nursery:
         number = next(self._numbers)
         child = self._children[number] = _Child()
         try:
-            async with _pipe() as (answers, answer_end), _pipe() as (complaints, complaint_end):
+            with _pipe() as (answers, answer_end), _pipe() as (complaints, complaint_end):
                 request = json.dumps({**request_of(path, name, limits), "number": number}).encode()
                 ends = [answer_end.fileno(), complaint_end.fileno()]
                 try:
@@ -232,16 +232,35 @@ def _break(waiting: asyncio.Future[Any]) -> None:
         waiting.exception()  # retrieved here, so that it is no complaint when nobody waits
 
 
-@asynccontextmanager
-async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
-    """A pipe: a stream to read from, and the end that is given away."""
-    read_end, write_end = os.pipe()
-    stream = asyncio.StreamReader()
-    with os.fdopen(read_end, "rb", buffering=0) as source, os.fdopen(write_end, "wb", buffering=0) as sink:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), source
-        )
+class _ReadEnd:
+    """The end of a pipe that is read from.
+
+    Not one of the loop's transports: uvloop closes their descriptors a turn after it was told to, by number, and by then the
+    number may be another file's.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+
+    async def read(self, most: int, /) -> bytes:
+        """Up to so many bytes, as soon as there are some; none at the end."""
+        loop = asyncio.get_running_loop()
+        is_readable = asyncio.Event()
+        loop.add_reader(self._descriptor, is_readable.set)
         try:
-            yield stream, sink
+            while True:
+                await is_readable.wait()
+                is_readable.clear()
+                with suppress(BlockingIOError):
+                    return os.read(self._descriptor, most)
         finally:
-            transport.close()
+            loop.remove_reader(self._descriptor)
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[_ReadEnd, BinaryIO]]:
+    """A pipe: an end to read from, and the end that is given away."""
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb", buffering=0), os.fdopen(write_end, "wb", buffering=0) as sink:
+        yield _ReadEnd(read_end), sink

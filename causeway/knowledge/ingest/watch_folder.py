@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from causeway.contracts.clock import Clock
@@ -15,6 +16,7 @@ from causeway.errors import CausewayError, DeadlineError
 from causeway.knowledge.ingest.folder_source import PREFIX, FolderSource
 from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
 from causeway.knowledge.ingest.sync_summary import SyncSummary
+from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.knowledge.library import Library
 from causeway.settings import KnowledgeSettings
 
@@ -54,13 +56,14 @@ class Folders:
             root, clock=self._clock, settle_s=self._settle_s, under=under, is_folder=is_folder
         )
         known = await self._library.known(collection, source.source)
-        return await self._synchroniser.sync(
-            source,
-            collection,
-            known={each: known[each] for each in known if _is_under(each, under)},
-            retry_failed=retry_failed,
-            limit=SizeLimit(self._settings.max_file_bytes, "knowledge.max_file_bytes"),
-        )
+        with Unpacking(source) as unpacking:
+            return await self._synchroniser.sync(
+                unpacking,
+                collection,
+                known={each: known[each] for each in known if _is_under(each, under)},
+                retry_failed=retry_failed,
+                limit=SizeLimit(self._settings.max_file_bytes, "knowledge.max_file_bytes"),
+            )
 
     async def _place(self, path: Path, collection: str | None, *, is_folder: bool) -> tuple[Path, str]:
         """The root that ``path`` belongs to, and its path under that root."""
@@ -113,12 +116,19 @@ class Folders:
                 found = await self._sweep(path, collection)
                 is_news = found.new or found.changed or found.deleted or found.documents
                 if is_news or found.failed != told.get(path, ()):
-                    on_sync(await self.wait(found))
+                    on_sync(await self._finished(path, found))
                 told[path] = found.failed
             try:
                 await asyncio.wait_for(stop.wait(), every_s)
             except TimeoutError:
                 continue
+
+    async def _finished(self, path: Path, found: SyncSummary) -> SyncSummary:
+        """As `wait`; when there is no waiting any longer, the summary says why, and watching goes on."""
+        try:
+            return await self.wait(found)
+        except CausewayError as exc:
+            return replace(found, failed=(*found.failed, (str(path), exc.message)))
 
     async def _sweep(self, path: Path, collection: str | None) -> SyncSummary:
         try:

@@ -1,4 +1,4 @@
-"""Background ingestion: what the one working process of a data folder does for it."""
+"""Background ingestion: what each process that works does for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from causeway.storage.durable import Durable
 
 log = logging.getLogger(__name__)
 
+IN_FLIGHT_PER_READER = 2
+"""Documents that one process has begun on: as many as it reads at once, and as many again that wait to be embedded or
+are, so that neither stage waits for the other. No more than that are held in memory."""
+
 
 def register(durable: Durable, pipeline: Pipeline, settings: KnowledgeSettings) -> None:
     """Let durable work ingest documents; before `Durable.launch`."""
-    durable.register(INGEST, pipeline.ingest, concurrency=settings.workers)
+    durable.register(INGEST, pipeline.ingest, concurrency=IN_FLIGHT_PER_READER * settings.workers)
 
 
 async def tend(library: Library, *, stop: asyncio.Event, every_s: float = 60.0) -> None:

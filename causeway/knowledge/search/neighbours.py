@@ -15,11 +15,15 @@ harms the second.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from causeway.contracts.vectors import Vectors
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 CONSIDERED: Final = 50
 """The best candidates alone: further down, a neighbour says little."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from causeway.errors import InvalidInputError
 from causeway.knowledge.document import Place
@@ -24,6 +26,9 @@ class SearchRequest:
             `causeway.knowledge.index.filters.from_pairs`.
         top_k: Most hits, 1 to `MOST_HITS`.
         rerank: Whether the cross-encoder scores the best candidates; None leaves it to the settings.
+        plain_words: Whether filters are read out of the query (`causeway.knowledge.search.plain_words`).
+        literal: Words of the query that are not read as a filter.
+        time_zone: The asker's, such as ``Europe/Berlin``: ``yesterday`` is theirs; empty is UTC.
     """
 
     query: str
@@ -31,6 +36,23 @@ class SearchRequest:
     filters: Mapping[str, object] = field(default_factory=dict)
     top_k: int = 10
     rerank: bool | None = None
+    plain_words: bool = True
+    literal: tuple[str, ...] = ()
+    time_zone: str = ""
+
+    @property
+    def zone(self) -> tzinfo:
+        """The asker's time zone.
+
+        Raises:
+            InvalidInputError: There is none of that name.
+        """
+        try:
+            return ZoneInfo(self.time_zone) if self.time_zone else UTC
+        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            raise InvalidInputError(
+                f"'{self.time_zone[:60]}' is no time zone; write it like Europe/Berlin"
+            ) from exc
 
     def check(self) -> None:
         """Pass, or refuse.
@@ -104,7 +126,8 @@ class SearchResult:
 
     Attributes:
         hits: Best first.
-        understood: How the request was read: ``collection`` and ``filters``.
+        understood: How the request was read: ``query``, what was looked for; ``collection``; ``filters``, those that
+            its query says among them; and ``chips``, which words said which.
         took_ms: From request to hits.
         is_reranked: Whether the cross-encoder had a share in the order.
         notes: What was left out or failed and so made the hits worse, in sentences; empty when all went well.

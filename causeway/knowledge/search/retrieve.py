@@ -10,8 +10,7 @@ from typing import Final
 from causeway.contracts.vectors import Vectors
 from causeway.errors import DeadlineError
 from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of
-from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.index.stores import PlacedChunk
+from causeway.knowledge.index.stores import ChunkIndex, PlacedChunk
 from causeway.knowledge.search.fusion import Fused, fuse
 from causeway.knowledge.search.neighbours import CONSIDERED
 
@@ -39,6 +38,7 @@ class Candidates:
         embeddings: The vectors of the very best, by id.
         from_vectors: How many the vector arm brought.
         from_keywords: How many the keyword arm brought.
+        missing: Why vectors could not be asked for, a sentence for each collection.
     """
 
     fused: Sequence[Fused]
@@ -46,10 +46,11 @@ class Candidates:
     embeddings: Mapping[str, Vectors]
     from_vectors: int
     from_keywords: int
+    missing: Sequence[str] = ()
 
 
 async def retrieve(
-    index: PostgresIndex,
+    index: ChunkIndex,
     query: str,
     vectors: Sequence[QueryVector],
     *,
@@ -63,11 +64,12 @@ async def retrieve(
         DeadlineError: The database did not answer in time.
         CausewayError: It cannot be reached.
     """
+    missing: list[str] = []
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            bm25, nearest = await _both_arms(index, query, vectors, k=k, where=where)
+            bm25, nearest = await _both_arms(index, query, vectors, missing, k=k, where=where)
             unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in nearest]
-            cosines = {**nearest, **await _cosines(index, unmeasured, vectors)}
+            cosines = {**nearest, **await _cosines(index, unmeasured, vectors, missing)}
             best = fuse(cosines, bm25, vector_weight=vector_weight)[: 2 * k]
             placed, embeddings = await _details(index, [each.chunk_id for each in best])
     except TimeoutError as exc:
@@ -82,32 +84,45 @@ async def retrieve(
         embeddings=embeddings,
         from_vectors=len(nearest),
         from_keywords=len(bm25),
+        missing=tuple(dict.fromkeys(missing)),
     )
 
 
 async def _both_arms(
-    index: PostgresIndex, query: str, vectors: Sequence[QueryVector], *, k: int, where: Filter
+    index: ChunkIndex,
+    query: str,
+    vectors: Sequence[QueryVector],
+    missing: list[str],
+    *,
+    k: int,
+    where: Filter,
 ) -> tuple[Mapping[str, float], Mapping[str, float]]:
     async with asyncio.TaskGroup() as arms:
         words = arms.create_task(index.lexical(query, _KEYWORD_DEPTH * k, where))
-        nearest = [arms.create_task(index.dense(one.vector, k, all_of(one.where, where))) for one in vectors]
+        nearest = [
+            arms.create_task(index.dense(one.vector, k, all_of(one.where, where), missing=missing))
+            for one in vectors
+        ]
     bm25 = {match.chunk_id: match.score for match in words.result()}
     return bm25, {match.chunk_id: match.score for task in nearest for match in task.result()}
 
 
 async def _cosines(
-    index: PostgresIndex, chunk_ids: Sequence[str], vectors: Sequence[QueryVector]
+    index: ChunkIndex, chunk_ids: Sequence[str], vectors: Sequence[QueryVector], missing: list[str]
 ) -> Mapping[str, float]:
     """Of chunks that only the keyword arm found."""
     if not chunk_ids:
         return {}
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(index.cosines(chunk_ids, one.vector, one.where)) for one in vectors]
+        tasks = [
+            group.create_task(index.cosines(chunk_ids, one.vector, one.where, missing=missing))
+            for one in vectors
+        ]
     return {chunk_id: cosine for task in tasks for chunk_id, cosine in task.result().items()}
 
 
 async def _details(
-    index: PostgresIndex, chunk_ids: Sequence[str]
+    index: ChunkIndex, chunk_ids: Sequence[str]
 ) -> tuple[Mapping[str, PlacedChunk], Mapping[str, Vectors]]:
     async with asyncio.TaskGroup() as group:
         placed = group.create_task(index.get(chunk_ids))

@@ -17,12 +17,13 @@ from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest, RerankRequest
 from causeway.errors import CausewayError, NotFoundError
+from causeway.knowledge.index.field_values import field_values
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
 from causeway.knowledge.index.identifiers import identifiers
-from causeway.knowledge.index.postgres_index import PostgresIndex
-from causeway.knowledge.index.stores import IndexedCollection, PlacedChunk
+from causeway.knowledge.index.stores import ChunkIndex, IndexedCollection, PlacedChunk
 from causeway.knowledge.search.fusion import Fused
 from causeway.knowledge.search.neighbours import promoted
+from causeway.knowledge.search.plain_words import Understood, fields_to_ask_for, understand
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
 from causeway.observability import genai_names as names
@@ -51,7 +52,7 @@ class Search:
 
     def __init__(
         self,
-        index: PostgresIndex,
+        index: ChunkIndex,
         gateway: ModelGateway,
         settings: KnowledgeSettings,
         *,
@@ -83,15 +84,27 @@ class Search:
             self._describe(span, request, call)
             inner = replace(call, traceparent=span.traceparent)
             notes: list[str] = []
-            collections = await self._collections(request.collection)
+            index = self._index.seen_by(call.principal)
+            collections = await _collections(index, request.collection)
             hits: tuple[Hit, ...] = ()
+            understood = await self._understood(index, request)
+            where = all_of(where, understood.where)
             if collections:
                 if request.collection is not None:
                     where = all_of(Eq("collection", request.collection), where)
-                hits = await self._hits(request, collections, where, inner, notes)
+                sought = replace(request, query=understood.query)
+                hits = await self._hits(index, sought, collections, where, inner, notes)
             result = SearchResult(
                 hits=hits,
-                understood={"collection": request.collection, "filters": dict(request.filters)},
+                understood={
+                    "query": understood.query,
+                    "collection": request.collection,
+                    "filters": {**understood.filters, **request.filters},
+                    "chips": [
+                        {"field": chip.field, "value": chip.value, "words": chip.words}
+                        for chip in understood.chips
+                    ],
+                },
                 took_ms=round((self._clock.monotonic() - started) * 1000),
                 is_reranked=any(hit.scores.rerank is not None for hit in hits),
                 notes=tuple(notes),
@@ -99,21 +112,26 @@ class Search:
             self._record(span, result)
             return result
 
-    async def _collections(self, name: str | None) -> Sequence[IndexedCollection]:
-        known = await self._index.collections()
-        if name is None:
-            return known
-        wanted = [collection for collection in known if collection.name == name]
-        if not wanted:
-            there_are = ", ".join(f"'{collection.name}'" for collection in known)
-            raise NotFoundError(
-                f"there is no collection '{name}'; "
-                + (f"there are {there_are}" if known else "ingest documents to make one")
-            )
-        return wanted
+    async def _understood(self, index: ChunkIndex, request: SearchRequest) -> Understood:
+        """The filters that the query says; what the request gives itself is not read once more."""
+        zone = request.zone
+        if not request.plain_words:
+            return Understood(query=request.query)
+        wanted = fields_to_ask_for(request.query)
+        if request.collection is not None:
+            wanted -= {"collections"}
+        values = await field_values(index.sight, wanted, collection=request.collection)
+        return understand(
+            request.query,
+            values,
+            self._clock.now().astimezone(zone),
+            literal=request.literal,
+            given=request.filters,
+        )
 
     async def _hits(
         self,
+        index: ChunkIndex,
         request: SearchRequest,
         collections: Sequence[IndexedCollection],
         where: Filter,
@@ -124,11 +142,10 @@ class Search:
         with self._spans.start("retrieve", parent=call.traceparent) as span:
             k = max(self._settings.candidates, request.top_k)
             weight = self._settings.vector_weight
-            candidates = await retrieve(
-                self._index, request.query, vectors, k=k, where=where, vector_weight=weight
-            )
+            candidates = await retrieve(index, request.query, vectors, k=k, where=where, vector_weight=weight)
             span.set({"causeway.candidates.vector": candidates.from_vectors})
             span.set({"causeway.candidates.keyword": candidates.from_keywords})
+        notes.extend(candidates.missing)
         found = _in_order(request.query, candidates)
         if self._wants_rerank(request, notes):
             found = await self._reranked(request.query, found, call, notes)
@@ -205,6 +222,7 @@ class Search:
                 names.RETRIEVAL_TOP_K: request.top_k,
                 names.RETRIEVAL_QUERY: request.query if self._capture_content else None,
                 names.PRINCIPAL: call.principal.id,
+                names.OWNER: call.principal.owner,
                 names.PURPOSE: call.purpose,
                 "causeway.filters": dict(request.filters) or None,
             }
@@ -226,6 +244,20 @@ def _in_order(query: str, candidates: Candidates) -> list[_Candidate]:
         if one.chunk_id in candidates.placed
     ]
     return _without_repeats(_favour_identifiers(query, sorted(found, key=_order)))
+
+
+async def _collections(index: ChunkIndex, name: str | None) -> Sequence[IndexedCollection]:
+    known = await index.collections()
+    if name is None:
+        return known
+    wanted = [collection for collection in known if collection.name == name]
+    if not wanted:
+        there_are = ", ".join(f"'{collection.name}'" for collection in known)
+        raise NotFoundError(
+            f"there is no collection '{name}'; "
+            + (f"there are {there_are}" if known else "ingest documents to make one")
+        )
+    return wanted
 
 
 def _favour_identifiers(query: str, found: list[_Candidate]) -> list[_Candidate]:
@@ -311,6 +343,8 @@ def _described(hit: Hit, *, with_text: bool) -> Mapping[str, object]:
     described: dict[str, object] = {
         "id": hit.chunk_id,
         "document_id": hit.document_id,
+        "revision": hit.revision,
+        "ordinal": hit.ordinal,
         "title": hit.title,
         "page": hit.page,
         "score": hit.score,

@@ -17,15 +17,17 @@ from causeway.contracts.clock import SystemClock
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest import worker
-from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.chunk_strategies import ChunkStrategies
+from causeway.knowledge.ingest.personal_data import PersonalData
 from causeway.knowledge.ingest.pipeline import Pipeline
+from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import FreshSandbox, ParseLimits
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.observability.spans import Spans
-from causeway.settings import DatabaseSettings, KnowledgeSettings
+from causeway.settings import DatabaseSettings, GuardSettings, KnowledgeSettings
 from causeway.storage.blobs import Blobs
 from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import Database, open_database
@@ -35,11 +37,11 @@ from causeway.testing.gateway import FakeGateway
 DIMENSIONS = 16
 
 
-def small_chunker() -> Chunker:
+def small_tokenizer() -> Tokenizer:
     """Counts words as tokens."""
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
-    return Chunker(tokenizer, max_tokens=48)
+    return tokenizer
 
 
 async def main(data: DataFolder, root: Path) -> None:
@@ -65,7 +67,10 @@ async def ingest(database: Database, durable: Durable, spans: Spans, blobs: Blob
     pipeline = Pipeline(
         revisions=Revisions(database=database, originals=originals),
         index=index,
-        chunker=small_chunker(),
+        preparation=Preparation(
+            strategies=ChunkStrategies(small_tokenizer(), default_tokens=48),
+            personal_data=PersonalData(GuardSettings()),
+        ),
         gateway=FakeGateway(dimensions=DIMENSIONS),
         spans=spans,
         sandbox=FreshSandbox(ParseLimits.from_settings(settings)),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from causeway.knowledge.ingest.connector import Before
 from causeway.knowledge.ingest.folder_source import FolderSource
 from causeway.knowledge.ingest.source_kinds import open_source
 from causeway.settings import SourceSettings
@@ -55,5 +56,36 @@ async def test_a_folder_is_named_by_where_it_really_is(tmp_path: Path, clock: Fr
     (tmp_path / "link").symlink_to(tmp_path / "real")
     linked = SourceSettings.model_validate({"kind": "folder", "path": tmp_path / "link"})
     async with open_source("docs", linked, clock=clock) as connector:
-        assert isinstance(connector, FolderSource)
         assert connector.source == f"folder:{tmp_path / 'real'}"
+
+
+async def test_what_moves_while_it_is_looked_at_is_seen_once(
+    tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "docs"
+    for place in ("a", "b"):
+        (root / place).mkdir(parents=True)
+    (root / "b" / "note.md").write_text("words")
+    really, looked = os.scandir, list[str]()
+
+    def scandir(place: Path) -> object:
+        """When the second folder's turn comes, the note moves to the other: it would be seen nowhere, or twice."""
+        if place != root:
+            looked.append(place.name)
+            if len(looked) == 2:
+                here, there = (root / name / "note.md" for name in looked)
+                here.rename(there) if here.exists() else there.rename(here)
+        return really(place)
+
+    monkeypatch.setattr("causeway.knowledge.ingest.folder_scan.os.scandir", scandir)
+    connector = FolderSource(root, clock=clock, settle_s=0.0)
+    before = Before(
+        path="b/note.md",
+        revision="",
+        identity="",
+        modified_at=clock.now(),
+        find=lambda: None,
+    )
+    listing = await connector.listing({"b/note.md": before}, since=None)
+    is_in_a = (root / "a" / "note.md").exists()
+    assert [item.path for item in listing.items] == ["a/note.md" if is_in_a else "b/note.md"]

@@ -16,6 +16,7 @@ from types import ModuleType
 import pytest
 from sqlalchemy import select
 
+from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_bytes
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.library import title_of
@@ -117,7 +118,7 @@ def ingest_to_the_end(data: DataFolder, root: Path) -> None:
 
 def expected_chunks(root: Path) -> dict[str, int]:
     """How many chunks each file has, by the reader and the chunker alone."""
-    chunker = load_target().small_chunker()
+    chunker = Chunker(load_target().small_tokenizer(), max_tokens=48)
     counts = {}
     for file in root.rglob("*.md"):
         parsed = parse_bytes(file.read_bytes(), name=file.name, reading=Reading(max_pages=10))

@@ -34,11 +34,17 @@ async def address(notion: NotionServer) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def opened(
-    address: str, *, token: str = TOKEN, clock: Clock | None = None, **values: object
+    address: str,
+    *,
+    token: str = TOKEN,
+    clock: Clock | None = None,
+    reads_pictures: bool = False,
+    **values: object,
 ) -> AsyncIterator[Notion]:
     fixed = {"kind": "notion", "token": token, "base_url": address, "requests_per_second": 100}
     settings = SourceSettings.model_validate({**fixed, **values})
-    async with open_notion("wiki", settings, clock=clock or SystemClock()) as source:
+    opening = open_notion("wiki", settings, clock=clock or SystemClock(), reads_pictures=reads_pictures)
+    async with opening as source:
         yield source
 
 
@@ -332,6 +338,29 @@ async def test_files_in_a_page_live_and_die_with_it(
     notion.trash("Trip")
     assert (await sync()).deleted == ("Trip.md", "Trip/map ffffffff.pdf")
     assert set(await library.known(None, "notion:wiki")) == {"Other.md"}
+
+
+@pytest.mark.parametrize("reads_pictures", [True, False])
+async def test_pictures_in_a_page_are_documents_where_they_can_be_read(
+    notion: NotionServer, address: str, library: Library, reads_pictures: bool
+) -> None:
+    async def sync(reads_pictures: bool) -> SyncSummary:
+        opening = opened(address, reads_pictures=reads_pictures, allow_networks=["127.0.0.1/32"])
+        async with opening as source:
+            return await Synchroniser(library).sync(source, limit=SizeLimit(1000, "max"))
+
+    notion.files = {"/s3/board.png": b"\x89PNG board"}
+    url = f"{address}/s3/board.png?X-Amz-Signature=secret"
+    elsewhere = block("image", external={"url": "https://a.test/m.png"})
+    notion.page(
+        "Trip", [paragraph("Go"), {**block("image", file={"url": url}), "id": "ffffffff-1"}, elsewhere]
+    )
+    picture = ("Trip/board ffffffff.png",) if reads_pictures else ()
+    assert (await sync(reads_pictures)).new == ("Trip.md", *picture)
+    again = await sync(reads_pictures)
+    assert (again.new, again.deleted, len(again.unchanged)) == ((), (), 1 + len(picture))
+    # an engine that is installed later brings the pictures of pages that nobody edits
+    assert (await sync(True)).new == (() if reads_pictures else ("Trip/board ffffffff.png",))
 
 
 async def test_files_behind_private_addresses_are_not_fetched(

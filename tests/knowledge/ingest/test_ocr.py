@@ -15,7 +15,7 @@ from PIL import Image
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
-from causeway.knowledge.ingest import ocr, ocr_rapid, ocr_tesseract
+from causeway.knowledge.ingest import ocr, ocr_languages, ocr_rapid, ocr_tesseract
 from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, skew_of, straightened
 from causeway.knowledge.ingest.parser import parse_bytes
 from causeway.knowledge.ingest.pdf_shapes import Box, Sheet, Turn
@@ -186,23 +186,46 @@ def test_a_picture_of_no_text_says_so() -> None:
 # --- engines -----------------------------------------------------------------------------------------
 
 
-def test_a_language_without_data_names_the_package() -> None:
-    with pytest.raises(UnreadableDocumentError, match="install the package tesseract-ocr-tlh, or set"):
-        ocr_tesseract.engine("tlh")
+def test_a_language_in_letters_that_no_engine_here_knows_names_the_package() -> None:
+    with pytest.raises(UnreadableDocumentError, match="install the package tesseract-ocr-aze-cyrl, or set"):
+        ocr.choose_engine("eng+aze_cyrl")
+
+
+def test_without_tesseracts_data_for_a_language_rapidocr_reads_and_it_is_recorded(page: Draw) -> None:
+    parsed = _read(_saved([page()], "PNG"), languages="eng+tlh")
+    assert parsed.metadata["ocr_engine"] == "rapidocr (PP-OCRv6 small): no Tesseract data for tlh"
+    assert " ".join(block.text for block in parsed.blocks) == TEXT
+
+
+def test_languages_are_those_installed_for_the_script_on_the_page() -> None:
+    there = ("chi_sim", "deu", "eng", "fra", "frk", "ita", "rus", "ukr")
+    assert ocr_languages.of_script("Latin", there) == ("eng", "deu", "fra")
+    assert ocr_languages.of_script("Cyrillic", there) == ("rus", "ukr", "eng")
+    assert ocr_languages.of_script("Han", ("chi_sim",)) == ("chi_sim",)
+    assert ocr_languages.of_script("Hangul", ("kor", "eng")) == ("kor", "eng")
+    assert ocr_languages.of_script("Thai", there) == ()
+
+
+def test_the_script_of_a_page_is_seen_whichever_way_it_lies(page: Draw) -> None:
+    assert ocr_tesseract.script_on(page(), 200) == "Latin"
+    assert ocr_tesseract.script_on(page().rotate(90, expand=True), 200) == "Latin"
+    assert ocr_tesseract.script_on(Image.new("L", (600, 800), 255), 200) == ""
+
+
+def test_the_languages_of_the_setting_are_recorded(page: Draw) -> None:
+    for languages in ("eng", "auto"):
+        assert "(eng)" in _read(_saved([page()], "PNG"), languages=languages).metadata["ocr_engine"]
 
 
 def test_the_second_engine_reads_the_same_words(page: Draw) -> None:
-    engine = ocr_rapid.engine()
-    if engine is None:
-        pytest.skip("rapidocr is not installed")
+    engine = ocr_rapid.engine("it is asked for")
     found, confidence = ocr.read_picture(page(), engine, number=1, dpi=200, timeout_s=60)
     assert " ".join(word.text for word in found.words) == TEXT
     assert confidence > 80
 
 
 def test_a_stuck_page_is_given_up(page: Draw) -> None:
-    engine = ocr_tesseract.engine("eng")
-    assert engine is not None
+    engine = ocr_tesseract.engine(("eng",))
     assert engine.read(Picture(page(), 200), timeout_s=0.001) == []
 
 
@@ -213,6 +236,22 @@ def test_a_stuck_page_is_given_up(page: Draw) -> None:
 def test_the_skew_is_found(page: Draw, degrees: float) -> None:
     turned = page().rotate(degrees, Image.Resampling.BICUBIC, fillcolor=255)
     assert skew_of(turned) == pytest.approx(-degrees, abs=0.25)
+
+
+def test_faded_print_is_made_dark_and_the_grain_of_its_paper_is_not(page: Draw) -> None:
+    clean = np.asarray(page(), dtype=np.float32)
+    grain = np.random.default_rng(4).normal(0, 9, clean.shape)
+    faded = Image.fromarray(np.clip(235 - (255 - clean) * 0.32 + grain, 0, 255).astype(np.uint8))
+    light = np.asarray(evened(faded))
+    assert float(np.percentile(light[clean < 30], 40)) < 90
+    assert float(np.percentile(light[clean > 250], 5)) > 200
+    words = ocr.read_picture(faded, ocr_tesseract.engine(("eng",)), number=1, dpi=200, timeout_s=60)[0].words
+    assert " ".join(word.text for word in words) == TEXT
+
+
+def test_empty_paper_stays_empty() -> None:
+    paper = np.clip(np.random.default_rng(4).normal(235, 9, (900, 700)), 0, 255).astype(np.uint8)
+    assert int(np.asarray(evened(Image.fromarray(paper))).min()) > 190
 
 
 def test_shadow_is_no_ink(page: Draw) -> None:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from causeway.knowledge.document import ParsedDocument
-from causeway.knowledge.ingest.sandbox import FreshSandbox, ParseLimits
+from causeway.knowledge.ingest.sandbox import ParseLimits
+from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.page_words import PageWords
 from causeway.knowledge.pages import Pages
 from causeway.knowledge.quotes import find_quote
@@ -33,7 +34,8 @@ def sheet() -> Image.Image:
 
 
 async def read(file: Path) -> ParsedDocument:
-    return await FreshSandbox(ParseLimits()).parse(file, name=file.name)
+    async with WarmSandbox(ParseLimits()) as sandbox:
+        return await sandbox.parse(file, name=file.name)
 
 
 async def test_a_quote_from_a_crooked_scan_is_marked_where_it_stands_on_the_page(tmp_path: Path) -> None:

@@ -20,14 +20,16 @@ from causeway.knowledge.document import DocumentState
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest import worker
-from causeway.knowledge.ingest.chunking import Chunker
+from causeway.knowledge.ingest.chunk_strategies import ChunkStrategies
+from causeway.knowledge.ingest.personal_data import PersonalData
 from causeway.knowledge.ingest.pipeline import EMBEDDED_AT_ONCE, Pipeline
+from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import FreshSandbox, ParseLimits
 from causeway.knowledge.library import Library, work_key
 from causeway.knowledge.originals import Originals
 from causeway.observability.spans import Spans
-from causeway.settings import KnowledgeSettings
+from causeway.settings import GuardSettings, KnowledgeSettings
 from causeway.storage.blobs import Blobs
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
@@ -96,7 +98,10 @@ def pipeline_over(
         return Pipeline(
             revisions=Revisions(database=database, originals=Originals(database=database, blobs=blobs)),
             index=index,
-            chunker=Chunker(tokenizer, max_tokens=64),
+            preparation=Preparation(
+                strategies=ChunkStrategies(tokenizer, default_tokens=64),
+                personal_data=PersonalData(GuardSettings()),
+            ),
             gateway=gateway,
             spans=spans,
             sandbox=FreshSandbox(ParseLimits.from_settings(knowledge_settings)),
@@ -170,6 +175,22 @@ async def test_a_repeat_changes_nothing(
     await pipeline.ingest(argument(added))
     assert await library.document(added.document_id) == before
     assert len(gateway.sizes) == 1
+
+
+@pytest.mark.parametrize("emptied", ["", " \n\n"])
+async def test_what_an_emptied_file_said_before_is_not_found_any_more(
+    pipeline: Pipeline, library: Library, index: PostgresIndex, blobs: Blobs, add: Add, emptied: str
+) -> None:
+    before = await add(MARKDOWN)
+    await pipeline.ingest(argument(before))
+    kept = (await library.document(before.document_id)).blob
+    await pipeline.ingest(argument(await add(emptied)))
+    document = await library.document(before.document_id)
+    assert (document.state, document.chunks) == (DocumentState.FAILED, 0)
+    assert document.failure in ("the file is empty", "the file has no text")
+    assert not await index.lexical("walk", 5)
+    assert blobs.path(kept).is_file()  # for those who cited it
+    assert [each.revision for each in await library.revisions(before.document_id)] == [1]
 
 
 async def test_a_long_document_is_embedded_in_batches_and_keeps_its_order(
@@ -345,7 +366,7 @@ async def test_a_bad_edit_leaves_the_last_good_revision_searchable(
     pipeline: Pipeline, library: Library, add: Add, blobs: Blobs
 ) -> None:
     await pipeline.ingest(argument(good := await add(MARKDOWN)))
-    await pipeline.ingest(argument(await add(b"")))
+    await pipeline.ingest(argument(await add(b"PK\x03\x04 cut short")))
     document = await library.document(good.document_id)
     assert (document.state, document.revision, document.ready_revision) == (DocumentState.FAILED, 2, 1)
     assert "walk home" in await texts_of(library, good.document_id)

@@ -28,8 +28,11 @@ NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
 class Noon(SystemClock):
     """A day that stands still, and seconds that pass."""
 
+    def __init__(self, later: timedelta = timedelta()) -> None:
+        self._now = NOW + later
+
     def now(self) -> datetime:
-        return NOW
+        return self._now
 
 
 @pytest.fixture
@@ -44,10 +47,12 @@ async def address(slack: SlackServer) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def opened(address: str, *, token: str = TOKEN, **values: object) -> AsyncIterator[Slack]:
+async def opened(
+    address: str, *, token: str = TOKEN, later: timedelta = timedelta(), **values: object
+) -> AsyncIterator[Slack]:
     fixed = {"kind": "slack", "token": token, "base_url": f"{address}/api", "requests_per_second": 100}
     settings = SourceSettings.model_validate({**fixed, **values})
-    async with open_slack("chat", settings, clock=Noon()) as source:
+    async with open_slack("chat", settings, clock=Noon(later)) as source:
         yield source
 
 
@@ -207,6 +212,35 @@ async def test_between_thorough_syncs_only_the_last_days_are_read(
     assert len(slack.methods("conversations.history")) <= 5
 
 
+async def test_an_edited_answer_of_a_quiet_thread_is_noticed_within_a_week(
+    slack: SlackServer, address: str, source: Source
+) -> None:
+    """Of every seven days two, so that a thread keeps its turn when a day's sync is missed; other threads wait."""
+    channel = slack.channel("general")
+    then = NOW - timedelta(days=60)
+    roots = [slack.say(channel, f"Question {number}", at=then) for number in range(20)]
+    answers = [slack.say(channel, "Answer", at=then, thread=root) for root in roots]
+    root, answer = roots[-1], answers[-1]
+    taken = await take(source)
+    slack.edit(channel, answer, "Better answer")
+    slack.messages[channel][root].pop("edited", None)
+    noticed, read = [], []
+    for day in range(7):
+        slack.asked.clear()
+        later = timedelta(days=day)
+        listing = await listed(address, taken.before, later=later)
+        changed = [item.path for item in listing.items if item.revision != taken.items[item.path].revision]
+        noticed.append(bool(changed))
+        read.append(len(slack.methods("conversations.replies")))
+        assert set(changed) <= {f"general/{then:%Y-%m-%d} thread {root}.md"}
+        slack.asked.clear()
+        await listed(address, taken.before, since=NOW + later - timedelta(hours=1), later=later)
+        assert slack.methods("conversations.replies") == [], "only the sync that looks at everything does"
+    assert sum(noticed) == 2
+    assert sum(read) >= 2 * 20
+    assert max(read) < 2 * 20
+
+
 async def test_answers_of_an_old_thread_are_not_read_again_unless_it_grew(
     slack: SlackServer, address: str, source: Source
 ) -> None:
@@ -215,10 +249,14 @@ async def test_answers_of_an_old_thread_are_not_read_again_unless_it_grew(
     root = slack.say(channel, "Question", at=then)
     slack.say(channel, "Answer", at=then, thread=root)
     taken = await take(source)
-    slack.asked.clear()
-    (item,) = (await listed(address, taken.before)).items
-    assert item.revision == taken.items[item.path].revision
-    assert slack.methods("conversations.replies") == []
+    days = [timedelta(days=day) for day in range(7)]
+    calls = []
+    for later in days:
+        slack.asked.clear()
+        (item,) = (await listed(address, taken.before, later=later)).items
+        assert item.revision == taken.items[item.path].revision
+        calls.append(len(slack.methods("conversations.replies")))
+    assert calls.count(0) == 5, "its turn is on two days of a week"
     slack.say(channel, "At last", thread=root)
     async with opened(address) as connector:
         (item,) = (await connector.listing(taken.before, since=None)).items

@@ -12,12 +12,16 @@ from sqlalchemy import text
 
 from causeway.errors import (
     DeadlineError,
+    InvalidInputError,
     NotFoundError,
     SettingsError,
     UnreadableDocumentError,
     UpstreamError,
 )
+from causeway.knowledge.collections import Collections
+from causeway.knowledge.holds import Selection
 from causeway.knowledge.ingest.connector import Connector
+from causeway.knowledge.ingest.control import IngestControl
 from causeway.knowledge.ingest.source_kinds import open_source
 from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.ingest.sources import Sources
@@ -132,6 +136,86 @@ async def test_what_is_asked_for_during_a_run_runs_after_it(sources: Sources, me
 async def test_an_unknown_source_is_named_with_those_there_are(sources: Sources) -> None:
     with pytest.raises(NotFoundError, match="no source 'wikki'; they have: site, wiki"):
         await sources.request("wikki")
+
+
+# --- paused and cancelled --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def control(database: Database, durable: Durable) -> IngestControl:
+    return IngestControl(database=database, durable=durable)
+
+
+@pytest.fixture
+async def wiki(collections: Collections) -> Selection:
+    """The documents of the source ``wiki``."""
+    return Selection(collection_id=await collections.ensure("wiki"), source="notion:wiki")
+
+
+async def test_a_paused_source_is_not_synced_and_is_when_it_is_resumed(
+    sources: Sources, control: IngestControl, wiki: Selection
+) -> None:
+    await control.pause(wiki)
+    assert (await sources.source("wiki")).state == "paused"
+    await sources.request("wiki")
+    assert await sources.queue_due() == 0
+    await control.resume(wiki)
+    assert (await sources.source("wiki")).state == "queued"
+    assert await sources.queue_due() == 1
+
+
+async def test_pausing_its_collection_pauses_a_source(
+    sources: Sources, control: IngestControl, wiki: Selection
+) -> None:
+    await control.pause(Selection(collection_id=wiki.collection_id))
+    assert (await sources.source("wiki")).state == "paused"
+    assert (await sources.source("site")).state == "never"
+
+
+async def test_a_sync_that_is_paused_while_it_runs_is_done_once_more_when_it_is_resumed(
+    sources: Sources, control: IngestControl, wiki: Selection, memory: MemorySource
+) -> None:
+    await sources.queue_due()
+
+    async def pause(path: str) -> None:
+        await control.pause(wiki)
+        await asyncio.Event().wait()  # until it is let go
+
+    memory.meanwhile = pause
+    async with asyncio.timeout(30):
+        await sources.run("wiki@1")
+    status = await sources.source("wiki")
+    assert (status.state, status.last.problem) == ("paused", None)
+    memory.meanwhile = None
+    await control.resume(wiki)
+    assert await sources.queue_due() == 1
+    await sources.run("wiki@2")
+    assert (await sources.source("wiki")).last.counts["new"] == 1
+
+
+async def test_a_cancelled_sync_ends_and_says_so(
+    sources: Sources, memory: MemorySource, library: Library
+) -> None:
+    await sources.queue_due()
+
+    async def cancel(path: str) -> None:
+        assert await sources.cancel("wiki")
+        await asyncio.Event().wait()
+
+    memory.meanwhile = cancel
+    async with asyncio.timeout(30):
+        await sources.run("wiki@1")
+    status = await sources.source("wiki")
+    assert (status.state, status.last.problem) == ("failed", "somebody cancelled it")
+    assert (await library.documents()).total == 0
+    assert not await sources.cancel("wiki")
+
+
+async def test_a_queued_sync_that_was_cancelled_never_begins(sources: Sources, library: Library) -> None:
+    await sources.queue_due()
+    assert await sources.cancel("wiki")
+    await sources.run("wiki@1")
+    assert (await library.documents()).total == 0
 
 
 # --- how -----------------------------------------------------------------------------------------------
@@ -346,3 +430,74 @@ async def test_each_kind_is_opened_by_its_own_connector(tmp_path: Path, clock: F
         with pytest.raises(NotFoundError, match="no export at"):
             async with open_source("old", export, clock=clock):
                 pass
+
+
+# --- what is taken out of the settings -----------------------------------------------------------------
+
+
+def without(sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, *names: str) -> Sources:
+    """As the next process has it, with sections gone."""
+    left = {name: section for name, section in {"wiki": WIKI, "site": ASKED}.items() if name not in names}
+    return Sources(
+        library=library, runs=runs, clock=clock, spans=Spans(), settings=left, knowledge=KnowledgeSettings()
+    )
+
+
+async def test_a_source_that_is_taken_out_keeps_its_documents_until_somebody_decides(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, memory: MemorySource
+) -> None:
+    memory.put("b.md", "two")
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    assert await sources.left() == ()
+    later = without(sources, runs, library, clock, "wiki")
+    (left,) = await later.left()
+    assert (left.name, left.source, left.collection, left.documents) == ("wiki", "notion:wiki", "wiki", 2)
+    assert (await library.documents()).total == 2
+
+    assert (await later.forget("wiki", documents=False)).documents == 2
+    assert await later.left() == ()
+    assert (await library.documents()).total == 2, "kept"
+
+
+async def test_its_documents_are_deleted_when_that_is_asked_for(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock
+) -> None:
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    later = without(sources, runs, library, clock, "wiki")
+    assert (await later.forget("wiki", documents=True)).documents == 1
+    assert (await library.documents()).total == 0
+    with pytest.raises(NotFoundError, match="no source 'wiki'"):
+        await later.forget("wiki", documents=True)
+
+
+async def test_a_source_of_the_settings_cannot_be_removed_so(sources: Sources) -> None:
+    with pytest.raises(InvalidInputError, match="take its section out"):
+        await sources.forget("wiki", documents=True)
+
+
+async def test_documents_that_a_source_of_the_settings_has_too_are_not_left(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, database: Database
+) -> None:
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    async with database.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO source_runs (name, source, collection) VALUES ('twin', 'notion:wiki', 'wiki')")
+        )
+    (left,) = await sources.left()
+    assert (left.name, left.documents) == ("twin", 0)
+    await sources.forget("twin", documents=True)
+    assert (await library.documents()).total == 1
+
+
+async def test_a_source_that_ran_in_an_earlier_release_is_found_by_its_name(
+    sources: Sources, runs: SourceRuns, library: Library, clock: FrozenClock, database: Database
+) -> None:
+    await sources.queue_due()
+    await sources.run("wiki@1")
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE source_runs SET source = '', collection = ''"))
+    (left,) = await without(sources, runs, library, clock, "wiki").left()
+    assert (left.source, left.collection, left.documents) == ("notion:wiki", "wiki", 1)

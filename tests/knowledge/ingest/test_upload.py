@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from causeway.contracts.identity import SYSTEM
 from causeway.errors import BusyError, InvalidInputError, TooLargeError
 from causeway.knowledge.incoming import Added
 from causeway.knowledge.ingest.upload import Uploads, clean_name
@@ -30,7 +31,7 @@ async def receive(
     async with uploads.arriving(name) as arrival:
         for piece in pieces:
             await arrival.write(piece)
-        return await arrival.add(collection=collection, metadata=metadata)
+        return await arrival.add(by=SYSTEM, collection=collection, metadata=metadata)
 
 
 def stored(folder: Path) -> list[Path]:
@@ -87,7 +88,7 @@ async def test_another_process_that_starts_leaves_what_is_arriving_alone(
         await arrival.write(b"hel")
         Blobs(tmp_path / "blobs")
         await arrival.write(b"lo")
-        added = await arrival.add()
+        added = await arrival.add(by=SYSTEM)
     assert blobs.path((await library.document(added.document_id)).blob).read_bytes() == b"hello"
 
 
@@ -96,10 +97,10 @@ async def test_a_file_whose_bytes_are_deleted_at_that_moment_is_asked_for_again(
 ) -> None:
     async with uploads.arriving("a.md") as arrival:
         await arrival.write(b"hello")
-        added = await arrival.add()
+        added = await arrival.add(by=SYSTEM)
         await blobs.delete((await library.document(added.document_id)).blob)
         with pytest.raises(BusyError, match="send the file again"):
-            await arrival.add()
+            await arrival.add(by=SYSTEM)
 
 
 @pytest.mark.parametrize(

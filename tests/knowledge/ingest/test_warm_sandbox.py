@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.ingest.sandbox import ParseLimits, parse
@@ -49,6 +51,23 @@ async def test_many_files_are_read_at_the_same_time(sandbox: WarmSandbox, write:
     assert [task.result().blocks[0].text for task in tasks] == [
         f"The text of file {number}." for number in range(12)
     ]
+
+
+def test_reading_closes_no_descriptor_that_is_somebody_elses_by_then(write: Any) -> None:
+    file = write("a.txt", b"Words.")
+
+    async def read() -> None:
+        async with WarmSandbox(LIMITS) as sandbox:
+            for _ in range(3):
+                await sandbox.parse(file, name="a.txt")
+                mine = [os.open(file, os.O_RDONLY) for _ in range(8)]  # gets the numbers that are free now
+                for _ in range(4):
+                    await asyncio.sleep(0)
+                for descriptor in mine:
+                    os.close(descriptor)  # fails when it was closed meanwhile
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that Causeway runs on
+        runner.run(read())
 
 
 async def test_what_the_reader_says_reaches_the_owner(sandbox: WarmSandbox, write: Any) -> None:
@@ -141,3 +160,33 @@ def _children(process: int) -> list[int]:
             if int(fields[1]) == process and fields[0] != "Z" and b"parse_nursery" in command:
                 found.append(int(entry.name))
     return found
+
+
+def test_readings_that_begin_and_end_at_once_do_not_mix_on_the_loop_that_serves(tmp_path: Path) -> None:
+    """uvloop closed descriptors that others had opened meanwhile: a file's text came out as another's complaint."""
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"The text.")
+
+    def churn(stop: threading.Event) -> None:
+        while not stop.is_set():
+            for descriptor in [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]:
+                os.close(descriptor)
+
+    async def read_many() -> list[str]:
+        async with WarmSandbox(LIMITS) as sandbox, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(read_some(sandbox)) for _ in range(6)]
+        return [text for task in tasks for text in task.result()]
+
+    async def read_some(sandbox: WarmSandbox) -> list[str]:
+        parsed = [await sandbox.parse(file, name=file.name) for _ in range(12)]
+        return [each.blocks[0].text for each in parsed]
+
+    stop = threading.Event()
+    opening = threading.Thread(target=churn, args=[stop])
+    opening.start()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            assert runner.run(read_many()) == ["The text."] * 72
+    finally:
+        stop.set()
+        opening.join()

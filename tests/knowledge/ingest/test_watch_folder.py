@@ -16,6 +16,9 @@ from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.document import Document, DocumentState
 from causeway.knowledge.incoming import Known
 from causeway.knowledge.ingest import watch_folder
+from causeway.knowledge.ingest.connector import Fetched, Item
+from causeway.knowledge.ingest.folder_source import FolderSource
+from causeway.knowledge.ingest.sync import SizeLimit, Synchroniser
 from causeway.knowledge.ingest.sync_summary import SyncSummary
 from causeway.knowledge.ingest.watch_folder import Folders
 from causeway.knowledge.library import Library
@@ -147,6 +150,89 @@ async def test_a_renamed_file_keeps_its_document(folders: Folders, library: Libr
     after = await all_of(library)
     assert set(after) == {"new/plan.md", "new/same size"}
     assert after["new/plan.md"].id == before["old/plan.md"].id
+
+
+async def test_files_that_change_places_keep_their_documents(
+    folders: Folders, library: Library, root: Path
+) -> None:
+    for name in ("a", "b", "c", "log", "log.1"):
+        write(root, f"{name}.md", f"text {name}" + "." * len(name))
+    await folders.sync(root)
+    before = {each.blob: each.id for each in (await all_of(library)).values()}
+    for source, target in (("a", "aside"), ("b", "a"), ("c", "b"), ("aside", "c")):  # a ring
+        (root / f"{source}.md").rename(root / f"{target}.md")
+    (root / "log.1.md").rename(root / "log.2.md")  # a chain
+    (root / "log.md").rename(root / "log.1.md")
+    summary = await folders.sync(root)
+    after = await all_of(library)
+    assert {each.blob: each.id for each in after.values()} == before
+    assert set(after) == {"a.md", "b.md", "c.md", "log.1.md", "log.2.md"}
+    assert (summary.new, summary.deleted, set(summary.changed)) == ((), (), set(after))
+    assert len((await folders.sync(root)).unchanged) == 5
+
+
+async def test_a_file_that_is_renamed_again_while_it_is_followed_keeps_its_document(
+    library: Library, clock: FrozenClock, root: Path
+) -> None:
+    write(root, "a.md", "one")
+    write(root, "stays.md", "another")
+    synchroniser, limit = Synchroniser(library), SizeLimit(10**6, "test")
+
+    class Busy(FolderSource):
+        """Renames the file a second time between the listing and the fetch."""
+
+        async def fetch(self, item: Item) -> Fetched:
+            if (root / "b.md").exists():
+                (root / "b.md").rename(root / "c.md")
+            return await super().fetch(item)
+
+    def source() -> FolderSource:
+        return Busy(root, clock=clock, settle_s=0.0)
+
+    await synchroniser.sync(source(), limit=limit)
+    before = (await all_of(library))["a.md"].id
+    (root / "a.md").rename(root / "b.md")
+    assert (await synchroniser.sync(source(), limit=limit)).deleted == ()
+    await synchroniser.sync(source(), limit=limit)
+    after = await all_of(library)
+    assert (set(after), after["c.md"].id) == ({"c.md", "stays.md"}, before)
+
+
+async def test_who_saves_over_a_file_goes_on_with_its_document(
+    folders: Folders, library: Library, root: Path
+) -> None:
+    write(root, "plan.md", "the old plan")
+    write(root, "plan.new.md", "the new one!")
+    await folders.sync(root)
+    before = await all_of(library)
+    (root / "plan.new.md").replace(root / "plan.md")
+    await folders.sync(root)
+    after = await all_of(library)
+    assert (set(after), after["plan.md"].id) == ({"plan.md"}, before["plan.md"].id)
+    assert after["plan.md"].blob == before["plan.new.md"].blob
+
+
+async def test_a_copy_takes_nothing_from_what_it_was_made_of(
+    folders: Folders, library: Library, root: Path
+) -> None:
+    write(root, "a.md", "one")
+    await folders.sync(root)
+    before = (await all_of(library))["a.md"].id
+    shutil.copy(root / "a.md", root / "b.md")
+    (root / "a.md").touch()
+    assert (await folders.sync(root)).new == ("b.md",)
+    after = await all_of(library)
+    assert after["a.md"].id == before != after["b.md"].id
+
+
+async def test_another_file_of_the_same_size_and_time_is_noticed(
+    folders: Folders, library: Library, root: Path
+) -> None:
+    write(root, "a.md", "one")
+    write(root, ".ready", "two")
+    await folders.sync(root)
+    (root / ".ready").replace(root / "a.md")
+    assert (await folders.sync(root)).changed == ("a.md",)
 
 
 async def test_two_files_of_the_same_bytes_stay_two_documents_when_one_moves(
@@ -444,3 +530,24 @@ async def test_watching_follows_what_happens_and_says_it_once(
         stop.set()
     assert not any(each.deleted for each in told if each.failed)
     assert set(await all_of(library)) == {"a.md", "c.md"}
+
+
+@pytest.mark.timeout(120)
+async def test_watching_goes_on_when_documents_do_not_advance(
+    folders: Folders, clock: FrozenClock, root: Path
+) -> None:
+    write(root, "a.md", "one")
+    stop, told = asyncio.Event(), list[SyncSummary]()
+
+    async def pass_time() -> None:
+        while not stop.is_set():
+            clock.advance(watch_folder.NOTHING_MOVES_S)
+            await asyncio.sleep(0.05)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(folders.watch([root], on_sync=told.append, stop=stop, every_s=0.05))
+        group.create_task(pass_time())
+        await until(lambda: any("do not advance" in reason for each in told for _, reason in each.failed))
+        write(root, "b.md", "two")
+        await until(lambda: any(each.new == ("b.md",) for each in told))
+        stop.set()

@@ -13,7 +13,7 @@ Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def served(answer: Answering) -> AsyncIterator[str]:
     """The address of a server on the loopback that answers everything with ``answer``."""
-    application = web.Application()
+    application = web.Application(client_max_size=4 * 1024 * 1024)
     application.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()

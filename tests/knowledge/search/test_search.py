@@ -4,7 +4,9 @@ import json
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import text
 
+from causeway.contracts.identity import SYSTEM, Principal, Scope, viewer_names
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest, RerankRequest
 from causeway.errors import InvalidInputError, ModelUnavailableError, NotFoundError
@@ -109,7 +111,8 @@ async def test_filters_and_the_collection_bound_what_is_found(
     ):
         result = await stocked.search(request, call)
         assert {hit.document_id for hit in result.hits} == found, request
-        assert result.understood == {"collection": request.collection, "filters": dict(request.filters)}
+        read = {"query": request.query, "collection": request.collection, "filters": dict(request.filters)}
+        assert result.understood == {**read, "chips": []}
 
 
 async def test_an_unknown_collection_is_named_with_those_there_are(stocked: Search, call: Call) -> None:
@@ -297,6 +300,71 @@ async def test_a_search_leaves_a_span_with_what_was_asked_and_found(
     attributes = span.attributes
     found = json.loads(str(attributes[names.RETRIEVAL_DOCUMENTS]))
     assert found[0]["id"] == "chk_tents_1_1"
+    assert (found[0]["revision"], found[0]["ordinal"]) == (1, 1)
     assert ("text" in found[0]) is capture_content
     assert (attributes.get(names.RETRIEVAL_QUERY) == "aluminium poles") is capture_content
     assert json.loads(str(attributes["causeway.filters"])) == {"type": "pdf"}
+
+
+async def test_filters_said_in_plain_words_are_read_over_what_is_there(
+    search: Search, pile: SheetPile, call: Call
+) -> None:
+    await pile.add(
+        Sheet(id="doc_pdf", texts=["tents are returned"], media_type="application/pdf", path="hr/a.pdf"),
+        Sheet(id="doc_text", texts=["tents are returned"], path="b.txt", metadata={"author": "Dana Reyes"}),
+    )
+    found = await search.search(SearchRequest(query="tents, only PDF files"), call)
+    assert [hit.document_id for hit in found.hits] == ["doc_pdf"]
+    assert found.understood["filters"] == {"type": "application/pdf"}
+    assert found.understood["chips"] == [
+        {"field": "type", "value": "application/pdf", "words": "only PDF files"}
+    ]
+    for query, document_id in (("tents by Dana", "doc_text"), ("tents in the HR folder", "doc_pdf")):
+        found = await search.search(SearchRequest(query=query), call)
+        assert [hit.document_id for hit in found.hits] == [document_id]
+
+
+async def test_a_chip_that_is_taken_away_filters_no_longer(
+    search: Search, pile: SheetPile, call: Call
+) -> None:
+    await pile.add(
+        Sheet(id="doc_pdf", texts=["tents are returned"], media_type="application/pdf"),
+        Sheet(id="doc_text", texts=["tents and stoves are returned"]),
+    )
+    for request in (
+        SearchRequest(query="tents, only PDF files", literal=("only PDF files",)),
+        SearchRequest(query="tents, only PDF files", plain_words=False),
+        SearchRequest(query="tents, only PDF files", filters={"type": "plain"}),
+    ):
+        found = await search.search(request, call)
+        assert "doc_text" in {hit.document_id for hit in found.hits}
+        assert found.understood["chips"] == []
+
+
+async def test_words_name_only_values_that_the_asker_sees(
+    search: Search, pile: SheetPile, database: Database
+) -> None:
+    await pile.add(
+        Sheet(id="doc_open", texts=["tents"]),
+        Sheet(
+            id="doc_closed",
+            texts=["tents"],
+            path="board/x.txt",
+            metadata={"author": "Dana", "tags": ["secret"]},
+        ),
+    )
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE documents SET own_readers = '{}' WHERE id = 'doc_closed'"))
+    seen = viewer_names("usr_ann", ())
+    ann = Principal(id="usr_ann", name="Ann", scopes=frozenset({Scope.ASK}), user="usr_ann", sees_as=seen)
+    for query in ("tents by Dana", "tents in the board folder", "tents tagged secret"):
+        found = await search.search(SearchRequest(query=query), Call(principal=ann, purpose="test"))
+        assert found.understood["filters"] == {}
+        found = await search.search(SearchRequest(query=query), Call(principal=SYSTEM, purpose="test"))
+        assert found.understood["filters"] != {}
+
+
+async def test_a_time_zone_that_is_none_is_refused(search: Search, call: Call) -> None:
+    for zone in ("Nowhere/Land", "../etc/passwd", "\x00"):
+        with pytest.raises(InvalidInputError, match="is no time zone"):
+            await search.search(SearchRequest(query="tents", time_zone=zone), call)

@@ -42,7 +42,7 @@ async function open(link) {
 }
 
 async function send(form, submitter) {
-  const fields = new URLSearchParams(new FormData(form));
+  const fields = new URLSearchParams(new FormData(form, submitter));
   const button = submitter ?? form.querySelector("[type=submit]");
   button.disabled = true;
   try {

@@ -13,7 +13,10 @@ const progress = document.getElementById("progress");
 const panel = new PassagePanel(page.dataset);
 const send = form?.querySelector(".send");
 
+const said = JSON.parse(document.getElementById("conversation")?.textContent ?? "null");
+
 let underWay = null;
+let conversation = said?.mine ? said.id : null;
 
 class Turn {
   hits = [];
@@ -22,9 +25,11 @@ class Turn {
   #text = "";
   #stream = null;
   #abort = new AbortController();
+  #id = crypto.randomUUID?.().replaceAll("-", "") ?? [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
 
-  constructor(question, collection) {
+  constructor(question, collection, literal = []) {
     this.question = question;
+    this.literal = literal;
     this.collection = collection;
     this.element = clone("turn-template");
     this.#part(".turn-question").textContent = question;
@@ -34,13 +39,14 @@ class Turn {
 
   async run() {
     try {
-      const response = await post(page.dataset.askUrl, { question: this.question, collection: this.collection, stream: true }, this.#abort.signal);
+      const response = await post(page.dataset.askUrl, this.#body(), this.#abort.signal);
       if (response.status === 401) return location.reload();
       if (!response.ok) throw new Error(await problemOf(response));
       for await (const { name, payload } of readEvents(response)) this.#take(name, payload);
-      if (!this.done) throw new Error("The answer broke off before its end.");
+      if (!this.done) throw new TypeError("The answer broke off before its end.");
     } catch (error) {
-      this.#broken(error);
+      const isLost = error instanceof TypeError && this.hits.length;
+      if (!isLost || !(await this.#resume())) this.#broken(error);
     } finally {
       this.#part(".answer").removeAttribute("aria-busy");
       this.#part(".turn-status").hidden = true;
@@ -49,18 +55,70 @@ class Turn {
 
   stop() {
     this.#abort.abort();
+    fetch(page.dataset.stopUrl.replace("ID", this.#id), { method: "DELETE", headers: { "X-CSRF-Token": csrfToken }, keepalive: true }).catch(() => {});
+  }
+
+  // A turn that was said before.
+  replay(turn) {
+    if (turn.withheld) {
+      this.#part(".turn-question").textContent = "A question";
+      return this.#notice("Not shown", "It rests on documents that you may not see.");
+    }
+    this.#retrieved(turn.hits, turn.understood);
+    this.#part(".turn-status").hidden = true;
+    this.#write(turn.answer);
+    this.#finish(turn);
+    this.#part(".answer").removeAttribute("aria-busy");
+  }
+
+  // The connection broke: the answer is written on without us, and stands in the conversation when it is whole.
+  async #resume() {
+    const until = Date.now() + 120_000;
+    this.#status("The connection broke. Waiting for the answer");
+    while (Date.now() < until && !this.#abort.signal.aborted) {
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      const mine = await read(page.dataset.listUrl);
+      if (!mine?.some((one) => one.id === conversation)) continue; // it begins with its first whole answer
+      const turn = (await read(page.dataset.readUrl.replace("ID", conversation)))?.turns.findLast((one) => one.number > this.last && one.question === this.question);
+      if (!turn) continue;
+      this.#stream = null;
+      this.#text = "";
+      this.#part(".answer").replaceChildren();
+      this.#write(turn.answer);
+      this.#finish(turn);
+      return true;
+    }
+    return false;
+  }
+
+  #status(text) {
+    this.#part(".turn-status-text").textContent = text;
+    this.#part(".turn-status").hidden = false;
+    announce(text);
+  }
+
+  #body() {
+    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+    return { question: this.question, collection: this.collection, literal: this.literal, time_zone: timeZone ?? "", conversation_id: conversation, stream: true, answer_id: this.#id };
   }
 
   #take(name, payload) {
-    if (name === "retrieved") this.#retrieved(payload.hits);
+    if (name === "retrieved") {
+      conversation = payload.conversation_id ?? conversation;
+      this.#retrieved(payload.hits, payload.question, payload.understood?.chips);
+    }
     else if (name === "text") this.#write(payload.text);
     else if (name === "citation") this.#cite(payload);
     else if (name === "done") this.#finish(payload);
     else if (name === "error") throw new Error(sentence(payload.detail));
   }
 
-  #retrieved(hits) {
+  #retrieved(hits, understood, filters = []) {
     this.hits = hits;
+    this.#part(".turn-filters").replaceChildren(...filters.map(filterChip));
+    this.#part(".turn-filters").hidden = !filters.length;
+    this.#part(".turn-understood").hidden = !understood || understood === this.question;
+    this.#part(".turn-understood").textContent = `Understood as: ${understood}`;
     const count = `${hits.length} passage${hits.length === 1 ? "" : "s"}`;
     this.#part(".turn-status-text").textContent = hits.length ? `Reading ${count}` : "Nothing found";
     announce(`${count} found`);
@@ -93,6 +151,15 @@ class Turn {
     this.#part(".turn-meta").replaceChildren(...meta(done));
     this.#part(".turn-foot").hidden = false;
     announce(done.answer.replace(/\[\d+\]/g, ""));
+  }
+
+  #notice(title, hint) {
+    const notice = clone("refusal-template");
+    notice.querySelector(".refusal-title").textContent = title;
+    notice.querySelector(".refusal-hint").textContent = hint;
+    this.#part(".turn-status").hidden = true;
+    this.#part(".answer").hidden = false;
+    this.#part(".answer").replaceChildren(notice);
   }
 
   #refuse(done) {
@@ -130,12 +197,14 @@ class Turn {
   #click(event) {
     const cite = event.target.closest("[data-cite]");
     if (cite) return panel.open(this, Number(cite.dataset.cite), cite);
+    const literal = event.target.closest("[data-literal]");
+    if (literal) return ask(this.question, this.collection, [...this.literal, literal.dataset.literal]);
     const act = event.target.closest("[data-act]");
     if (act) this.#act(act.dataset.act, act);
   }
 
   async #act(name, button) {
-    if (name === "again") ask(this.question, this.collection);
+    if (name === "again") ask(this.question, this.collection, this.literal);
     else if (name === "copy") await this.#copy(button);
     else if (name === "skip") this.#part(".why").hidden = true;
     else await this.#vote(name);
@@ -170,6 +239,11 @@ class Turn {
   }
 }
 
+async function read(url) {
+  const response = await fetch(url).catch(() => null);
+  return response?.ok ? response.json() : null;
+}
+
 function card(hit, n) {
   const item = clone("card-template");
   item.querySelector(".card-n").textContent = n;
@@ -183,19 +257,21 @@ function card(hit, n) {
 }
 
 function meta(done) {
-  const { input_tokens: read, output_tokens: written } = done.usage;
-  const parts = [
-    done.model,
-    read || written ? `${read.toLocaleString()} tokens read, ${written.toLocaleString()} written` : "",
-    took(done.took_ms),
-    done.cost_usd ? `$${done.cost_usd.toFixed(done.cost_usd < 0.01 ? 5 : 3)}` : "$0",
-  ].filter(Boolean);
+  const parts = [done.model, ...(done.usage ? spent(done) : [])].filter(Boolean);
   const nodes = parts.flatMap((part) => [part, dot()]);
   if (!page.dataset.traceUrl) return nodes.slice(0, -1);
   const trace = document.createElement("a");
   trace.href = page.dataset.traceUrl.replace("ID", done.trace_id);
   trace.textContent = "Trace";
   return [...nodes, trace];
+}
+
+function spent({ usage: { input_tokens: read, output_tokens: written }, took_ms, cost_usd }) {
+  return [
+    read || written ? `${read.toLocaleString()} tokens read, ${written.toLocaleString()} written` : "",
+    took(took_ms),
+    cost_usd ? `$${cost_usd.toFixed(cost_usd < 0.01 ? 5 : 3)}` : "$0",
+  ];
 }
 
 function took(ms) {
@@ -229,12 +305,25 @@ function post(url, body, signal) {
   });
 }
 
-async function ask(question, collection) {
+const FIELDS = { type: "Type", folder: "Folder", author: "By", tags: "Tag", language: "Language", collection: "Collection", created: "Added", modified: "Changed" };
+
+function filterChip({ field, value, words }) {
+  const chip = clone("filter-template");
+  const shown = [value].flat().map((each) => (field === "type" ? each.split(/[/.]/).at(-1) : each.replace("..", " \u2013 "))).join(" or ");
+  chip.querySelector("span").textContent = `${FIELDS[field] ?? field}: ${shown}`;
+  const button = chip.querySelector("button");
+  button.dataset.literal = words;
+  button.setAttribute("aria-label", `Without the filter ${FIELDS[field] ?? field}: ${shown}`);
+  return chip;
+}
+
+async function ask(question, collection, literal = []) {
   underWay?.stop();
   panel.close();
   page.classList.remove("is-fresh");
-  const turn = new Turn(question, collection);
+  const turn = new Turn(question, collection, literal);
   underWay = turn;
+  turn.last = thread.childElementCount;
   thread.append(turn.element);
   box.value = "";
   box.placeholder = "Ask another question…";
@@ -242,6 +331,7 @@ async function ask(question, collection) {
   announce("Searching your documents");
   turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
   await turn.run();
+  if (turn.done && conversation) history.replaceState(null, "", page.dataset.conversationUrl.replace("ID", conversation));
   if (underWay === turn) {
     underWay = null;
     showSend(false);
@@ -253,6 +343,13 @@ function showSend(isStop) {
   send.setAttribute("aria-label", isStop ? "Stop" : "Ask");
   send.classList.toggle("is-stop", isStop);
 }
+
+for (const past of said?.turns ?? []) {
+  const turn = new Turn(past.question, said.collection);
+  thread.append(turn.element);
+  turn.replay(past);
+}
+if (said) box.placeholder = "Ask another question…";
 
 form?.addEventListener("submit", (event) => {
   event.preventDefault();

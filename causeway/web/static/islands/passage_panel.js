@@ -91,18 +91,30 @@ export class PassagePanel {
     const figure = this.#part(".panel-page");
     figure.hidden = !hasPages(hit);
     if (figure.hidden) return;
-    const page = this.#urls.pageUrl.replace("ID", hit.document_id).replace(/1$/, hit.page);
-    const image = figure.querySelector("img");
-    image.src = `${page}?revision=${hit.revision}`;
-    image.alt = `Page ${hit.page} of ${hit.title}`;
-    figure.querySelector("a").href = this.#address(hit, cited);
-    const marks = figure.querySelector("svg");
-    marks.replaceChildren(...rectangles(hit.bbox, hit.page, "place"));
+    this.#draw(figure, hit, hit.page, this.#address(hit, cited));
     if (!cited) return;
     const asked = new URLSearchParams({ quote: cited.quote, ordinal: hit.ordinal, revision: hit.revision });
-    const found = await fetch(`${page}/words?${asked}`);
-    const isStill = this.#turn?.hits[this.#n - 1] === hit;
-    if (found.ok && isStill) marks.append(...rectangles((await found.json()).bbox, hit.page, "mark"));
+    for (const number of new Set([hit.page, ...hit.bbox.map((place) => place.page)])) {
+      const found = await fetch(`${this.#picture(hit, number)}/words?${asked}`);
+      const marks = found.ok ? (await found.json()).bbox : [];
+      if (this.#turn?.hits[this.#n - 1] !== hit) return;
+      if (!marks.length) continue;
+      if (number !== hit.page) this.#draw(figure, hit, number, this.#address(hit, cited));
+      figure.querySelector("svg").append(...rectangles(marks, number, "mark"));
+      return;
+    }
+  }
+
+  #picture(hit, number) {
+    return this.#urls.pageUrl.replace("ID", hit.document_id).replace(/1$/, number);
+  }
+
+  #draw(figure, hit, number, address) {
+    const image = figure.querySelector("img");
+    image.src = `${this.#picture(hit, number)}?revision=${hit.revision}`;
+    image.alt = `Page ${number} of ${hit.title}`;
+    figure.querySelector("a").href = address;
+    figure.querySelector("svg").replaceChildren(...rectangles(hit.bbox, number, "place"));
   }
 
   #scores(hit) {
