@@ -128,13 +128,13 @@ class Platform:
     uploads: Uploads
     sources: Sources
     search: Search
-    analyst: Analyst
     answerer: ConversingAnswerer
     conversations: Conversations
     index: ChunkIndex
     moves: CollectionMoves
     evals: Evals
     improver: Improver
+    analyst: Analyst
 
     @property
     def providers(self) -> Providers:
@@ -304,7 +304,6 @@ async def open_platform(
                 knowledge=settings.knowledge,
             ),
             search=search,
-            analyst=analyst,
             answerer=ConversingAnswerer(answerer, conversations),
             conversations=conversations,
             index=index,
@@ -317,6 +316,7 @@ async def open_platform(
                 clock=clock,
             ),
             improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            analyst=analyst,
         )
         if is_worker:
             await index.prepare()
@@ -402,7 +402,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
-    """Delete traces, past revisions and conversations that are older than is wanted, every hour."""
+    """Delete traces, past revisions and conversations, the analyst's too, that are older than is wanted, every hour."""
     while not stop.is_set():
         now, settings = platform.clock.now(), platform.settings
         try:

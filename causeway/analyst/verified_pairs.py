@@ -22,7 +22,7 @@ from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError, NotFoundError
 from causeway.storage.database import Database
-from causeway.storage.schema import analyst_pairs, analyst_saved, analyst_turns
+from causeway.storage.product_schema import analyst_pairs, analyst_saved, analyst_turns
 
 log = logging.getLogger(__name__)
 

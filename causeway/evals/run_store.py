@@ -16,7 +16,7 @@ from causeway.evals.outcome import Outcome, Score
 from causeway.evals.run import Progress, Result, Run, RunOptions, RunState, Started
 from causeway.evals.suite import Suite
 from causeway.storage.database import Database
-from causeway.storage.schema import eval_results, eval_runs, eval_suites
+from causeway.storage.product_schema import eval_results, eval_runs, eval_suites
 
 
 class RunStore:

@@ -53,6 +53,7 @@ def _uploads(path: str) -> list[Probe]:
     ]
 
 
+_SOME_COLLECTION: Final = f"col_{'e5' * 16}"
 _FILTERS: Final[tuple[dict[str, object], ...]] = (
     {},
     {"document": list(HIDDEN)},
@@ -152,6 +153,32 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /api/sources": _gets("/api/sources"),
     "POST /api/sources/{name}/sync": _json("/api/sources/handbook/sync", {}),
     "POST /sources/{source}/sync": _form("/sources/handbook/sync", {}),
+    "GET /api/collections": _gets("/api/collections"),
+    "GET /api/collections/{collection_id}": _gets(f"/api/collections/{_SOME_COLLECTION}"),
+    "POST /api/collections": _json("/api/collections", {"name": BOARD}, {"name": "made up"}),
+    "PATCH /api/collections/{collection_id}": [
+        Probe(f"/api/collections/{_SOME_COLLECTION}", {"json": {"chunk_tokens": 200}})
+    ],
+    "DELETE /api/collections/{collection_id}": _gets(f"/api/collections/{_SOME_COLLECTION}"),
+    "POST /api/collections/{collection_id}/{action}": _json(f"/api/collections/{_SOME_COLLECTION}/pause", {}),
+    "GET /api/collection-moves": _gets("/api/collection-moves"),
+    "POST /api/collection-moves": _json("/api/collection-moves", {"collection": BOARD, "to": "pinecone"}),
+    "GET /collections": _gets("/collections"),
+    "POST /collections": _form("/collections", {"name": BOARD}),
+    "GET /collections/{collection_id}": _gets(f"/collections/{_SOME_COLLECTION}"),
+    "POST /collections/{collection_id}": _form(f"/collections/{_SOME_COLLECTION}", {"name": "x"}),
+    "POST /collections/{collection_id}/delete": _form(f"/collections/{_SOME_COLLECTION}/delete", {}),
+    "POST /collections/{collection_id}/{action}": _form(f"/collections/{_SOME_COLLECTION}/pause", {}),
+    "POST /api/documents/{document_id}/{action}": [
+        Probe(f"/api/documents/{each}/reindex", {"json": {}}) for each in HIDDEN
+    ],
+    "POST /documents/{document_id}/{action}": [
+        Probe(f"/documents/{each}/reindex", {"data": {}}) for each in HIDDEN
+    ],
+    "DELETE /api/sources/{name}": _gets("/api/sources/handbook?documents=true"),
+    "POST /api/sources/{name}/{action}": _json("/api/sources/handbook/pause", {}),
+    "POST /sources/{source}/remove": _form("/sources/handbook/remove", {"documents": "keep"}),
+    "POST /sources/{source}/{action}": _form("/sources/handbook/pause", {}),
     "GET /account": _gets("/account"),
     "GET /api/docs": _gets("/api/docs"),
     "GET /api/openapi.json": _gets("/api/openapi.json"),

@@ -23,6 +23,8 @@ from causeway.gateway.edge_path import EdgePath
 from causeway.knowledge import Answerer, AskRequest, Finished, KnowledgeAssistant, Library, Search, Uploads
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.ingest.control import IngestControl
+from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.originals import Originals
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
@@ -36,6 +38,7 @@ from causeway.testing.clock import FrozenClock
 from causeway.testing.documents import Sheet, SheetPile
 from causeway.testing.gateway import FakeGateway
 from causeway.web.app import build_app
+from causeway.web.parts import IngestParts
 from causeway.web.sign_in import COOKIE, csrf_token
 from tests.accounts.people import PASSWORD
 from tests.web.admin_site import AdminSite, admin_site
@@ -188,9 +191,10 @@ def _furnished(
     blobs = Blobs(folder / "blobs")
     originals = Originals(database=site.database, blobs=blobs)
     embedding = EmbeddingModel(name="fake", dimensions=64)
+    shelves = Collections(database=site.database, embedding=embedding, settings=settings)
     library = Library(
         database=site.database,
-        collections=Collections(database=site.database, embedding=embedding, settings=settings),
+        collections=shelves,
         originals=originals,
         durable=durable,
     )
@@ -211,6 +215,11 @@ def _furnished(
         traces=TraceStore(site.database, spans),
         feedback=Feedback(site.database, spans),
         edge=edge,
+        ingest=IngestParts(
+            collections=shelves,
+            control=IngestControl(database=site.database, durable=durable),
+            progress=ProgressReader(site.database),
+        ),
         examples={"handbook": ("How long may I return a tent?",), BOARD: ("What is Nightfall?",)},
     )
     return replace(site, parts=parts), library, search, answerer
