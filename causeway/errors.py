@@ -205,6 +205,20 @@ class RefusedAddressError(InvalidInputError):
     code = "refused_address"
 
 
+class RefusedSqlError(InvalidInputError):
+    """A query is not one that only reads what its asker is offered."""
+
+    code = "sql_refused"
+    http_status = 422
+
+
+class QueryFailedError(InvalidInputError):
+    """The database refuses a query, or it would take more than is allowed."""
+
+    code = "query_failed"
+    http_status = 422
+
+
 class SettingsError(InvalidInputError):
     """A setting is unknown or has a value that cannot be used."""
 

@@ -526,3 +526,56 @@ class SourceSettings(Section):
         for network in self.allow_networks:
             ip_network(network)
         return self
+
+
+class AnalystDatabaseSettings(Section):
+    """A database that questions may be asked of; read only, by a role that cannot write."""
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="postgresql://, mysql://, sqlite:///path or duckdb:///path; empty when 'files' are named",
+    )
+    files: list[Path] = Field(
+        default_factory=list, description="CSV, TSV and Parquet files, asked as the tables of one database"
+    )
+    schemas: list[str] = Field(
+        default_factory=lambda: ["public"], description="PostgreSQL: the schemas whose tables are offered"
+    )
+    layer: Path | None = Field(
+        default=None,
+        description="YAML that says what is offered and what words mean; 'causeway analyst inspect' drafts it",
+    )
+    allow_writing_role: bool = Field(
+        default=False,
+        description="Use a role that may write, too: the allow-list and a read-only transaction are all that is left",
+    )
+
+
+class AnalystSettings(Section):
+    """Questions to databases."""
+
+    databases: dict[str, AnalystDatabaseSettings] = Field(
+        default_factory=dict, description="Databases by name, besides the sample shop of 'causeway up --demo'"
+    )
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest time one query may take")
+    max_rows: int = Field(default=1_000, ge=1, le=100_000, description="Most rows of one result")
+    max_result_bytes: int = Field(default=2_000_000, gt=0, description="Largest result, about")
+    max_cost: float = Field(
+        default=5_000_000.0,
+        ge=0,
+        description="Most that the database's planner may expect a query to cost, in its own unit; 0 sets no bound",
+    )
+    memory_bytes: int = Field(
+        default=256_000_000, gt=0, description="SQLite: most memory that queries may use"
+    )
+    prompt_tokens: int = Field(
+        default=1_100, ge=300, description="About how long the prompt that drafts SQL may be"
+    )
+    examples: int = Field(default=3, ge=0, le=10, description="Verified questions that a draft is shown")
+    repairs: int = Field(default=2, ge=0, le=5, description="Most further drafts after one that failed")
+    votes: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="Drafts whose results vote when the first one needed repair or found nothing; 1 never votes",
+    )

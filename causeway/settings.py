@@ -25,6 +25,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from causeway.errors import SettingsError
 from causeway.sections import (
+    AnalystDatabaseSettings,
+    AnalystSettings,
     DatabaseSettings,
     GatewaySettings,
     GuardSettings,
@@ -50,6 +52,8 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "NAMED_SECTIONS",
     "PAGE_ORIGIN",
+    "AnalystDatabaseSettings",
+    "AnalystSettings",
     "DatabaseSettings",
     "GatewaySettings",
     "GuardSettings",
@@ -137,6 +141,7 @@ class Settings(Section):
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
     pinecone: PineconeSettings = Field(default_factory=PineconeSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    analyst: AnalystSettings = Field(default_factory=AnalystSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 
     @field_validator("sources")
@@ -147,6 +152,15 @@ class Settings(Section):
             if not _SOURCE_NAME.fullmatch(name):
                 raise ValueError(f"'{name}' cannot name a source: use a-z, 0-9, '-' and '_', at most 40")
         return sources
+
+    @field_validator("analyst")
+    @classmethod
+    def _with_plain_databases(cls, analyst: AnalystSettings) -> AnalystSettings:
+        """Names go into addresses and tables."""
+        for name in analyst.databases:
+            if not _SOURCE_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' cannot name a database: use a-z, 0-9, '-' and '_', at most 40")
+        return analyst
 
     @field_validator("tiers", mode="before")
     @classmethod

@@ -12,15 +12,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
 
+from causeway.analyst import shop_tables
+from causeway.analyst.analyst import Analyst
+from causeway.analyst.asked import AskedDatabases
+from causeway.analyst.verified_pairs import Notebook, VerifiedPairs
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
+from causeway.evals.calibration import Calibrations
+from causeway.evals.evals import Evals
+from causeway.evals.improve import Improver
+from causeway.evals.run_store import RunStore
+from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
@@ -28,6 +38,7 @@ from causeway.gateway.ledger import Ledger
 from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
+from causeway.guard.pii import Finder
 from causeway.knowledge import (
     Answerer,
     Conversations,
@@ -121,6 +132,9 @@ class Platform:
     conversations: Conversations
     index: ChunkIndex
     moves: CollectionMoves
+    evals: Evals
+    improver: Improver
+    analyst: Analyst
 
     @property
     def providers(self) -> Providers:
@@ -214,17 +228,42 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = Answerer(
+        answering = partial(
+            Answerer,
             search=SectionSearch(search, database),
             gateway=gateway,
-            prompts=prompts,
             spans=spans,
             clock=clock,
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
+        answerer = answering(prompts=prompts)
+        calibrations = Calibrations(RunStore(database), prompts, models=settings.models)
+        subjects = Subjects(
+            settings,
+            answering=lambda shelf: answering(prompts=shelf),
+            search=search,
+            library=library,
+            gateway=gateway,
+            calibrations=calibrations,
+            clock=clock,
+        )
+        finder = Finder(settings.guard)
+
+        def personal_data(text: str) -> list[str]:
+            return [str(found.kind) for found in finder.find(text)]
+
         conversations = Conversations(database)
         traces = TraceStore(database, spans)
+        analyst = Analyst(
+            databases=await _asked_databases(settings, folder, database, clock, opened),
+            gateway=gateway,
+            notebook=Notebook(database, VerifiedPairs(database, gateway)),
+            prompts=Shelf.packaged(),
+            spans=spans,
+            settings=settings.analyst,
+            capture_content=settings.telemetry.capture_content,
+        )
         platform = Platform(
             settings=settings,
             clock=clock,
@@ -269,6 +308,15 @@ async def open_platform(
             conversations=conversations,
             index=index,
             moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
+            evals=Evals(
+                RunStore(database),
+                durable,
+                subjects=subjects,
+                personal_data=personal_data,
+                clock=clock,
+            ),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            analyst=analyst,
         )
         if is_worker:
             await index.prepare()
@@ -288,6 +336,32 @@ async def open_platform(
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform
+
+
+async def _asked_databases(
+    settings: Settings, folder: DataFolder, database: Database, clock: Clock, opened: AsyncExitStack
+) -> AskedDatabases:
+    """What the analyst may be asked about: the settings' databases, and the sample shop where it was loaded."""
+    asked = AskedDatabases(settings.analyst.databases, folder=folder.root / "analyst", clock=clock)
+    opened.push_async_callback(asked.close)
+    if database.capabilities.kind == "embedded" and await asyncio.to_thread(
+        shop_tables.is_loaded, database.url
+    ):
+        asked.offer_shop(shop_tables.reader(database.url))
+    return asked
+
+
+async def load_shop(platform: Platform) -> bool:
+    """Load the sample shop into the embedded server and let it be asked; False when it was there, or the server is not ours."""
+    if platform.database.capabilities.kind != "embedded":
+        return False
+    try:
+        is_new = await asyncio.to_thread(shop_tables.load, platform.database.url)
+    except CausewayError as exc:  # a demo's data are no reason to stop
+        log.warning("the sample shop is not there", extra={"reason": exc.message})
+        return False
+    platform.analyst.databases.offer_shop(shop_tables.reader(platform.database.url))
+    return is_new
 
 
 def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
@@ -310,6 +384,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     worker.register(durable, pipeline, platform.settings.knowledge)
     platform.sources.register(durable)
     platform.control.register(durable)
+    platform.evals.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -327,11 +402,13 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
 
 
 async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
-    """Delete traces, past revisions and conversations that are older than is wanted, every hour."""
+    """Delete traces, past revisions and conversations, the analyst's too, that are older than is wanted, every hour."""
     while not stop.is_set():
         now, settings = platform.clock.now(), platform.settings
         try:
-            await platform.traces.forget_before(now - timedelta(days=settings.telemetry.trace_days))
+            oldest = now - timedelta(days=settings.telemetry.trace_days)
+            await platform.traces.forget_before(oldest)
+            await platform.analyst.notebook.forget_before(oldest)
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
             )

@@ -12,13 +12,16 @@ import sys
 import click
 
 from causeway import __version__
+from causeway.cli.analyst import analyst
 from causeway.cli.ask import ask, search
 from causeway.cli.collections import collections
 from causeway.cli.doctor import doctor
+from causeway.cli.evals import evals
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
 from causeway.cli.mcp import mcp
 from causeway.cli.models import models
+from causeway.cli.prompts import prompts
 from causeway.cli.settings import settings
 from causeway.cli.sources import sources
 from causeway.cli.teams import teams
@@ -47,6 +50,7 @@ for command in (
     sources,
     search,
     ask,
+    analyst,
     keys,
     teams,
     users,
@@ -55,6 +59,8 @@ for command in (
     mcp,
     models,
     settings,
+    evals,
+    prompts,
     doctor,
 ):
     cli.add_command(command)

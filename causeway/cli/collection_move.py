@@ -61,10 +61,13 @@ async def _wait(platform: Platform, status: Move) -> Move:
     """The move once it is done, with a bar meanwhile; what it waits for is said once."""
     import asyncio
 
-    from causeway.cli.progress import bars
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    amounts = (MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), *amounts)
     told: str | None = None
-    with bars(counts_bytes=False) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(f"moving to {status.target}", total=status.total or None)
         while status.state != "done":
             await asyncio.sleep(_POLL_S)

@@ -185,6 +185,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         blobs=platform.blobs,
         search=platform.search,
         answerer=platform.answerer,
+        analyst=platform.analyst,
         conversations=platform.conversations,
         traces=platform.traces,
         feedback=platform.feedback,
@@ -195,6 +196,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         ingest=IngestParts(
             collections=platform.collections, control=platform.control, progress=platform.progress
         ),
+        evals=platform.evals,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(
@@ -291,8 +293,13 @@ async def _load_demo(platform: Platform) -> None:
 
     from causeway.cli.ingest import show, wait
     from causeway.cli.samples import lay_out
-    from causeway.wiring import sample_documents
+    from causeway.wiring import load_shop, sample_documents
 
+    if await load_shop(platform):
+        click.echo(
+            '  Loaded the sample shop: ask it with causeway analyst "What was our revenue by month in 2025?"',
+            err=True,
+        )
     place = platform.folder.root / "samples"
     found = await platform.folders.sync(await asyncio.to_thread(lay_out, sample_documents(), place), None)
     if found.documents:

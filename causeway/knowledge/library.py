@@ -17,22 +17,18 @@ from uuid import uuid4
 
 from sqlalchemy import (
     ColumnElement,
-    Row,
-    ScalarSelect,
     Select,
     Text,
     delete,
     func,
     literal,
-    or_,
     select,
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
 
 from causeway.contracts.identity import Principal
 from causeway.errors import BusyError, NotFoundError
@@ -40,6 +36,15 @@ from causeway.knowledge.access import no_document
 from causeway.knowledge.collection_options import options_of
 from causeway.knowledge.collections import Collection, Collections
 from causeway.knowledge.document import Chunk, Document, DocumentState, unpacked
+from causeway.knowledge.document_rows import (
+    found_in,
+    insert_row,
+    lock_row,
+    matching,
+    queued_again,
+    title_of,
+    update_row,
+)
 from causeway.knowledge.incoming import Added, Incoming, Known
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.page_words import PageWords
@@ -156,18 +161,18 @@ class Library:
         async with self._database.begin() as connection:
             if not await self._originals.hold(connection, blob.sha256):
                 return None
-            new = await connection.execute(_insert(collection_id, incoming, blob))
+            new = await connection.execute(insert_row(collection_id, incoming, blob))
             document_id = new.scalar_one_or_none()
             if document_id is not None:
                 added = Added(document_id=document_id, revision=1, change="new", state=DocumentState.QUEUED)
             else:
-                before = (await connection.execute(_lock(collection_id, incoming))).one_or_none()
+                before = (await connection.execute(lock_row(collection_id, incoming))).one_or_none()
                 if before is None:
                     return None
                 is_retried = retry_failed and before.state == DocumentState.FAILED
                 is_due = before.blob != blob.sha256 or is_retried
                 overtaken = before.blob if is_due else None
-                added = await _update(connection, before, incoming, blob, is_due=is_due)
+                added = await update_row(connection, before, incoming, blob, is_due=is_due)
             if added.change != "unchanged":
                 priority = priority_of(incoming.source)
                 await self._enqueue(connection, added.document_id, added.revision, priority)
@@ -224,7 +229,7 @@ class Library:
             row = (await connection.execute(wanted.with_for_update())).one_or_none()
             if row is None:
                 raise no_document(document_id)
-            gone = [row, *((await connection.execute(_found_in(row))).all() if row.source_id else ())]
+            gone = [row, *((await connection.execute(found_in(row))).all() if row.source_id else ())]
             for each in gone:
                 await self._delete_within(connection, each.id, purge=purge)
         await self._originals.forget(blob for each in gone for blob in (each.blob, each.ready_blob))
@@ -343,9 +348,9 @@ class Library:
         offset: int = 0,
     ) -> DocumentPage:
         """Documents, those that changed last first; ``text`` is looked for in titles and paths."""
-        matching = [*_matching(collection, text.strip()), self._sight.documents]
-        counted = select(documents.c.state, func.count().label("number")).join(collections).where(*matching)
-        listed = _rows().where(*matching).order_by(documents.c.updated_at.desc(), documents.c.id)
+        wanted = [*matching(collection, text.strip()), self._sight.documents]
+        counted = select(documents.c.state, func.count().label("number")).join(collections).where(*wanted)
+        listed = _rows().where(*wanted).order_by(documents.c.updated_at.desc(), documents.c.id)
         if state is not None:
             listed = listed.where(documents.c.state == state)
         async with self._sight.connect() as connection:
@@ -511,119 +516,13 @@ def work_key(document_id: str, revision: int) -> str:
     return f"{INGEST}:{document_id}@{revision}"
 
 
-def title_of(path: str) -> str:
-    """What a document without a title of its own is called: its file's name without the suffix."""
-    return PurePosixPath(path).stem or path
-
-
 def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
-
-
-def queued_again() -> dict[str, Any]:
-    """What a document has when it is queued once more, under a revision of its own."""
-    return {
-        "revision": documents.c.revision + 1,
-        "state": DocumentState.QUEUED,
-        "failure": None,
-        "updated_at": func.now(),
-        "options_version": options_version_of(documents.c.collection_id),
-    }
-
-
-def options_version_of(collection_id: Any) -> ScalarSelect[int]:
-    """The version of a collection's options now."""
-    return select(collections.c.options_version).where(collections.c.id == collection_id).scalar_subquery()
 
 
 def priority_of(source: str) -> Priority:
     """Whom a document of that source overtakes: what somebody sent goes before what a sync found."""
     return Priority.PERSON if source == UPLOAD else Priority.NORMAL
-
-
-def _insert(collection_id: str, incoming: Incoming, blob: BlobRef) -> ReturningInsert[str]:
-    """Write a document that is not there yet; of two who do so at once, one gets no id back."""
-    row = insert(documents).values(
-        id=f"doc_{uuid4().hex}",
-        collection_id=collection_id,
-        source=incoming.source,
-        path=incoming.path,
-        title=title_of(incoming.path),
-        size_bytes=blob.size_bytes,
-        blob=blob.sha256,
-        modified_at=incoming.modified_at,
-        state=DocumentState.QUEUED,
-        metadata=dict(incoming.metadata),
-        source_id=incoming.identity,
-        source_revision=incoming.revision,
-        options_version=options_version_of(collection_id),
-    )
-    identity = ["collection_id", "source", "path"]
-    return row.on_conflict_do_nothing(index_elements=identity).returning(documents.c.id)
-
-
-def _lock(collection_id: str, incoming: Incoming) -> Select[Any]:
-    """The document that is there; nobody else changes it until the transaction ends."""
-    return (
-        select(documents.c.id, documents.c.revision, documents.c.blob, documents.c.state)
-        .where(
-            documents.c.collection_id == collection_id,
-            documents.c.source == incoming.source,
-            documents.c.path == incoming.path,
-        )
-        .with_for_update()
-    )
-
-
-async def _update(
-    connection: AsyncConnection, before: Row[Any], incoming: Incoming, blob: BlobRef, *, is_due: bool
-) -> Added:
-    """Give a locked document its next revision; when it is not due, note what else its source says."""
-    document = update(documents).where(documents.c.id == before.id)
-    document = document.values(
-        modified_at=incoming.modified_at, source_id=incoming.identity, source_revision=incoming.revision
-    )
-    if not is_due:
-        said = documents.c.metadata.concat(literal(dict(incoming.metadata), JSONB))
-        await connection.execute(document.values(metadata=said))
-        state = DocumentState(before.state)
-        return Added(document_id=before.id, revision=before.revision, change="unchanged", state=state)
-    newer = document.values(
-        blob=blob.sha256,
-        size_bytes=blob.size_bytes,
-        metadata=dict(incoming.metadata),
-        **queued_again(),
-    )
-    await connection.execute(newer)
-    return Added(
-        document_id=before.id,
-        revision=before.revision + 1,
-        change="changed",
-        state=DocumentState.QUEUED,
-    )
-
-
-def _found_in(owner: Row[Any]) -> Select[Any]:
-    """What was found in a document: what its source calls after it, see `connector.attachment_of`."""
-    return (
-        select(documents.c.id, documents.c.blob, documents.c.ready_blob)
-        .where(
-            documents.c.collection_id == owner.collection_id,
-            documents.c.source == owner.source,
-            documents.c.source_id.startswith(f"{owner.source_id}#", autoescape=True),
-        )
-        .with_for_update()
-    )
-
-
-def _matching(collection: str | None, text: str) -> list[ColumnElement[bool]]:
-    matching: list[ColumnElement[bool]] = []
-    if collection is not None:
-        matching.append(collections.c.name == collection)
-    if text:
-        title, path = documents.c.title, documents.c.path
-        matching.append(or_(title.icontains(text, autoescape=True), path.icontains(text, autoescape=True)))
-    return matching
 
 
 def _rows() -> Select[Any]:

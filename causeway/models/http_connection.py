@@ -4,6 +4,8 @@ Written for the gateway's path, where a general client's work on each call was a
 (``docs/adr/0019-http-client.md``). Everything that a server sends has a bound: the head, what stands between pieces of
 the body, the time in which nothing comes, and what is kept of a body that nobody reads. Whatever breaks HTTP's rules
 breaks the answer and closes the connection; what comes after an answer is whole spoils the connection alone.
+
+An answer and its connection know each other's insides, and so stand in one file of 420 lines.
 """
 
 from __future__ import annotations

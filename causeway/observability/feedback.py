@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -12,6 +14,17 @@ from causeway.observability.spans import Spans
 from causeway.observability.trace_store import is_owned
 from causeway.storage.database import Database
 from causeway.storage.schema import spans, votes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """What one person thought of one answer."""
+
+    trace_id: str
+    is_up: bool
+    reason: str | None
+    correction: str | None
+    at: datetime
 
 
 class Feedback:
@@ -49,3 +62,10 @@ class Feedback:
             await connection.execute(
                 statement.on_conflict_do_update(index_elements=["trace_id", "principal_id"], set_=given)
             )
+
+    async def newest(self, *, limit: int) -> list[Vote]:
+        """The newest votes first."""
+        columns = (votes.c.trace_id, votes.c.is_up, votes.c.reason, votes.c.correction, votes.c.at)
+        listed = select(*columns).order_by(votes.c.at.desc(), votes.c.trace_id).limit(limit)
+        async with self._database.connect() as connection:
+            return [Vote(**row._mapping) for row in await connection.execute(listed)]

@@ -35,3 +35,7 @@ class Shelf:
         if name not in self._prompts:
             raise NotFoundError(f"no prompt is called '{name}'; there are {', '.join(sorted(self._prompts))}")
         return self._prompts[name]
+
+    def replacing(self, prompt: Prompt) -> Shelf:
+        """A shelf that is the same but for this prompt."""
+        return Shelf({**self._prompts, prompt.name: prompt})

@@ -1,4 +1,4 @@
-"""Every table, in SQLAlchemy Core. ``migrations/`` brings a database from one version of this file to the next.
+"""The tables of gateway and knowledge base, in SQLAlchemy Core; `product_schema` has the products'. ``migrations/`` brings a database from one version of this file to the next.
 
 Ids are random UUIDs as text with a short prefix that says what they name (``doc_``, ``key_``). Times are UTC. Money is
 in micros, millionths of a US dollar. Changes of ``api_keys``, ``teams`` and ``setting_overrides`` are told to every
@@ -23,7 +23,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -32,21 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
-tables = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-
-def _moment(name: str, *, nullable: bool = False) -> Column[object]:
-    default = None if nullable else func.now()
-    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
-
+from causeway.storage.metadata import moment, tables
 
 # --- who may call ------------------------------------------------------------------------------------
 
@@ -59,7 +44,7 @@ teams = Table(
         "budget_day_micros", BigInteger, comment="most its keys may spend together a day; null is no limit"
     ),
     Column("budget_month_micros", BigInteger),
-    _moment("created_at"),
+    moment("created_at"),
 )
 
 api_keys = Table(
@@ -72,9 +57,9 @@ api_keys = Table(
     ),
     Column("secret_hash", Text, nullable=False, unique=True, comment="sha256 of the whole key, hex"),
     Column("scopes", ARRAY(Text), nullable=False),
-    _moment("created_at"),
-    _moment("expires_at", nullable=True),
-    _moment("revoked_at", nullable=True),
+    moment("created_at"),
+    moment("expires_at", nullable=True),
+    moment("revoked_at", nullable=True),
     Column("team_id", Text, ForeignKey("teams.id"), index=True),
     Column("tier", Text, nullable=False),
     Column(
@@ -115,12 +100,12 @@ users = Table(
     Column("role", Text, nullable=False, comment="admin, editor or reader"),
     Column("password_hash", Text, comment="argon2id; null for who has none"),
     Column("invitation_hash", Text, unique=True, comment="sha256 of the token that lets set a password, hex"),
-    _moment("invited_until", nullable=True),
+    moment("invited_until", nullable=True),
     Column("issuer", Text, comment="of the OpenID provider that knows them"),
     Column("subject", Text, comment="what that provider calls them"),
-    _moment("disabled_at", nullable=True),
-    _moment("signed_in_at", nullable=True),
-    _moment("created_at"),
+    moment("disabled_at", nullable=True),
+    moment("signed_in_at", nullable=True),
+    moment("created_at"),
     UniqueConstraint("issuer", "subject"),
 )
 
@@ -129,7 +114,7 @@ groups = Table(
     tables,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    _moment("created_at"),
+    moment("created_at"),
 )
 
 group_members = Table(
@@ -152,9 +137,9 @@ sessions = Table(
         comment="the key it was opened with; null for a person's",
     ),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
-    _moment("created_at"),
+    moment("created_at"),
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    _moment("seen_at"),
+    moment("seen_at"),
     CheckConstraint("(key_id IS NULL) <> (user_id IS NULL)", name="of_one"),
 )
 
@@ -175,7 +160,7 @@ audit_log = Table(
     "audit_log",
     tables,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _moment("at"),
+    moment("at"),
     Column("principal_id", Text, nullable=False),
     Column("action", Text, nullable=False, comment="what was done, such as key.revoke"),
     Column("subject", Text, nullable=False, comment="the id of what it was done to"),
@@ -190,7 +175,7 @@ setting_overrides = Table(
     Column("section", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("value", JSONB, nullable=False),
-    _moment("updated_at"),
+    moment("updated_at"),
     Column("updated_by", Text, nullable=False),
 )
 
@@ -263,7 +248,7 @@ collections = Table(
         "embedding_model", Text, nullable=False, comment="the model's own name; its vectors fit no other's"
     ),
     Column("dimensions", Integer, nullable=False),
-    _moment("created_at"),
+    moment("created_at"),
     Column(
         "options",
         JSONB,
@@ -328,8 +313,8 @@ documents = Table(
     Column("ready_blob", Text, comment="the bytes those chunks came from"),
     Column("pages", Integer),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
-    _moment("created_at"),
-    _moment("updated_at"),
+    moment("created_at"),
+    moment("updated_at"),
     Column(
         "source_id", Text, nullable=False, server_default="", comment="its source's own id; empty without one"
     ),
@@ -368,7 +353,7 @@ ingest_holds = Table(
     Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
     Column("source", Text, primary_key=True, server_default="", comment="empty holds every source"),
     Column("document_id", Text, primary_key=True, server_default="", comment="empty holds every document"),
-    _moment("since"),
+    moment("since"),
 )
 
 upload_keys = Table(
@@ -379,7 +364,7 @@ upload_keys = Table(
     Column("collection", Text, nullable=False, comment="as it was asked for"),
     Column("path", Text, nullable=False),
     Column("blob", Text, nullable=False, comment="sha256 of what was sent"),
-    _moment("at"),
+    moment("at"),
 )
 
 source_runs = Table(
@@ -392,9 +377,9 @@ source_runs = Table(
     Column(
         "is_asked", Boolean, nullable=False, server_default="false", comment="somebody wanted the last one"
     ),
-    _moment("next_at", nullable=True),
-    _moment("started_at", nullable=True),
-    _moment("finished_at", nullable=True),
+    moment("next_at", nullable=True),
+    moment("started_at", nullable=True),
+    moment("finished_at", nullable=True),
     Column(
         "complete_at",
         DateTime(timezone=True),
@@ -539,8 +524,8 @@ collection_moves = Table(
         comment="of these, read back from the target",
     ),
     Column("problem", Text, comment="what it waits for; null while it goes on"),
-    _moment("requested_at"),
-    _moment("finished_at", nullable=True),
+    moment("requested_at"),
+    moment("finished_at", nullable=True),
 )
 
 chunk_keywords = Table(
@@ -561,38 +546,6 @@ chunk_keywords = Table(
     Index(None, "lexemes", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
 )
 
-# --- conversations -----------------------------------------------------------------------------------
-
-conversations = Table(
-    "conversations",
-    tables,
-    Column("id", Text, primary_key=True),
-    Column("owner", Text, nullable=False, comment="whose it is: a person's id, or a key's"),
-    Column("title", Text, nullable=False, comment="its first question, or what its owner calls it"),
-    Column("collection", Text, comment="its name, when only that one is asked"),
-    Column("is_shared", Boolean, nullable=False, server_default="false"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    Index(None, "owner", "updated_at"),
-)
-
-turns = Table(
-    "turns",
-    tables,
-    Column("conversation_id", Text, ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True, comment="from 1"),
-    Column("question", Text, nullable=False, comment="as it was asked"),
-    Column("understood", Text, nullable=False, comment="as it was searched for: alone"),
-    Column("answer", Text, nullable=False),
-    Column("is_refused", Boolean, nullable=False),
-    Column("passages", JSONB, nullable=False, comment="what was shown for it; the first is [1]"),
-    Column("citations", JSONB, nullable=False),
-    Column("documents", ARRAY(Text), nullable=False, comment="that the passages are of"),
-    Column("trace_id", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    _moment("at"),
-)
-
 chunk_contexts = Table(
     "chunk_contexts",
     tables,
@@ -600,7 +553,7 @@ chunk_contexts = Table(
         "hash", Text, primary_key=True, comment="sha256 of the model, the prompt and all that it was shown"
     ),
     Column("context", Text, nullable=False),
-    _moment("at"),
+    moment("at"),
 )
 
 durable_workers = Table(
@@ -609,8 +562,8 @@ durable_workers = Table(
     Column("executor_id", Text, primary_key=True, comment="under which it takes durable work"),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
-    _moment("started_at"),
-    _moment("seen_at"),
+    moment("started_at"),
+    moment("seen_at"),
 )
 
 votes = Table(
@@ -621,5 +574,5 @@ votes = Table(
     Column("is_up", Boolean, nullable=False),
     Column("reason", Text),
     Column("correction", Text),
-    _moment("at"),
+    moment("at"),
 )

@@ -23,9 +23,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from causeway.accounts.groups import Groups
 from causeway.accounts.users import Users
+from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
+from causeway.evals.record import Record
+from causeway.evals.run import Progress, Result, Run, RunOptions
+from causeway.evals.suite import Suite
 from causeway.gateway.audit import Audit
 from causeway.gateway.breaker import Breaker
 from causeway.gateway.budget_standing import BudgetStandings
@@ -328,6 +332,52 @@ class FeedbackDoor(Protocol):
         ...
 
 
+class EvalDoor(Protocol):
+    """Suites and their runs; `causeway.evals.evals.Evals`."""
+
+    async def runs(
+        self, *, suite: str | None = None, subject: str | None = None, limit: int = 50
+    ) -> Sequence[Run]:
+        """The newest runs."""
+        ...
+
+    async def progress(self, run_id: str) -> tuple[Run, Progress]:
+        """A run and how far it is."""
+        ...
+
+    async def record(self, run_id: str) -> Record:
+        """A run's scores."""
+        ...
+
+    async def results(self, run_id: str) -> Sequence[Result]:
+        """What became of a run's cases."""
+        ...
+
+    async def suite_of(self, run: Run) -> Suite:
+        """The suite as it was when a run began."""
+        ...
+
+    async def start(
+        self,
+        suite: Suite,
+        subject: str,
+        options: RunOptions,
+        *,
+        principal: Principal = ...,
+        label: str | None = None,
+    ) -> Run:
+        """Queue a run."""
+        ...
+
+    async def resume(self, run_id: str) -> Run:
+        """Queue the rest of a run."""
+        ...
+
+    async def stop(self, run_id: str) -> Run:
+        """Have a run end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountParts:
     """How people sign in.
@@ -384,9 +434,11 @@ class WebParts:
     """Everything the web needs.
 
     Attributes:
+        analyst: What the analyst's pages stand over; None where no database is asked.
         admin: What the administrators' pages stand over; None where there is no gateway, as in the pages' demo.
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
+        evals: Suites and their runs; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -408,7 +460,9 @@ class WebParts:
     feedback: FeedbackDoor
     edge: AsgiApp
     readiness: Readiness
+    analyst: Analyst | None = None
     admin: AdminParts | None = None
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
+    evals: EvalDoor | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from causeway.errors import InvalidInputError, NotFoundError, SettingsError
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.document import Chunk, DocumentState, Place
+from causeway.knowledge.document_rows import title_of
 from causeway.knowledge.incoming import Added, Incoming
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.ingest.revisions import Revision, Revisions
-from causeway.knowledge.library import Library, title_of, work_key
+from causeway.knowledge.library import Library, work_key
 from causeway.knowledge.originals import Originals
 from causeway.settings import KnowledgeSettings
 from causeway.storage.blobs import BlobRef, Blobs

@@ -14,10 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
-from causeway.storage import migrate
+from causeway.storage import migrate, product_schema
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
-from causeway.storage.schema import api_keys, ledger, tables
+from causeway.storage.metadata import tables
+from causeway.storage.schema import api_keys, ledger
+
+assert product_schema.turns.metadata is tables  # importing it puts its tables in
 
 
 async def test_migrated_database_needs_no_further_migration(database: Database) -> None:

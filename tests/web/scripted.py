@@ -64,6 +64,7 @@ from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
 from tests.web.scripted_conversations import ScriptedConversations
+from tests.web.scripted_evals import ScriptedEvals
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "documents"
 ADMIN_KEY = "cw-admin"
@@ -691,6 +692,7 @@ class Scripted:
     feedback: ScriptedFeedback
     sources: ScriptedSources
     not_ready: dict[str, str | None]
+    evals: ScriptedEvals
 
 
 def scripted(
@@ -713,6 +715,7 @@ def scripted(
     conversing = ConversingAnswerer(cast("Answerer", answerer), cast("Conversations", conversations))
     feedback = ScriptedFeedback()
     sources = ScriptedSources(clock)
+    evals = ScriptedEvals(clock)
     not_ready: dict[str, str | None] = {"database": None, "models": None}
 
     async def readiness() -> Mapping[str, str | None]:
@@ -735,9 +738,10 @@ def scripted(
         feedback=feedback,
         edge=_edge,
         readiness=readiness,
+        evals=evals,
         examples={"fernhill": EXAMPLES},
     )
-    return Scripted(parts, answerer, library, feedback, sources, not_ready)
+    return Scripted(parts, answerer, library, feedback, sources, not_ready, evals)
 
 
 async def _edge(scope: AsgiScope, receive: Receive, send: Send) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
@@ -45,16 +45,19 @@ _WORDS_OF_A_VERDICT: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskRequest:
-    """A question; ``literal`` and ``time_zone`` are as in `SearchRequest`.
+    """A question.
 
     Attributes:
-        collection: None asks all of them.
+        collection: The collection to ask; None asks all of them.
+        filters: Which documents may answer; as `SearchRequest.filters`.
+        literal: As in `SearchRequest`, like ``time_zone``.
         before: What was said before it, oldest first: a question that leans on it is made to stand alone.
     """
 
     question: str
     collection: str | None = None
     conversation_id: str | None = None
+    filters: Mapping[str, object] = field(default_factory=dict)
     literal: tuple[str, ...] = ()
     time_zone: str = ""
     before: tuple[Exchange, ...] = ()
@@ -163,6 +166,7 @@ class Answerer:
         asked = SearchRequest(
             query=request.question,
             collection=request.collection,
+            filters=request.filters,
             top_k=self._settings.passages,
             literal=request.literal,
             time_zone=request.time_zone,

@@ -24,7 +24,8 @@ from causeway.knowledge.answer.follow_up import Exchange
 from causeway.knowledge.search.request import Hit
 from causeway.knowledge.sight import Sight
 from causeway.storage.database import Database
-from causeway.storage.schema import conversations, documents, past_revisions, turns
+from causeway.storage.product_schema import conversations, turns
+from causeway.storage.schema import documents, past_revisions
 
 _MOST_BEFORE: Final = 3
 _LONGEST_TITLE: Final = 120

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 from sqlalchemy import Row, Select, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,8 +31,14 @@ from causeway.errors import (
 from causeway.knowledge.index.pinecone_api import PineconeApi, Space
 from causeway.knowledge.index.pinecone_upkeep import PINECONE, POSTGRES, PineconeUpkeep, is_same
 from causeway.knowledge.index.stores import Upkeep
+from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collection_moves, collections, external_vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 Target = Literal["postgres", "pinecone"]
 MoveState = Literal["copying", "cleaning", "done"]

@@ -15,15 +15,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from causeway.contracts.vectors import Vectors
 from causeway.errors import DeadlineError, OperatorError, SettingsError, UpstreamError, UpstreamRateLimitError
 from causeway.knowledge.index.stores import Match
-from causeway.seams import library
+from causeway.seams import deferred, library
 from causeway.settings import PineconeSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 MOST_MATCHES: Final = 10_000
 """What one query may ask for."""

@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,8 +21,14 @@ from causeway.contracts.clock import Clock
 from causeway.contracts.vectors import Vectors
 from causeway.knowledge.index.pinecone_api import PineconeApi, Record, Space
 from causeway.knowledge.index.stores import Upkeep
+from causeway.seams import deferred
 from causeway.storage.database import Database
 from causeway.storage.schema import chunks, collection_moves, collections, external_vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = deferred("numpy")
 
 PINECONE: Final = "pinecone"
 POSTGRES: Final = "postgres"

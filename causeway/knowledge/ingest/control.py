@@ -22,13 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from causeway.errors import CausewayError, NotFoundError
 from causeway.knowledge.collection_options import CollectionOptions, options_of
 from causeway.knowledge.document import DocumentState
+from causeway.knowledge.document_rows import options_version_of, queued_again
 from causeway.knowledge.holds import Selection, held, is_held
 from causeway.knowledge.library import (
     INGEST,
     UNFINISHED,
-    options_version_of,
     priority_of,
-    queued_again,
     work_key,
 )
 from causeway.storage.database import Database

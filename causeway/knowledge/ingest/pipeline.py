@@ -32,6 +32,7 @@ from causeway.errors import (
     UnreadableDocumentError,
 )
 from causeway.knowledge.document import Chunk
+from causeway.knowledge.document_rows import title_of
 from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.ingest.chunk_strategies import Cut
 from causeway.knowledge.ingest.in_parallel import in_parallel
@@ -40,7 +41,6 @@ from causeway.knowledge.ingest.personal_data import Screened
 from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.revisions import Revision, Revisions
 from causeway.knowledge.ingest.sandbox import Sandbox
-from causeway.knowledge.library import title_of
 from causeway.observability.spans import Span, Spans
 from causeway.seams import deferred
 

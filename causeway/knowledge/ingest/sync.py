@@ -96,6 +96,11 @@ class _Sync:
             return True
         return self.retry_failed and before.state == DocumentState.FAILED
 
+    def owners_of_failed(self) -> set[str]:
+        """Ids of the items in which something was found that failed and is to be tried again: it comes with them."""
+        failed = [each for each in self.known.values() if each.state == DocumentState.FAILED]
+        return {owner_of(each.identity) for each in failed if self.retry_failed} - {""}
+
     def keep(self, path: str) -> None:
         """Note that an item is as it was."""
         before = self.known[path]
@@ -195,7 +200,8 @@ class Synchroniser:
             for path, before in sync.known.items()
             if path not in items and not listing.may_hold(path) and owner_of(before.identity) not in owners
         }
-        due = {path: item for path, item in items.items() if sync.is_due(item)}
+        again = sync.owners_of_failed()
+        due = {path: item for path, item in items.items() if sync.is_due(item) or (item.identity in again)}
         moved = set(sync.changed)
         for path in items.keys() - due.keys() - moved:
             sync.keep(path)

@@ -154,11 +154,13 @@ class ZipFolder:
 
     def _look(self, member: ZipMember, prefix: str, spool: Spool, *, depth: int) -> None:
         path = safe_path(member.entry.filename)
-        shown = f"{prefix}{path or ascii(member.entry.filename)[1:-1]}"
+        shown = f"{prefix}{path or _shown(member.entry.filename)}"
         if len(self.members) + len(self.skipped) >= MAX_MEMBERS:
             raise UnreadableDocumentError(
                 f"the archive has more than {MAX_MEMBERS:,} files; unpack it and add the folder"
             )
+        if not shown.isprintable():
+            shown = _shown(shown)
         if reason := _refusal(member, path) or ("its path is there twice" if shown in self.members else ""):
             self.skipped[shown] = reason
             return
@@ -187,6 +189,12 @@ class ZipFolder:
             self._collect(file, f"{shown}/", spool, depth=depth + 1)
         except UnreadableDocumentError as exc:
             self.skipped[shown] = exc.message
+
+
+def _shown(name: str) -> str:
+    """A name that is no path, as text that can be shown and stored."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _refusal(member: ZipMember, path: str) -> str:

@@ -16,10 +16,10 @@ from types import ModuleType
 import pytest
 from sqlalchemy import select
 
+from causeway.knowledge.document_rows import title_of
 from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_bytes
 from causeway.knowledge.ingest.reading import Reading
-from causeway.knowledge.library import title_of
 from causeway.settings import DatabaseSettings, child_environment
 from causeway.storage import embedded_postgres
 from causeway.storage.blobs import Blobs

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from causeway.contracts.identity import SYSTEM
 from causeway.errors import NotFoundError, UnreadableDocumentError
@@ -19,6 +20,8 @@ from causeway.knowledge.library import Library
 from causeway.knowledge.originals import Originals
 from causeway.settings import KnowledgeSettings
 from causeway.storage.blobs import Blobs
+from causeway.storage.database import Database
+from causeway.storage.schema import documents
 from causeway.testing.clock import FrozenClock
 
 MakeZip = Callable[[Mapping[str, bytes | str]], bytes]
@@ -129,6 +132,20 @@ async def test_a_file_that_cannot_be_taken_out_fails_alone_with_its_name(
     assert "leads out" in failed["a.zip//abs.md"]
     assert "other archives" in failed["a.zip/n.zip/in.zip/deeper.zip"]
     assert "locked.md: it is protected by a password" in str(found["a.zip"].metadata["skipped"])
+
+
+async def test_a_file_of_an_archive_that_failed_is_tried_again_when_asked_for(
+    folders: Folders, library: Library, database: Database, root: Path, make_zip: MakeZip
+) -> None:
+    (root / "a.zip").write_bytes(make_zip(PLANS))
+    await folders.sync(root)
+    async with database.begin() as connection:
+        await connection.execute(update(documents).values(state="ready"))
+        failed = update(documents).where(documents.c.path == "a.zip/c.txt").values(state="failed")
+        await connection.execute(failed)
+    assert (await folders.sync(root, retry_failed=False)).changed == ()
+    summary = await folders.sync(root)
+    assert (summary.changed, list(summary.documents.values())) == (("a.zip/c.txt",), ["a.zip/c.txt"])
 
 
 async def test_what_was_in_an_archive_stays_while_it_is_damaged(

@@ -1,0 +1,1 @@
+"""Plain questions to a database, answered by SQL that cannot harm it."""
