@@ -214,6 +214,20 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
 ENDING: Final = ("POST /sign-in", "POST /sign-out", "POST /account/sign-out-everywhere")
 """Doors that open or end sessions, and show no document: tried in tests/web/test_accounts.py."""
 
+WITHOUT_DOCUMENTS: Final = re.findall(
+    r"(\w+ /\S+)",
+    """
+    GET /api/analyst/databases POST /api/analyst/ask POST /api/analyst/run POST /api/analyst/chart POST /api/analyst/vote
+    GET /api/analyst/saved POST /api/analyst/saved DELETE /api/analyst/saved/{saved_id} GET /analyst POST /analyst/ask
+    POST /analyst/run POST /analyst/csv POST /analyst/picture POST /analyst/vote POST /analyst/save
+    POST /analyst/saved/{saved_id}/delete GET /analyst/saved/{saved_id}
+    GET /evals POST /evals GET /evals/{run_id} POST /evals/{run_id}/{doing} GET /evals/{run_id}/beside
+    GET /evals/{run_id}/cases/{case_name}
+    """,
+)
+"""Doors behind which no document is: the analyst reads databases of its own settings, runs of evals are administrators'.
+These worlds have neither, so they are tried where they are at home."""
+
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
