@@ -155,7 +155,14 @@ class Analyst:
         began = self._clock.monotonic()
         with self._spans.start("analyst", kind="server", parent=call.traceparent) as span:
             shown = text if self._capture_content else None
-            span.set({names.QUESTION: shown, names.PRINCIPAL: call.principal.id, names.PURPOSE: call.purpose})
+            span.set(
+                {
+                    names.QUESTION: shown,
+                    names.PRINCIPAL: call.principal.id,
+                    names.OWNER: call.principal.owner,
+                    names.PURPOSE: call.purpose,
+                }
+            )
             inner = replace(call, traceparent=span.traceparent, purpose="analyst", may_cache=False)
             asked = await self.databases.asked(question.database, call.principal)
             conversation = question.conversation_id or f"talk_{uuid4().hex}"
@@ -206,6 +213,7 @@ class Analyst:
             span.set(
                 {
                     names.PRINCIPAL: call.principal.id,
+                    names.OWNER: call.principal.owner,
                     "causeway.analyst.sql": sql if self._capture_content else None,
                 }
             )
