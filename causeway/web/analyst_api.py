@@ -158,13 +158,8 @@ async def draw(body: AnalystChartBody, analyst: AnalystDoor, asker: Asker) -> Re
 async def vote(body: AnalystVoteBody, analyst: AnalystDoor, parts: Parts, asker: Asker) -> AnalystVoteAnswer:
     """Whether an answer was right; with the scope `ingest`, a right one becomes a verified pair."""
     is_up = body.vote == "up"
-    await parts.feedback.vote(
-        body.trace_id,
-        asker.owner,
-        is_up=is_up,
-        correction=body.sql or None,
-        owner=asker.owner if asker.sees_as is not None else None,
-    )
+    own = asker.owner if asker.sees_as is not None else None
+    await parts.feedback.vote(body.trace_id, asker.owner, is_up=is_up, correction=body.sql or None, owner=own)
     if not is_up and not body.sql:
         return AnalystVoteAnswer(verified=False)
     return AnalystVoteAnswer(

@@ -135,9 +135,8 @@ async def vote(
 ) -> Response:
     """Was this right? A right one becomes a verified pair, if the voter may add to what is known."""
     is_up = vote == "up"
-    await parts.feedback.vote(
-        trace_id, asker.owner, is_up=is_up, owner=asker.owner if asker.sees_as is not None else None
-    )
+    own = asker.owner if asker.sees_as is not None else None
+    await parts.feedback.vote(trace_id, asker.owner, is_up=is_up, owner=own)
     said = "Noted. Change the query below to what would have been right, and run it."
     if is_up:
         is_verified = await analyst.approve(trace_id, call_of(asker, "analyst"), sql=sql[:MAX_SQL_CHARS])
