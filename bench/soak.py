@@ -39,7 +39,7 @@ from bench.soak_tree import Expected, Tree, words_of
 from causeway.settings import DatabaseSettings, child_environment, load
 from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import Database, open_database
-from causeway.storage.schema import chunks, documents
+from causeway.storage.schema import chunks, documents, past_revisions
 from causeway.wiring import sample_documents
 
 _SCRIPTED = """
@@ -437,10 +437,12 @@ async def _ids(database: Database) -> dict[str, str]:
 async def _count(database: Database, data: DataFolder, result: Result) -> None:
     async with database.connect() as connection:
         rows = (await connection.execute(select(documents))).all()
+        past = (await connection.scalars(select(past_revisions.c.blob))).all()
     result.files = len(rows)
     result.revisions = sum(row.revision for row in rows)
     result.failed = sum(row.state == "failed" for row in rows)
-    result.blobs_needed = len({blob for row in rows for blob in (row.blob, row.ready_blob) if blob})
+    needed = {blob for row in rows for blob in (row.blob, row.ready_blob, *past) if blob}
+    result.blobs_needed = len(needed)
     result.blobs = sum(1 for each in data.blobs.glob("??/??/*"))
 
 
@@ -500,7 +502,7 @@ def report(plan: Plan, result: Result) -> str:
         f"| of these, documents that kept their ids | {result.kept} |",
         f"| words searched for, there and gone | {result.searched} |",
         f"| processes that ended by themselves | {len(result.ended)} |",
-        f"| stored files, and those that a document needs | {result.blobs}, {result.blobs_needed} |",
+        f"| stored files, and those that a document or a kept revision needs | {result.blobs}, {result.blobs_needed} |",
         "",
         *_memory(result.memory),
     ]

@@ -118,7 +118,11 @@ class Tree:
         except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError):
             name = f"{name}, in vain"  # a folder was in the way, as happens to people
         except OSError as exc:
-            if exc.errno not in (22, 39):  # a folder into itself, or onto one that is not empty
+            if exc.errno not in (
+                22,
+                36,
+                39,
+            ):  # a folder into itself, too long a name, onto a folder that is not empty
                 raise
             name = f"{name}, in vain"
         self.done[name] += 1
@@ -351,8 +355,8 @@ class Tree:
 
 
 def words_of(text: str) -> str:
-    """The words of a note, without Markdown's marks, as its chunks hold them."""
-    return " ".join(text.replace("# Note", "").split())
+    """The words of a note, without Markdown's marks and NUL, as its chunks hold them."""
+    return " ".join(text.replace("# Note", "").replace("\x00", "").split())
 
 
 def _is_ignored(name: str) -> bool:

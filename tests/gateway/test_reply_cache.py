@@ -12,6 +12,7 @@ from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.vectors import Vectors
 from causeway.errors import BusyError, DeadlineError
 from causeway.gateway import semantic_cache
+from causeway.gateway.cache_key import VERSION
 from causeway.gateway.question_vector import QuestionVector
 from causeway.gateway.reply_cache import ReplyCache
 from causeway.settings import TierSettings
@@ -273,7 +274,7 @@ async def test_entries_of_another_version_are_ignored(clock: FrozenClock) -> Non
     cache = ReplyCache(clock=clock, ttl_s=60, most_bytes=1_000_000, shared=shared)
     await _kept(cache, "How do I return an item?")
     (key,) = shared.logs
-    shared.logs[key] = [(position, _of_version_2(value)) for position, value in shared.logs[key]]
+    shared.logs[key] = [(position, _of_another_version(value)) for position, value in shared.logs[key]]
     shared.logs[key].append(("999999999", b"damaged"))
     assert await _text(cache, "How can I return an item?") is None
 
@@ -324,6 +325,6 @@ async def test_vectors_of_another_length_are_never_compared(clock: FrozenClock) 
     assert await cache.find(request, ANNA, SEMANTIC, question=question) is None
 
 
-def _of_version_2(value: bytes) -> bytes:
+def _of_another_version(value: bytes) -> bytes:
     fields = msgspec.msgpack.decode(value)
-    return msgspec.msgpack.encode([2, *fields[1:]])
+    return msgspec.msgpack.encode([VERSION + 1, *fields[1:]])

@@ -1,8 +1,8 @@
 """Questions that lean on what was said before, made to stand alone, so that they can be searched for.
 
 Whether a question leans is decided by its words: asking a model costs a second or two, and most questions stand alone.
-A model's rewriting is taken only when it makes nothing up: all its words come from the question and the conversation,
-and no number or code of the question is lost. Otherwise the question before stands beside this one, which searches
+A model's rewriting is taken only when it makes nothing up and loses nothing: all its words come from the question and the
+conversation, and the question's own words are in it. Otherwise the question before stands beside this one, which searches
 almost as well (bench/results/follow_ups.md).
 """
 
@@ -37,6 +37,7 @@ _LEANING = re.compile(
     r"|latter|others?|another|else|instead|too)\b",
     re.IGNORECASE,
 )
+_LEANS = re.compile(f"{_LEANING.pattern}|about|but|so|then|also|not", re.IGNORECASE)
 _FEW_WORDS: Final = 2
 """A question of fewer words of its own, such as 'How long?', leaves the rest to what was said."""
 _FREE = re.compile(
@@ -102,13 +103,14 @@ async def standalone(
 
 
 def _is_faithful(rewritten: str, question: str, before: Sequence[Exchange]) -> bool:
-    """Whether every word of ``rewritten`` was said, and no number of ``question`` is missing."""
+    """Whether every word of ``rewritten`` was said, and no word of its own that ``question`` has is missing."""
     if not rewritten or len(rewritten) > len(question) + 300:
         return False
     new = _words(rewritten)
     said = _words(question).union(*(_words(f"{one.question} {one.answer}") for one in before))
-    numbers = {word for word in _words(question) if any(letter.isdigit() for letter in word)}
-    return numbers <= new and all(
+    own = [word for word in _words(question) if not (_FREE.fullmatch(word) or _LEANS.fullmatch(word))]
+    is_whole = all(any(_are_alike(word, other) for other in new) for word in own)
+    return is_whole and all(
         _FREE.fullmatch(word) or any(_are_alike(word, other) for other in said) for word in new
     )
 

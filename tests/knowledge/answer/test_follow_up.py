@@ -76,6 +76,7 @@ async def test_the_model_s_words_are_taken_when_they_were_all_said() -> None:
         "",
         "What does the Larkrise weigh in winter storms?",
         "How many days do I have?",
+        "What does the Larkrise 2 weigh?",
     ],
 )
 async def test_a_rewriting_that_makes_up_or_loses_something_is_not_taken(invented: str) -> None:
