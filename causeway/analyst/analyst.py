@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from causeway.analyst import draft_sql, schema_linking, sql_rules
+from causeway.analyst import draft_sql, schema_linking
 from causeway.analyst.asked import Asked, AskedDatabases
 from causeway.analyst.charts import Chart, chart
 from causeway.analyst.draft_sql import Background, Drafted
-from causeway.analyst.explanation import Explanation, explain
 from causeway.analyst.refusals import refusal
 from causeway.analyst.result import Caps, Result
 from causeway.analyst.semantic_layer import Pair
-from causeway.analyst.sql_rules import CheckedSql
 from causeway.analyst.verified_pairs import Notebook, Turn
 from causeway.contracts.chat import ChatRequest, Message, Usage
 from causeway.contracts.identity import Scope
@@ -30,7 +28,16 @@ from causeway.errors import InvalidInputError, QueryFailedError, RefusedSqlError
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Spans
 from causeway.prompts.shelf import Shelf
+from causeway.seams import deferred
 from causeway.settings import AnalystSettings
+
+if TYPE_CHECKING:
+    from causeway.analyst import explanation, sql_rules
+    from causeway.analyst.explanation import Explanation
+    from causeway.analyst.sql_rules import CheckedSql
+else:  # they bring sqlglot, which a process that is asked nothing of databases does not need
+    explanation = deferred("causeway.analyst.explanation")
+    sql_rules = deferred("causeway.analyst.sql_rules")
 
 State = Literal["answered", "refused", "unclear", "failed"]
 """``unclear`` asks back; ``failed`` means that no draft could be run."""
@@ -219,7 +226,7 @@ class Analyst:
             )
             asked = await self.databases.asked(database, call.principal)
             ran = await self._run(sql, asked)
-            said = explain(ran.checked, ran.result, asked.offer, asked.layer, None)
+            said = explanation.explain(ran.checked, ran.result, asked.offer, asked.layer, None)
             return Answer(
                 question="",
                 database=asked.name,
@@ -287,7 +294,7 @@ class Analyst:
                 ),
                 work,
             )
-        said = explain(ran.checked, ran.result, asked.offer, asked.layer, linked)
+        said = explanation.explain(ran.checked, ran.result, asked.offer, asked.layer, linked)
         return (
             Answer(
                 question=text,

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from causeway.errors import InvalidInputError, MissingCapabilityError
+from causeway.seams import deferred
 
-try:
+if TYPE_CHECKING:
     import vl_convert
-except ImportError:  # pragma: no cover - the extra is there in tests
-    vl_convert = None  # type: ignore[assignment]  # said by `require_drawing`
+else:
+    vl_convert = deferred("vl_convert")
 
 
 def can_draw() -> bool:
     """Whether the package is installed."""
-    return vl_convert is not None
+    return find_spec("vl_convert") is not None
 
 
 def svg(spec: Mapping[str, Any]) -> str:
@@ -46,6 +48,6 @@ def png(spec: Mapping[str, Any]) -> bytes:
 
 
 def _require() -> None:
-    if vl_convert is None:
+    if not can_draw():
         msg = "charts need the extra 'analyst': pip install 'causeway[analyst]'"
         raise MissingCapabilityError(msg)

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import sqlglot
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlglot.errors import SqlglotError
 
 from causeway.analyst.database import Reach
 from causeway.analyst.offer import Offer, OfferedTable
 from causeway.analyst.schema import Column, ForeignKey, Schema, Table
 from causeway.contracts.identity import Principal
 from causeway.errors import SettingsError
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import sqlglot
+else:
+    sqlglot = deferred("sqlglot")
 
 
 class _Part(BaseModel):
@@ -139,7 +143,7 @@ def require_fits(schema: Schema, layer: Layer) -> None:
         if table.rows:
             try:
                 sqlglot.parse_one(table.rows, read=schema.dialect, into=sqlglot.exp.Condition)
-            except SqlglotError as exc:
+            except sqlglot.errors.SqlglotError as exc:
                 raise SettingsError(f"the row rule of '{name}' cannot be read as SQL: {table.rows}") from exc
 
 

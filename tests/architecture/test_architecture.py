@@ -99,7 +99,7 @@ def test_nothing_names_a_package_index_or_a_machine_path() -> None:
 
 def test_a_serving_process_starts_without_what_only_local_models_and_workers_need() -> None:
     heavy = ["onnxruntime", "tokenizers", "semantic_text_splitter", "pypdfium2", "xllamacpp", "xberg", "PIL"]
-    heavy += ["numpy", "aiohttp", "selectolax", "markdown_it", "dbos", "alembic"]
+    heavy += ["numpy", "aiohttp", "selectolax", "markdown_it", "dbos", "alembic", "sqlglot", "vl_convert"]
     loaded = _run(
         "-c",
         "import sys, causeway.wiring, causeway.web.app, causeway.web.bounded_http, causeway.cli.up; "
