@@ -12,12 +12,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from causeway.errors import NotFoundError, TooLargeError, UnreadableDocumentError
 from causeway.knowledge.ingest.folder_scan import is_ignored
 from causeway.knowledge.ingest.spool import Spool
+from causeway.knowledge.ingest.zip_folder import ZipMember
 
 _DEEPEST = 2
 _MOST_RATIO = 300
@@ -29,29 +29,8 @@ _ENCRYPTED = 0x1
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A file in the archive; its checksum and size name its content."""
-
-    archive: zipfile.ZipFile
-    entry: zipfile.ZipInfo
-
-    @property
-    def size_bytes(self) -> int:
-        """As the archive declares it."""
-        return self.entry.file_size
-
-    @property
-    def revision(self) -> str:
-        """Size and CRC-32, as one word."""
-        return f"{self.entry.file_size}-{self.entry.CRC:08x}"
-
-    @property
-    def modified_at(self) -> datetime:
-        """Archives keep no time zone; taken as UTC."""
-        try:
-            return datetime(*self.entry.date_time, tzinfo=UTC)
-        except ValueError:
-            return datetime(1980, 1, 1, tzinfo=UTC)
+class Entry(ZipMember):
+    """A file in an export, which is read whole."""
 
     def read(self, max_bytes: int) -> bytes:
         """The content; blocks.
