@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from causeway.evals.table_equality import same_table
 
+QUARTERS = st.integers(-99, 99).map(lambda number: number / 4)
 ROWS = st.lists(
-    st.tuples(
-        st.one_of(st.none(), st.integers(-99, 99), st.floats(-1e6, 1e6)), st.text(alphabet="ab c", max_size=3)
-    ),
+    st.tuples(st.one_of(st.none(), st.integers(-99, 99), QUARTERS), st.text(alphabet="abc", max_size=3)),
     max_size=8,
 )
+"""Values that are the same or clearly not: spaces at an end, and a billionth of a number, make no difference."""
 
 
 @given(ROWS, st.randoms())
