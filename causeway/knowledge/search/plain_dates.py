@@ -7,26 +7,13 @@ far. What can be read in two ways, such as 3/4/2025, is not read at all.
 from __future__ import annotations
 
 import re
-from calendar import monthrange
+from calendar import day_name, month_name, monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-_MONTHS: Final = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
-_DAYS: Final = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_MONTHS: Final = [name.lower() for name in month_name[1:]]
+_DAYS: Final = [name.lower() for name in day_name]
 _MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 _YEAR = r"(?P<year>(?:19|20)\d\d)"
 _SINGLE: Final = tuple(

@@ -18,6 +18,9 @@ const said = JSON.parse(document.getElementById("conversation")?.textContent ?? 
 let underWay = null;
 let conversation = said?.mine ? said.id : null;
 
+// The stream ended without its last event, as a proxy that gives up ends it.
+class BrokenOff extends Error {}
+
 class Turn {
   hits = [];
   citations = new Map();
@@ -43,9 +46,9 @@ class Turn {
       if (response.status === 401) return location.reload();
       if (!response.ok) throw new Error(await problemOf(response));
       for await (const { name, payload } of readEvents(response)) this.#take(name, payload);
-      if (!this.done) throw new TypeError("The answer broke off before its end.");
+      if (!this.done) throw new BrokenOff("The answer broke off before its end.");
     } catch (error) {
-      const isLost = error instanceof TypeError && this.hits.length;
+      const isLost = (error instanceof TypeError || error instanceof BrokenOff) && this.hits.length;
       if (!isLost || !(await this.#resume())) this.#broken(error);
     } finally {
       this.#part(".answer").removeAttribute("aria-busy");
