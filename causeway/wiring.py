@@ -78,6 +78,7 @@ from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
+from causeway.storage.background import rest
 from causeway.storage.blobs import Blobs
 from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import Database, open_database
@@ -238,7 +239,8 @@ async def open_platform(
             capture_content=settings.telemetry.capture_content,
         )
         answerer = answering(prompts=prompts)
-        calibrations = Calibrations(RunStore(database), prompts, models=settings.models)
+        runs = RunStore(database)
+        calibrations = Calibrations(runs, prompts, models=settings.models)
         subjects = Subjects(
             settings,
             answering=lambda shelf: answering(prompts=shelf),
@@ -259,7 +261,7 @@ async def open_platform(
             databases=await _asked_databases(settings, folder, database, clock, opened),
             gateway=gateway,
             notebook=Notebook(database, VerifiedPairs(database, gateway)),
-            prompts=Shelf.packaged(),
+            prompts=prompts,
             spans=spans,
             settings=settings.analyst,
             capture_content=settings.telemetry.capture_content,
@@ -309,7 +311,7 @@ async def open_platform(
             index=index,
             moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
             evals=Evals(
-                RunStore(database),
+                runs,
                 durable,
                 subjects=subjects,
                 personal_data=personal_data,
@@ -417,10 +419,7 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
             )
         except CausewayError as exc:
             log.warning("what is old could not be deleted", extra={"reason": exc.message})
-        try:
-            await asyncio.wait_for(stop.wait(), _TIDY_EVERY_S)
-        except TimeoutError:
-            continue
+        await rest(stop, _TIDY_EVERY_S)
 
 
 def _preparation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 
@@ -27,3 +27,9 @@ async def alongside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
                 task.cancel()
     if failure is not None:
         raise failure
+
+
+async def rest(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long between two rounds of endless work, or until ``stop`` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

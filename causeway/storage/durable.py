@@ -40,6 +40,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import CausewayError, DatabaseUnavailableError, TryLaterError
 from causeway.seams import deferred
+from causeway.storage.background import rest
 from causeway.storage.database_failures import explained
 from causeway.storage.leases import LEASE_S, Leases
 from causeway.storage.turns_by_priority import TurnsByPriority
@@ -189,10 +190,7 @@ class Durable:
             else:
                 if taken:
                     log.warning("work of a dead worker taken over", extra={"count": taken})
-            try:
-                await asyncio.wait_for(stop.wait(), self._lease_s / 4)
-            except TimeoutError:
-                continue
+            await rest(stop, self._lease_s / 4)
 
     async def take_over(self) -> int:
         """Renew this worker's lease and queue again what workers held whose leases have run out; how much that was.

@@ -10,13 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.storage.schema import durable_workers
 
@@ -25,17 +22,6 @@ log = logging.getLogger(__name__)
 LEASE_S = 20.0
 """Long enough for a busy machine to be late four times, short enough to wait for."""
 _FORGOTTEN_AFTER = text("clock_timestamp() - interval '1 day'")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LivingWorker:
-    """A process that works on the queue."""
-
-    executor_id: str
-    host: str
-    pid: int
-    started_at: datetime
-    seen_at: datetime
 
 
 class Leases:
@@ -81,13 +67,3 @@ class Leases:
                 connection.execute(durable_workers.delete().where(mine))
         except SQLAlchemyError:  # the database went first; the lease runs out by itself
             log.warning("the lease was not ended")
-
-
-async def living_workers(
-    connection: AsyncConnection, *, lease_s: float = LEASE_S
-) -> tuple[LivingWorker, ...]:
-    """The processes that work on the queue now, for people."""
-    lease = func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
-    living = select(durable_workers).where(durable_workers.c.seen_at > func.clock_timestamp() - lease)
-    rows = await connection.execute(living.order_by(durable_workers.c.started_at))
-    return tuple(LivingWorker(**row._mapping) for row in rows)

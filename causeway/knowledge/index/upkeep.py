@@ -8,6 +8,7 @@ import logging
 from causeway.errors import CausewayError
 from causeway.knowledge.index.collection_moves import CollectionMoves
 from causeway.knowledge.index.stores import ChunkIndex
+from causeway.storage.background import rest
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,4 @@ async def tend(
             log.warning("the upkeep of the index has to wait", extra={"reason": exc.message})
         except Exception:  # a worker's loop: the next round may fare better
             log.exception("the upkeep of the index failed")
-        try:
-            await asyncio.wait_for(stop.wait(), pause_s)
-        except TimeoutError:
-            continue
+        await rest(stop, pause_s)

@@ -30,6 +30,7 @@ from causeway.knowledge.library import (
     priority_of,
     work_key,
 )
+from causeway.storage.background import rest
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable, Priority
 from causeway.storage.schema import collections, documents, ingest_holds
@@ -207,10 +208,7 @@ class IngestControl:
                 log.warning("documents could not be queued again", extra={"reason": exc.message})
             except Exception:  # a worker's loop: the next round may fare better
                 log.exception("documents could not be queued again")
-            try:
-                await asyncio.wait_for(stop.wait(), every_s)
-            except TimeoutError:
-                continue
+            await rest(stop, every_s)
 
     async def _queue_batch(
         self, connection: AsyncConnection, which: ColumnElement[bool], *, priority: Priority | None = None

@@ -33,6 +33,7 @@ from causeway.knowledge.ingest.sync_summary import SyncSummary
 from causeway.knowledge.library import Library
 from causeway.observability.spans import Spans
 from causeway.settings import KnowledgeSettings, SourceSettings
+from causeway.storage.background import rest
 from causeway.storage.durable import Durable
 
 log = logging.getLogger(__name__)
@@ -242,10 +243,7 @@ class Sources:
                 log.warning("sources could not be looked after", extra={"reason": exc.message})
             except Exception:  # a worker's loop: the next round may fare better
                 log.exception("sources could not be looked after")
-            try:
-                await asyncio.wait_for(stop.wait(), every_s)
-            except TimeoutError:
-                continue
+            await rest(stop, every_s)
 
     async def queue_due(self) -> int:
         """Queue the runs that are due; how many."""

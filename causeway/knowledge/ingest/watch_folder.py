@@ -19,6 +19,7 @@ from causeway.knowledge.ingest.sync_summary import SyncSummary
 from causeway.knowledge.ingest.unpacking import Unpacking
 from causeway.knowledge.library import Library
 from causeway.settings import KnowledgeSettings
+from causeway.storage.background import rest
 
 _POLL_S = 0.2
 NOTHING_MOVES_S = 1800.0
@@ -118,10 +119,7 @@ class Folders:
                 if is_news or found.failed != told.get(path, ()):
                     on_sync(await self._finished(path, found))
                 told[path] = found.failed
-            try:
-                await asyncio.wait_for(stop.wait(), every_s)
-            except TimeoutError:
-                continue
+            await rest(stop, every_s)
 
     async def _finished(self, path: Path, found: SyncSummary) -> SyncSummary:
         """As `wait`; when there is no waiting any longer, the summary says why, and watching goes on."""

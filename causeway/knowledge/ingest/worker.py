@@ -9,6 +9,7 @@ from causeway.errors import CausewayError
 from causeway.knowledge.ingest.pipeline import Pipeline
 from causeway.knowledge.library import INGEST, Library
 from causeway.settings import KnowledgeSettings
+from causeway.storage.background import rest
 from causeway.storage.durable import Durable
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,4 @@ async def tend(library: Library, *, stop: asyncio.Event, every_s: float = 60.0) 
         else:
             if queued:
                 log.info("unfinished documents queued", extra={"documents": queued})
-        try:
-            await asyncio.wait_for(stop.wait(), every_s)
-        except TimeoutError:
-            continue
+        await rest(stop, every_s)
