@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -127,6 +127,11 @@ class Users:
         """Every account, by address."""
         async with self._database.connect() as connection:
             return await _all(connection, select(users).order_by(users.c.email))
+
+    async def exist(self) -> bool:
+        """Whether anybody has an account."""
+        async with self._database.connect() as connection:
+            return bool(await connection.scalar(select(exists().select_from(users))))
 
     async def find(self, id_or_email: str) -> User:
         """One account.

@@ -36,7 +36,7 @@ async def show(request: Request, parts: Parts, guest: Guest, next: str = "") -> 
     """The sign-in page; straight on when already signed in."""
     if guest is not None:
         return RedirectResponse(_onward(request, next), status_code=303)
-    return _form(request, parts, next)
+    return await _form(request, parts, next)
 
 
 @router.post("/sign-in", name="sign_in_post")
@@ -50,7 +50,7 @@ async def sign_in(
 ) -> Response:
     """Trade a password or a key for a session."""
     if not _is_own_post(request):
-        return _form(request, parts, next, problem=_FOREIGN, status_code=403)
+        return await _form(request, parts, next, problem=_FOREIGN, status_code=403)
     address: Attempts = request.app.state.attempts
     account: Attempts = request.app.state.account_attempts
     counted = [(address, request.client.host if request.client else "")]
@@ -59,7 +59,7 @@ async def sign_in(
     wait_s = max(attempts.wait_s(of) for attempts, of in counted)
     if wait_s:
         told = f"Too many attempts. Try again in {max(1, round(wait_s / 60))} minutes."
-        return _form(request, parts, next, email=email, problem=told, status_code=429)
+        return await _form(request, parts, next, email=email, problem=told, status_code=429)
     try:
         if key:
             token = await parts.sessions.open((await parts.keys.identify(key.strip())).id)
@@ -69,7 +69,7 @@ async def sign_in(
         for attempts, of in counted:
             attempts.fail(of)
         told = f"{exc.message[:1].upper()}{exc.message[1:]}."
-        return _form(request, parts, next, email=email, is_key=bool(key), problem=told, status_code=401)
+        return await _form(request, parts, next, email=email, is_key=bool(key), problem=told, status_code=401)
     for attempts, of in counted:
         attempts.succeed(of)
     return await _signed_in(request, parts, token, _onward(request, next))
@@ -160,7 +160,7 @@ async def from_provider(
         raise
     except CausewayError as exc:
         told = f"{exc.message[:1].upper()}{exc.message[1:]}."
-        response = _form(request, parts, "", problem=told, status_code=exc.http_status)
+        response = await _form(request, parts, "", problem=told, status_code=exc.http_status)
     else:
         token = await parts.sessions.open_for(ended.user.id)
         response = await _signed_in(request, parts, token, ended.onward)
@@ -244,7 +244,7 @@ async def _account_page(
 # --- shared ------------------------------------------------------------------------------------------
 
 
-def _form(
+async def _form(
     request: Request,
     parts: WebParts,
     next_path: str,
@@ -255,11 +255,13 @@ def _form(
     status_code: int = 200,
 ) -> Response:
     accounts = parts.accounts
+    # before anybody has an account there is only the key that the first start printed
+    takes_passwords = accounts is not None and accounts.takes_passwords and await accounts.users.exist()
     values = {
         "next": next_path,
         "problem": problem,
         "email": email[:320],
-        "takes_passwords": accounts is not None and accounts.takes_passwords,
+        "takes_passwords": takes_passwords,
         "provider": accounts.provider if accounts and accounts.single_sign_on else "",
         "is_key": is_key,
     }

@@ -66,6 +66,19 @@ def token_of(browser: httpx2.AsyncClient) -> str:
     return csrf_token(browser.cookies[COOKIE])
 
 
+async def test_before_anybody_has_an_account_the_page_asks_for_the_key_of_the_first_start(
+    site: AdminSite, visit: Visit
+) -> None:
+    browser = visit()
+    page = (await browser.get("/sign-in")).text
+    assert "admin key that Causeway printed" in page
+    assert 'name="password"' not in page
+    await make(site)
+    page = (await browser.get("/sign-in")).text
+    assert "admin key that Causeway printed" not in page
+    assert 'name="password"' in page
+
+
 async def test_a_person_signs_in_with_a_password(site: AdminSite, visit: Visit) -> None:
     await make(site)
     browser = visit()
