@@ -40,8 +40,8 @@ from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
 from causeway.errors import CausewayError, QueryFailedError
 from causeway.observability.spans import Spans
+from causeway.product_sections import AnalystDatabaseSettings
 from causeway.prompts.shelf import Shelf
-from causeway.sections import AnalystDatabaseSettings
 from causeway.wiring import Platform, Work, load_shop, open_platform
 
 _CALL = Call(principal=SYSTEM, purpose="bench", may_cache=False)

@@ -8,7 +8,7 @@ working directory when it is there.
 A provider's key may be named instead of written: ``env:OPENAI_API_KEY`` is read from the environment, ``file:openai``
 from ``secrets/openai`` in the data folder, or from an absolute path.
 
-Names, types and meanings are in `causeway.sections`; the reference page ``docs/reference/settings.md`` is generated from both.
+Names, types and meanings are in `causeway.sections` and `causeway.product_sections`; the reference page ``docs/reference/settings.md`` is generated from both.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ from typing import Any, get_origin
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from causeway.errors import SettingsError
-from causeway.sections import (
+from causeway.product_sections import (
     AnalystDatabaseSettings,
     AnalystSettings,
+    KnowledgeSettings,
+    PineconeSettings,
+    SourceSettings,
+    TelemetrySettings,
+)
+from causeway.sections import (
     DatabaseSettings,
     GatewaySettings,
     GuardSettings,
-    KnowledgeSettings,
     ModelSettings,
     OidcSettings,
-    PineconeSettings,
     PriceSettings,
     ProviderSettings,
     RedisSettings,
@@ -41,8 +45,6 @@ from causeway.sections import (
     Section,
     ServerSettings,
     SignInSettings,
-    SourceSettings,
-    TelemetrySettings,
     TierSettings,
     packaged_tiers,
 )

@@ -18,7 +18,7 @@ from causeway.analyst.semantic_layer import Layer
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.errors import NotFoundError
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 
 SHOP: Final = "shop"
 """The name of the sample shop."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from causeway.analyst.database import ReadOnlyDatabase
 from causeway.errors import SettingsError
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 
 
 def open_read_only(name: str, settings: AnalystDatabaseSettings, folder: Path) -> ReadOnlyDatabase:

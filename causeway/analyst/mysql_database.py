@@ -19,7 +19,7 @@ from causeway.analyst.schema import Column, Dialect, ForeignKey, Schema, Table, 
 from causeway.analyst.turns import Turns
 from causeway.contracts.clock import SystemClock
 from causeway.errors import MissingCapabilityError, QueryFailedError
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 
 try:
     import pymysql

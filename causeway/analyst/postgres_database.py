@@ -22,7 +22,7 @@ from causeway.analyst.schema import Column, Dialect, ForeignKey, Schema, Table, 
 from causeway.analyst.turns import Turns
 from causeway.contracts.clock import SystemClock
 from causeway.errors import QueryFailedError
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 
 _CONNECT_S: Final = 8
 _GRACE_S: Final = 0.5

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from causeway.analyst.shop import SMALL, Batch, generate
 from causeway.errors import OperatorError
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 
 DATABASE = "fernhill_shop"
 READER = "causeway_analyst"

@@ -26,7 +26,7 @@ from causeway.analyst.duckdb_database import DuckdbDatabase
 from causeway.analyst.mysql_database import MysqlDatabase
 from causeway.analyst.postgres_database import PostgresDatabase
 from causeway.analyst.sqlite_database import SqliteDatabase
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 from causeway.storage.embedded_postgres import EmbeddedPostgres
 
 ORDERS = 300

@@ -19,7 +19,7 @@ from causeway.analyst.schema import Column, Dialect, Table, kind_of
 from causeway.analyst.sql_rules import check
 from causeway.analyst.sqlite_database import SqliteDatabase
 from causeway.errors import QueryFailedError, RefusedSqlError
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 from tests.analyst import attacks
 from tests.analyst.conftest import Shop
 

@@ -15,7 +15,7 @@ from causeway.analyst.postgres_database import PostgresDatabase
 from causeway.analyst.result import Caps
 from causeway.analyst.sqlite_database import SqliteDatabase
 from causeway.errors import QueryFailedError, SettingsError
-from causeway.sections import AnalystDatabaseSettings
+from causeway.product_sections import AnalystDatabaseSettings
 
 REACH: Reach = {
     "customers": frozenset({"customer_id", "first_name", "segment"}),

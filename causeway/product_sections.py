@@ -1,0 +1,244 @@
+"""The settings of knowledge, the products and telemetry, section by section: names, types, defaults and what each is for."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from causeway.sections import Section
+
+
+class KnowledgeSettings(Section):
+    """Ingestion, search and answers."""
+
+    collection: str = Field(default="default", description="Where documents go when no collection is named")
+    chunk_tokens: int = Field(
+        default=320, ge=64, le=512, description="Most tokens in a chunk, its heading path included"
+    )
+    parse_timeout_s: float = Field(
+        default=120.0, gt=0, description="Longest time one file may take to be read"
+    )
+    parse_memory_bytes: int = Field(
+        default=2_000_000_000, gt=0, description="Most memory that reading one file may take"
+    )
+    max_file_bytes: int = Field(default=200_000_000, gt=0, description="Larger files are refused")
+    max_pages: int = Field(default=3000, gt=0, description="Documents of more pages are refused")
+    ocr_languages: str = Field(
+        default="auto",
+        pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$",
+        description="Languages that scans and pictures are read in, as Tesseract names them, such as eng+deu;"
+        " auto: those installed for the script on the page",
+    )
+    ocr_page_timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest time that reading the picture of one page may take"
+    )
+    workers: int = Field(default=4, ge=1, le=64, description="Documents ingested at the same time")
+    keep_versions_days: int = Field(
+        default=30,
+        ge=0,
+        le=36500,
+        description="Days that a replaced or deleted revision can still be opened where it was cited; 0 keeps none",
+    )
+    keep_conversations_days: int = Field(
+        default=365, ge=1, le=36500, description="Days after its last question that a conversation is kept"
+    )
+    candidates: int = Field(default=50, ge=5, le=500, description="Chunks each search arm brings")
+    vector_weight: float = Field(
+        default=0.7, ge=0, le=1, description="Share of the vector score in the fused score"
+    )
+    rerank: bool = Field(default=True, description="Score the best candidates with the cross-encoder")
+    rerank_candidates: int = Field(default=16, ge=1, le=100, description="How many of the best it scores")
+    rerank_weight: float = Field(
+        default=0.3, ge=0, le=1, description="Share of the cross-encoder in the final score"
+    )
+    passages: int = Field(default=6, ge=1, le=50, description="Most passages an answer is written from")
+    context_tokens: int = Field(
+        default=500, ge=200, description="Most tokens of these passages' statements that the model reads"
+    )
+    answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
+    check: Literal["logprobs", "words", "off"] = Field(
+        default="logprobs",
+        description="Ask the chat model whether the passages answer, and read how sure it is (logprobs) or its yes or"
+        " no (words, for providers that do not tell)",
+    )
+    refuse_below: float = Field(
+        default=0.5, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
+    )
+
+
+class PineconeSettings(Section):
+    """Pinecone, as a place for the vectors of collections."""
+
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="The project's API key; empty when no collection is kept there"
+    )
+    host: str = Field(
+        default="https://api.pinecone.io",
+        description="Its control plane; the address of an index is asked for there",
+    )
+    index: str = Field(
+        default="causeway",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+        description="Indexes are called this, '-' and their number of dimensions; made when they are not there",
+    )
+    cloud: Literal["aws", "gcp", "azure"] = Field(default="aws", description="Where an index is made")
+    region: str = Field(default="us-east-1", description="In which region of it")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest time one request may take")
+
+
+class TelemetrySettings(Section):
+    """Traces and logs."""
+
+    capture_content: bool = Field(
+        default=True,
+        description="Keep questions, passages and answers in traces, which stay in your database",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log line"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="json for log collectors")
+    trace_days: int = Field(default=90, ge=1, description="Traces older than this are deleted")
+
+
+class SourceSettings(Section):
+    """A place that a collection is kept equal to."""
+
+    kind: Literal["folder", "notion", "slack", "web", "mail"] = Field(description="What it is")
+    collection: str = Field(default="", description="Where its documents go; empty is knowledge.collection")
+    path: Path | None = Field(
+        default=None,
+        description="folder: its root; notion and slack: an export zip, in place of a token; mail: an mbox file, a Maildir"
+        " or a folder of .eml and .msg files, in place of a server",
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        description="notion: the integration's secret; slack: a bot token; mail: the user's password",
+    )
+    host: str = Field(default="", description="mail: the IMAP server")
+    port: int = Field(default=993, ge=1, le=65_535, description="mail: its port; 143 with starttls")
+    security: Literal["tls", "starttls", "none"] = Field(
+        default="tls", description="mail: how the connection is encrypted; none on this machine alone"
+    )
+    user: str = Field(default="", description="mail: who logs in")
+    folders: list[str] = Field(
+        default_factory=lambda: ["INBOX"],
+        description="mail: patterns of the mailboxes that are read, such as Archive/*",
+    )
+    urls: list[str] = Field(
+        default_factory=list,
+        description="web: pages to start from, and sitemaps (addresses that end in .xml)",
+    )
+    include: list[str] = Field(
+        default_factory=lambda: ["*"],
+        description="Patterns of what is taken: channel names for slack, else paths of documents",
+    )
+    exclude: list[str] = Field(default_factory=list, description="Patterns of what is left out")
+    schedule_minutes: int = Field(
+        default=60, ge=0, le=43_200, description="How often it is synced; 0 only when asked to"
+    )
+    max_items: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Most documents; beyond it nothing is taken or deleted",
+    )
+    max_file_bytes: int = Field(
+        default=20_000_000, gt=0, description="Larger pages and files of web and exports are refused"
+    )
+    max_depth: int = Field(
+        default=3,
+        ge=0,
+        le=20,
+        description="web: how many links away from a start page; sitemaps add no links",
+    )
+    history_days: int = Field(
+        default=365, ge=1, le=36_500, description="slack and mail servers: how far back messages are read"
+    )
+    requests_per_second: float = Field(
+        default=2.0, gt=0, le=100, description="Most requests a second to the vendor, or to each host"
+    )
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="Longest time one request may take")
+    base_url: str = Field(default="", description="Another address of the vendor's API, such as a proxy's")
+    allow_networks: list[str] = Field(
+        default_factory=list,
+        description="web, and files of notion: private networks that may be read all the same, such as 10.20.0.0/16",
+    )
+
+    @model_validator(mode="after")
+    def _names_its_place(self) -> Self:
+        """Each kind says where it is."""
+        if self.kind == "folder" and self.path is None:
+            msg = "a folder needs 'path'"
+            raise ValueError(msg)
+        if self.kind == "web" and not self.urls:
+            msg = "a web source needs 'urls'"
+            raise ValueError(msg)
+        if self.kind in ("notion", "slack") and self.path is None and not self.token.get_secret_value():
+            msg = f"a {self.kind} source needs a 'token', or the 'path' of an export"
+            raise ValueError(msg)
+        if self.kind == "mail" and self.path is None:
+            if not (self.host and self.user and self.token.get_secret_value()):
+                msg = "a mail source needs 'host', 'user' and 'token' (the password), or the 'path' of mail on the disk"
+                raise ValueError(msg)
+            if self.security == "none" and self.host not in ("localhost", "127.0.0.1", "::1"):
+                msg = "'security' is none, which would send the password readable; use tls or starttls"
+                raise ValueError(msg)
+        for network in self.allow_networks:
+            ip_network(network)
+        return self
+
+
+class AnalystDatabaseSettings(Section):
+    """A database that questions may be asked of; read only, by a role that cannot write."""
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="postgresql://, mysql://, sqlite:///path or duckdb:///path; empty when 'files' are named",
+    )
+    files: list[Path] = Field(
+        default_factory=list, description="CSV, TSV and Parquet files, asked as the tables of one database"
+    )
+    schemas: list[str] = Field(
+        default_factory=lambda: ["public"], description="PostgreSQL: the schemas whose tables are offered"
+    )
+    layer: Path | None = Field(
+        default=None,
+        description="YAML that says what is offered and what words mean; 'causeway analyst inspect' drafts it",
+    )
+    allow_writing_role: bool = Field(
+        default=False,
+        description="Use a role that may write, too: the allow-list and a read-only transaction are all that is left",
+    )
+
+
+class AnalystSettings(Section):
+    """Questions to databases."""
+
+    databases: dict[str, AnalystDatabaseSettings] = Field(
+        default_factory=dict, description="Databases by name, besides the sample shop of 'causeway up --demo'"
+    )
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest time one query may take")
+    max_rows: int = Field(default=1_000, ge=1, le=100_000, description="Most rows of one result")
+    max_result_bytes: int = Field(default=2_000_000, gt=0, description="Largest result, about")
+    max_cost: float = Field(
+        default=5_000_000.0,
+        ge=0,
+        description="Most that the database's planner may expect a query to cost, in its own unit; 0 sets no bound",
+    )
+    memory_bytes: int = Field(
+        default=256_000_000, gt=0, description="SQLite: most memory that queries may use"
+    )
+    prompt_tokens: int = Field(
+        default=1_100, ge=300, description="About how long the prompt that drafts SQL may be"
+    )
+    examples: int = Field(default=3, ge=0, le=10, description="Verified questions that a draft is shown")
+    repairs: int = Field(default=2, ge=0, le=5, description="Most further drafts after one that failed")
+    votes: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="Drafts whose results vote when the first one needed repair or found nothing; 1 never votes",
+    )
