@@ -39,6 +39,7 @@ from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
 from causeway.guard.pii import Finder
+from causeway.guard.restore import Placeholders
 from causeway.knowledge import (
     Answerer,
     Conversations,
@@ -74,8 +75,8 @@ from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability.feedback import Feedback
-from causeway.observability.spans import Spans
-from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.observability.telemetry import Telemetry, open_telemetry
+from causeway.observability.trace_store import TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
 from causeway.storage.background import rest
@@ -114,6 +115,7 @@ class Platform:
     database: Database
     blobs: Blobs
     traces: TraceStore
+    telemetry: Telemetry
     feedback: Feedback
     keys: Keys
     gateway: Gateway
@@ -183,8 +185,16 @@ async def open_platform(
         await opened.enter_async_context(notices.listening())
         keys = Keys(database, clock, notices=notices, default_tier=settings.gateway.default_tier)
         await opened.enter_async_context(keys.running())
-        spans = Spans(SpanWriter(database.url))
-        opened.push_async_callback(asyncio.to_thread, spans.close)
+        finder = Finder(settings.guard)
+        telemetry = await opened.enter_async_context(
+            open_telemetry(
+                settings.telemetry,
+                database,
+                clock,
+                mask=lambda text: Placeholders().mask(text, finder.find(text)),
+            )
+        )
+        spans = telemetry.spans
         durable = Durable(database.url, executor_id=executor_id)
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
@@ -250,7 +260,6 @@ async def open_platform(
             calibrations=calibrations,
             clock=clock,
         )
-        finder = Finder(settings.guard)
 
         def personal_data(text: str) -> list[str]:
             return [str(found.kind) for found in finder.find(text)]
@@ -273,6 +282,7 @@ async def open_platform(
             database=database,
             blobs=blobs,
             traces=traces,
+            telemetry=telemetry,
             feedback=Feedback(database, spans),
             keys=keys,
             gateway=gateway,
@@ -409,7 +419,7 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
         now, settings = platform.clock.now(), platform.settings
         try:
             oldest = now - timedelta(days=settings.telemetry.trace_days)
-            await platform.traces.forget_before(oldest)
+            await platform.traces.forget_old(now, platform.telemetry.policy)
             await platform.analyst.notebook.forget_before(oldest)
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
