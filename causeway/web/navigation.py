@@ -85,7 +85,13 @@ _GROUPS: Final = (
     Group(
         "Quality",
         (
-            Entry("dashboard", "Dashboard", "gauge", _administrator, "cost latency errors usage numbers"),
+            Entry(
+                "dashboard",
+                "Dashboard",
+                "gauge",
+                lambda who, parts: who.may(Scope.ADMIN) and parts.stats is not None,
+                "cost latency errors usage numbers statistics",
+            ),
             Entry(
                 "traces",
                 "Traces",

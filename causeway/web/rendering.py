@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import Request
@@ -21,6 +21,7 @@ from causeway.contracts.identity import Principal
 from causeway.contracts.money import to_dollars
 from causeway.seams import deferred
 from causeway.web import navigation, static_files
+from causeway.web.svg_charts import label
 
 if TYPE_CHECKING:
     import markdown_it
@@ -121,6 +122,8 @@ def _environment() -> Environment:
         dollars=dollars,
         number=lambda value: f"{value:,}",
         moment=_moment,
+        axis=_axis,
+        short=label,
         kind=file_kind,
         markdown=markdown,
         inline_markdown=inline_markdown,
@@ -206,6 +209,12 @@ def place(heading: str, title: str) -> str:
 def _moment(at: datetime) -> Markup:
     """A ``<time>`` in UTC, which the page's script turns into the reader's own time and ``3 min ago``."""
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), at.strftime("%d %b %Y %H:%M UTC"))
+
+
+def _axis(at: datetime, form: Literal["hour", "day", "whole"]) -> Markup:
+    """A ``<time>`` in UTC for charts and exact lists; the page's script writes it in the reader's own time."""
+    written = at.strftime({"hour": "%H:%M", "day": "%d %b", "whole": "%d %b %Y %H:%M UTC"}[form])
+    return Markup('<time datetime="{}" data-axis="{}">{}</time>').format(at.isoformat(), form, written)
 
 
 # --- Markdown ----------------------------------------------------------------------------------------
