@@ -276,9 +276,9 @@ class ConversationDoor(Protocol):
     """What was said, as somebody may see it; `causeway.knowledge.Conversations`."""
 
     async def of(
-        self, principal: Principal, *, limit: int = 30, before: datetime | None = None
+        self, principal: Principal, *, limit: int = 30, before: datetime | None = None, text: str = ""
     ) -> Sequence[Conversation]:
-        """The newest of one's own, without their turns."""
+        """The newest of one's own, without their turns; every word of ``text`` is in their titles."""
         ...
 
     async def read(self, conversation_id: str, principal: Principal) -> Conversation:

@@ -14,12 +14,13 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import NoMatchFound
 
 from causeway import __version__
 from causeway.contracts.identity import Principal
 from causeway.contracts.money import to_dollars
 from causeway.seams import deferred
-from causeway.web import static_files
+from causeway.web import navigation, static_files
 
 if TYPE_CHECKING:
     import markdown_it
@@ -36,6 +37,15 @@ def link(request: Request, name: str, query: Mapping[str, object] | None = None,
     path = request.scope.get("root_path", "") + request.app.router.url_path_for(name, **places)
     asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
     return f"{path}?{urlencode(asked)}" if asked else str(path)
+
+
+def has_route(request: Request, name: str) -> bool:
+    """Whether this web has a page or call of that name, without places in its path."""
+    try:
+        request.app.router.url_path_for(name)
+    except NoMatchFound:
+        return False
+    return True
 
 
 def static_link(request: Request, path: str) -> str:
@@ -73,6 +83,7 @@ def page(
             has_evals=request.app.state.parts.evals is not None,
             is_analysed=request.app.state.parts.analyst is not None,
             icon=lambda name: _icon(request, name),
+            **_navigation(request, principal),
             csrf_token=csrf,
             csrf_field=Markup('<input type="hidden" name="csrf_token" value="{}">').format(csrf),
             root_path=request.scope.get("root_path", ""),
@@ -81,6 +92,17 @@ def page(
         )
     )
     return HTMLResponse(html, status_code=status_code, headers=dict(headers or {}))
+
+
+def _navigation(request: Request, principal: Principal | None) -> dict[str, Any]:
+    """The menu and the palette of who is signed in; a piece of a page has neither."""
+    if principal is None or is_fragment(request):
+        return {"menu": (), "commands": ()}
+    there = (principal, request.app.state.parts, lambda name: has_route(request, name))
+    return {
+        "menu": navigation.menu(*there),
+        "commands": navigation.commands(*there, link=lambda name: link(request, name)),
+    }
 
 
 @cache

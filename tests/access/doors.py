@@ -162,6 +162,10 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     ],
     "POST /documents/{document_id}/delete": [Probe(f"/documents/{each}/delete") for each in HIDDEN],
     "POST /documents/{document_id}/retry": [Probe(f"/documents/{each}/retry") for each in HIDDEN],
+    "GET /api/palette": _gets(
+        "/api/palette",
+        *(f"/api/palette?q={word}" for word in ("nightfall", "severance", "hr", "board", "a", HIDDEN[0])),
+    ),
     "GET /api/traces": _gets("/api/traces", "/api/traces?limit=200"),
     "GET /api/traces/{trace_id}": _gets("/api/traces/{trace_id}"),
     "GET /traces": _gets("/traces"),

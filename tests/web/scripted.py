@@ -280,7 +280,7 @@ class ScriptedLibrary:
             document
             for document in self._all()
             if collection in (None, document.collection)
-            and text.lower() in f"{document.title} {document.path}".lower()
+            and all(word in f"{document.title} {document.path}".lower() for word in text.lower().split())
         ]
         counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
         listed = [document for document in matching if state in (None, document.state)]

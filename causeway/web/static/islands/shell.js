@@ -35,7 +35,7 @@ function isDark() {
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-function toggleTheme() {
+export function toggleTheme() {
   const theme = isDark() ? "light" : "dark";
   root.dataset.theme = theme;
   const path = document.querySelector(".wordmark")?.getAttribute("href") ?? "/";
