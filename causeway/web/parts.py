@@ -64,8 +64,9 @@ from causeway.knowledge import (
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
 
-if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
+if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
     from causeway.accounts.single_sign_on import SingleSignOn
+    from causeway.knowledge.slack_bot import SlackBot
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -441,6 +442,7 @@ class WebParts:
         evals: Suites and their runs; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
+        slack: The bot; None where Slack is not set up.
         examples: Questions to suggest, when a document of the named collection is ready.
     """
 
@@ -465,4 +467,5 @@ class WebParts:
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
+    slack: SlackBot | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

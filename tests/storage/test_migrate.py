@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
-from causeway.storage import migrate, product_schema, telemetry_schema
+from causeway.storage import migrate, product_schema, search_schema, telemetry_schema
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
 from causeway.storage.metadata import tables
 from causeway.storage.schema import api_keys, ledger
 
 assert product_schema.turns.metadata is tables  # importing them puts their tables in
+assert search_schema.vocabulary.metadata is tables
 assert telemetry_schema.trace_summaries.metadata is tables
 
 
