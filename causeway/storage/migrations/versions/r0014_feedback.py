@@ -109,9 +109,7 @@ def _experiments() -> None:
             nullable=False,
             comment="what its proof holds for: model, documents, confirmed answers, settings",
         ),
-        sa.Column(
-            "proof", JSONB(), comment="arms, differences, intervals and the verdict, once it is done"
-        ),
+        sa.Column("proof", JSONB(), comment="arms, differences, intervals and the verdict, once it is done"),
         sa.Column("is_accepted", sa.Boolean(), nullable=False, server_default="false"),
         sa.Column("started_by", sa.Text(), nullable=False, comment="the principal"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
