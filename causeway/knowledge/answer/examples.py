@@ -1,6 +1,6 @@
 """A few confirmed answers shown to the model before the question: how answers here are given, not what is true.
 
-Only answers to questions of nearly the same meaning are shown, `MOST` of them, as turns that were said before; the rules
+Only answers to questions of nearly the same meaning are shown, `MOST_EXAMPLES` of them, as turns that were said before; the rules
 of the prompt still hold, so what is not in the passages is not said, and a citation is checked as ever. An example is an
 excerpt of documents: it is shown only for somebody who may see all that it rests on, and only while these passages are
 still there, word for word. On only with a proof: `causeway.knowledge.proofs`.
@@ -9,7 +9,7 @@ still there, word for word. On only with a proof: `causeway.knowledge.proofs`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -35,8 +35,8 @@ else:
 
 log = logging.getLogger(__name__)
 
-MOST: Final = 2
-NEAR: Final = 0.8
+MOST_EXAMPLES: Final = 2
+NEAR_EXAMPLE: Final = 0.8
 """Least cosine of two questions for the answer to one to be an example for the other."""
 _CONSIDERED: Final = 8
 _REMEMBERED_S: Final = 30.0
@@ -105,12 +105,9 @@ class AnswerExamples:
         except CausewayError as exc:
             log.warning("answered without examples", extra={"reason": exc.code})
             return ()
-        ranked = sorted(
-            ((float(each.vector @ vectors[each.embedding_model]), each) for each in known),
-            key=lambda pair: (-pair[0], pair[1].trace_id),
-        )
-        best = [each for cosine, each in ranked[:_CONSIDERED] if cosine >= NEAR]
-        shown = [each for each in best if await self._is_seen(each, call.principal)][:MOST]
+        ranked = by_nearness(known, vectors)[:_CONSIDERED]
+        best = [each for cosine, each in ranked if cosine >= NEAR_EXAMPLE]
+        shown = [each for each in best if await self._is_seen(each, call.principal)][:MOST_EXAMPLES]
         return tuple(Example(each.question, each.answer or "") for each in reversed(shown))
 
     async def _asked(self, on: frozenset[str], collection: str | None) -> Sequence[str]:
@@ -143,6 +140,19 @@ class AnswerExamples:
         )
         async with sight.connect() as connection:
             return await connection.scalar(counted) == len(answer.chunk_ids)
+
+
+def by_nearness(
+    answers: Iterable[ConfirmedAnswer], vectors: Mapping[str, Vectors]
+) -> list[tuple[float, ConfirmedAnswer]]:
+    """``answers`` with the cosine of their question and another, nearest first.
+
+    Args:
+        answers: Of any embedding models.
+        vectors: The other question's, by embedding model, shape ``(dimensions,)``, unit length.
+    """
+    measured = [(float(each.vector @ vectors[each.embedding_model]), each) for each in answers]
+    return sorted(measured, key=lambda pair: (-pair[0], pair[1].trace_id))
 
 
 def with_examples(messages: Sequence[Message], examples: Sequence[Example]) -> tuple[Message, ...]:
