@@ -27,8 +27,12 @@ from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
 from causeway.evals.calibration import Calibrations
+from causeway.evals.collected import CollectedSuites
 from causeway.evals.evals import Evals
+from causeway.evals.experiments import Experiments
 from causeway.evals.improve import Improver
+from causeway.evals.learning import Reviewing
+from causeway.evals.measures import AnswerMeasure, RetrievalMeasure
 from causeway.evals.run_store import RunStore
 from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
@@ -41,11 +45,15 @@ from causeway.gateway.providers import Providers, vector_space
 from causeway.guard.pii import Finder
 from causeway.knowledge import (
     Answerer,
+    AnswerExamples,
+    ConfirmedAnswers,
     Conversations,
     ConversingAnswerer,
     Folders,
     KnowledgeAssistant,
     Library,
+    Proofs,
+    RetrievalVotes,
     Search,
     Sources,
     Uploads,
@@ -74,6 +82,7 @@ from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability.feedback import Feedback
+from causeway.observability.review import Reviews
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
@@ -115,6 +124,9 @@ class Platform:
     blobs: Blobs
     traces: TraceStore
     feedback: Feedback
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
     keys: Keys
     gateway: Gateway
     live: LiveSettings[Built]
@@ -220,7 +232,8 @@ async def open_platform(
             durable=durable,
             keeps_past=keeps_past,
         )
-        search = Search(
+        learnt, proofs = ConfirmedAnswers(database, gateway), Proofs(database, settings.knowledge, clock)
+        plain_search = Search(
             index,
             gateway,
             settings.knowledge,
@@ -229,6 +242,8 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
+        search = plain_search.moved_by(RetrievalVotes(learnt, proofs, clock))
+        examples = AnswerExamples(learnt, proofs, database=database, gateway=gateway, clock=clock)
         answering = partial(
             Answerer,
             search=SectionSearch(search, database),
@@ -238,12 +253,12 @@ async def open_platform(
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = answering(prompts=prompts)
+        answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
         calibrations = Calibrations(runs, prompts, models=settings.models)
         subjects = Subjects(
             settings,
-            answering=lambda shelf: answering(prompts=shelf),
+            answering=lambda shelf: answering(prompts=shelf).shown(examples),
             search=search,
             library=library,
             gateway=gateway,
@@ -255,7 +270,7 @@ async def open_platform(
         def personal_data(text: str) -> list[str]:
             return [str(found.kind) for found in finder.find(text)]
 
-        conversations = Conversations(database)
+        conversations, collected = Conversations(database), CollectedSuites(database)
         traces = TraceStore(database, spans)
         analyst = Analyst(
             databases=await _asked_databases(settings, folder, database, clock, opened),
@@ -274,6 +289,24 @@ async def open_platform(
             blobs=blobs,
             traces=traces,
             feedback=Feedback(database, spans),
+            reviewing=Reviewing(Reviews(database), answers=learnt, traces=traces, library=library),
+            collected=collected,
+            experiments=Experiments(
+                database,
+                durable,
+                answers=learnt,
+                proofs=proofs,
+                suites=collected,
+                measures={
+                    "retrieval-votes": RetrievalMeasure(gateway, plain_search.moved_by),
+                    "answer-examples": AnswerMeasure(
+                        gateway,
+                        lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
+                        personal_data,
+                    ),
+                },
+                clock=clock,
+            ),
             keys=keys,
             gateway=gateway,
             live=live,
@@ -387,6 +420,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     platform.sources.register(durable)
     platform.control.register(durable)
     platform.evals.register(durable)
+    platform.experiments.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
