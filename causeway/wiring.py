@@ -28,8 +28,12 @@ from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
 from causeway.evals.calibration import Calibrations
+from causeway.evals.collected import CollectedSuites
 from causeway.evals.evals import Evals
+from causeway.evals.experiments import Experiments
 from causeway.evals.improve import Improver
+from causeway.evals.learning import Reviewing
+from causeway.evals.measures import AnswerMeasure, RetrievalMeasure
 from causeway.evals.run_store import RunStore
 from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
@@ -42,11 +46,15 @@ from causeway.gateway.providers import Providers, vector_space
 from causeway.guard.pii import Finder
 from causeway.knowledge import (
     Answerer,
+    AnswerExamples,
+    ConfirmedAnswers,
     Conversations,
     ConversingAnswerer,
     Folders,
     KnowledgeAssistant,
     Library,
+    Proofs,
+    RetrievalVotes,
     Search,
     Sources,
     Uploads,
@@ -78,6 +86,7 @@ from causeway.knowledge.search.sections import SectionSearch
 from causeway.knowledge.slack_bot import SlackBot
 from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
+from causeway.observability.review import Reviews
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
@@ -119,6 +128,9 @@ class Platform:
     blobs: Blobs
     traces: TraceStore
     feedback: Feedback
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
     keys: Keys
     gateway: Gateway
     live: LiveSettings[Built]
@@ -225,7 +237,8 @@ async def open_platform(
             durable=durable,
             keeps_past=keeps_past,
         )
-        search = Search(
+        learnt, proofs = ConfirmedAnswers(database, gateway), Proofs(database, settings.knowledge, clock)
+        plain_search = Search(
             index,
             gateway,
             settings.knowledge,
@@ -234,6 +247,8 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
+        search = plain_search.moved_by(RetrievalVotes(learnt, proofs, clock))
+        examples = AnswerExamples(learnt, proofs, database=database, gateway=gateway, clock=clock)
         answering = partial(
             Answerer,
             search=SectionSearch(search, database),
@@ -243,24 +258,20 @@ async def open_platform(
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = answering(prompts=prompts)
+        answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
         calibrations = Calibrations(runs, prompts, models=settings.models)
         subjects = Subjects(
             settings,
-            answering=lambda shelf: answering(prompts=shelf),
+            answering=lambda shelf: answering(prompts=shelf).shown(examples),
             search=search,
             library=library,
             gateway=gateway,
             calibrations=calibrations,
             clock=clock,
         )
-        finder = Finder(settings.guard)
-
-        def personal_data(text: str) -> list[str]:
-            return [str(found.kind) for found in finder.find(text)]
-
-        conversations = Conversations(database)
+        personal_data = Finder(settings.guard).kinds
+        conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
         feedback = Feedback(database, spans)
         traces = TraceStore(database, spans)
@@ -281,6 +292,24 @@ async def open_platform(
             blobs=blobs,
             traces=traces,
             feedback=feedback,
+            reviewing=Reviewing(Reviews(database), answers=learnt, traces=traces, library=library),
+            collected=collected,
+            experiments=Experiments(
+                database,
+                durable,
+                answers=learnt,
+                proofs=proofs,
+                suites=collected,
+                measures={
+                    "retrieval-votes": RetrievalMeasure(gateway, plain_search.moved_by),
+                    "answer-examples": AnswerMeasure(
+                        gateway,
+                        lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
+                        personal_data,
+                    ),
+                },
+                clock=clock,
+            ),
             keys=keys,
             gateway=gateway,
             live=live,
@@ -432,6 +461,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     platform.sources.register(durable)
     platform.control.register(durable)
     platform.evals.register(durable)
+    platform.experiments.register(durable)
     if platform.slack is not None:
         platform.slack.register(durable)
     await durable.launch()

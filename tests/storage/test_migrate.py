@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
-from causeway.storage import migrate, product_schema, search_schema, telemetry_schema
+from causeway.storage import feedback_schema, migrate, product_schema, search_schema, telemetry_schema
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
 from causeway.storage.metadata import tables
@@ -23,6 +23,7 @@ from causeway.storage.schema import api_keys, ledger
 assert product_schema.turns.metadata is tables  # importing them puts their tables in
 assert search_schema.vocabulary.metadata is tables
 assert telemetry_schema.trace_summaries.metadata is tables
+assert feedback_schema.experiments.metadata is tables
 
 
 async def test_migrated_database_needs_no_further_migration(database: Database) -> None:
