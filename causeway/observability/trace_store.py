@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import psycopg
-from sqlalchemy import BigInteger, ColumnElement, create_engine, delete, func, select
+from sqlalchemy import ColumnElement, create_engine, delete, select
 from sqlalchemy.exc import OperationalError
 
 from causeway.contracts.money import Micros
 from causeway.errors import NotFoundError
-from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
+from causeway.observability.storable import cleaned, stored_json
+from causeway.observability.trace_summaries import MERGE, lines
 from causeway.storage.database import Database
 from causeway.storage.database_failures import first_line
 from causeway.storage.schema import spans
+from causeway.storage.telemetry_schema import trace_summaries
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +80,15 @@ class SpanWriter:
         self._engine = create_engine(database_url, pool_size=1, max_overflow=0, pool_pre_ping=True)
 
     def store(self, batch: Sequence[Span]) -> None:
-        """Insert ``batch`` by COPY, which costs a third of what INSERT does (``bench/spans.py``)."""
+        """Insert ``batch`` by COPY, which costs a third of what INSERT does (``bench/spans.py``), and its traces' lines."""
         try:
             with self._engine.begin() as connection:
                 driver: Any = connection.connection.driver_connection  # psycopg's own: the DBAPI has no COPY
-                with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-                    for span in batch:
-                        copy.write_row(_row(span))
+                with driver.cursor() as cursor:
+                    with cursor.copy(_COPY) as copy:
+                        for span in batch:
+                            copy.write_row(_row(span))
+                    cursor.execute(MERGE, (stored_json(lines(batch)),))
         except (OperationalError, psycopg.OperationalError) as exc:  # away or full: others say so too
             log.warning("spans lost", extra={"count": len(batch), "reason": first_line(exc)})
 
@@ -106,31 +109,13 @@ class TraceStore:
     ) -> list[TraceSummary]:
         """The newest traces, of ``owner`` or of all, newest first; ``before`` pages backwards."""
         await asyncio.to_thread(self._recorder.flush)
-        roots = (
-            select(spans).where(spans.c.parent_id.is_(None)).order_by(spans.c.started_at.desc()).limit(limit)
-        )
+        query = select(trace_summaries).order_by(trace_summaries.c.started_at.desc()).limit(limit)
         if before is not None:
-            roots = roots.where(spans.c.started_at < before)
+            query = query.where(trace_summaries.c.started_at < before)
         if owner is not None:
-            roots = roots.where(spans.c.attributes[names.OWNER].astext == owner)
-        chosen = roots.subquery()
-        sums = (
-            select(
-                spans.c.trace_id,
-                _total(names.INPUT_TOKENS).label("input_tokens"),
-                _total(names.OUTPUT_TOKENS).label("output_tokens"),
-                _total(names.COST_MICROS).label("cost_micros"),
-                func.max(spans.c.attributes[names.RESPONSE_MODEL].astext)
-                .filter(spans.c.attributes[names.OPERATION].astext == "chat")
-                .label("model"),
-            )
-            .where(spans.c.trace_id.in_(select(chosen.c.trace_id)))
-            .group_by(spans.c.trace_id)
-            .subquery()
-        )
-        query = select(chosen, sums).join(sums, sums.c.trace_id == chosen.c.trace_id)
+            query = query.where(trace_summaries.c.owner == owner)
         async with self._database.connect() as connection:
-            rows = (await connection.execute(query.order_by(chosen.c.started_at.desc()))).mappings()
+            rows = (await connection.execute(query)).mappings()
             return [
                 TraceSummary(
                     trace_id=row["trace_id"],
@@ -142,7 +127,7 @@ class TraceStore:
                     input_tokens=row["input_tokens"],
                     output_tokens=row["output_tokens"],
                     cost_micros=Micros(row["cost_micros"]),
-                    question=row["attributes"].get(names.QUESTION),
+                    question=row["question"],
                 )
                 for row in rows
             ]
@@ -170,6 +155,7 @@ class TraceStore:
     async def forget_before(self, moment: datetime) -> int:
         """Delete spans that started before ``moment``; how many there were."""
         async with self._database.begin() as connection:
+            await connection.execute(delete(trace_summaries).where(trace_summaries.c.started_at < moment))
             gone = await connection.execute(delete(spans).where(spans.c.started_at < moment))
             return int(gone.rowcount)
 
@@ -177,18 +163,12 @@ class TraceStore:
 def is_owned(trace_id: str, owner: str) -> ColumnElement[bool]:
     """Whether a trace was begun by ``owner``.
 
-    By its root alone: a caller of ``/v1`` may say which trace a call belongs to, and so put spans into another's.
+    By its line alone: a caller of ``/v1`` may say which trace a call belongs to, and so put spans into another's.
     """
-    root = select(spans.c.span_id).where(
-        spans.c.trace_id == trace_id,
-        spans.c.parent_id.is_(None),
-        spans.c.attributes[names.OWNER].astext == owner,
+    line = select(trace_summaries.c.trace_id).where(
+        trace_summaries.c.trace_id == trace_id, trace_summaries.c.owner == owner
     )
-    return root.correlate(None).exists()
-
-
-def _total(attribute: str) -> Any:
-    return func.coalesce(func.sum(spans.c.attributes[attribute].astext.cast(BigInteger)), 0)
+    return line.correlate(None).exists()
 
 
 def _row(span: Span) -> tuple[object, ...]:
@@ -200,31 +180,12 @@ def _row(span: Span) -> tuple[object, ...]:
         span.span_id,
         span.trace_id,
         span.parent_id,
-        _cleaned(span.name),
+        cleaned(span.name),
         span.kind,
         span.started_at,
         round(span.duration_s * 1000),
         "ok" if span.failure is None else "error",
-        _cleaned(span.failure),
-        _storable(span.attributes),
-        _storable(events),
+        cleaned(span.failure),
+        stored_json(span.attributes),
+        stored_json(events),
     )
-
-
-def _storable(value: object) -> str:
-    """JSON that PostgreSQL's jsonb takes: it refuses U+0000, and nothing takes lone surrogates; documents have both."""
-    try:
-        written = msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_cleaned(value)).decode()
-    return msgspec.json.encode(_cleaned(value)).decode() if "\\u0000" in written else written
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_cleaned(name): _cleaned(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(entry) for entry in value]
-    return value

@@ -58,14 +58,14 @@ def tiles(report: StatsReport, view: View) -> list[Tile]:
         _tile(
             "Cost",
             label(now.cost_usd, "usd"),
-            view.traces(min_cost="0.000001"),
+            view.traces(min_cost="0.000001", order="dearest"),
             f"{label(now.saved_usd, 'usd')} saved by the cache",
             **change(lambda t: t.cost_usd, "down"),
         ),
         _tile(
             "Latency, p95",
             _ms(slow),
-            view.traces(min_ms=slow),
+            view.traces(min_ms=slow, order="slowest"),
             f"p50 {_ms(now.latency_ms.p50)}, p99 {_ms(now.latency_ms.p99)}",
             **change(lambda t: t.latency_ms.p95, "down"),
         ),
@@ -107,7 +107,7 @@ def tiles(report: StatsReport, view: View) -> list[Tile]:
         _tile(
             "Thumbs up",
             label(now.thumbs_up / votes, "share") if votes else "none",
-            view.traces(vote="down"),
+            view.traces(vote="any"),
             f"{now.thumbs_up:,} up, {now.thumbs_down:,} down",
             **change(
                 lambda t: 1 - t.thumbs_down_rate if t.thumbs_up + t.thumbs_down else None, "up", is_share=True

@@ -30,7 +30,7 @@ _QUESTION_KEYS: Final = {
     "down": lambda line: line.thumbs_down,
     "cost": lambda line: line.cost,
 }
-_CSV: Final = {"series": "Over time", "costs": "Costs", "questions": "Questions", "errors": "Errors"}
+_CSV: Final = {"series": "Over time", "costs": "Costs", "questions": "Questions", "errors": "Errors", "scores": "Eval scores"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +96,9 @@ async def show(
             part="questions",
         ),
         "lists": (
-            ("Slowest", report.slow[:_LISTED]),
-            ("Dearest", report.dear[:_LISTED]),
-            ("Failed last", report.failed[:_LISTED]),
+            ("Slowest", view.traces(order="slowest"), report.slow[:_LISTED]),
+            ("Dearest", view.traces(order="dearest"), report.dear[:_LISTED]),
+            ("Failed last", view.traces(status="error"), report.failed[:_LISTED]),
         ),
     }
     return page(request, "dashboard.html", values)
@@ -145,7 +145,7 @@ def _errors(report: StatsReport, view: View) -> list[Share]:
             value=f"{error.count:,}",
             about="",
             share=round(100 * error.count / most, 2),
-            url=view.traces(status="error", error=error.code),
+            url=view.traces(status=error.code),
         )
         for error in report.errors
     ]

@@ -65,8 +65,9 @@ from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
 
-if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
+if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
     from causeway.accounts.single_sign_on import SingleSignOn
+    from causeway.knowledge.slack_bot import SlackBot
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -333,14 +334,6 @@ class FeedbackDoor(Protocol):
         ...
 
 
-class StatsDoor(Protocol):
-    """The dashboard's numbers; `causeway.observability.stats.Stats`."""
-
-    async def read(self, query: StatsQuery) -> StatsReport:
-        """The numbers of a period."""
-        ...
-
-
 class EvalDoor(Protocol):
     """Suites and their runs; `causeway.evals.evals.Evals`."""
 
@@ -384,6 +377,14 @@ class EvalDoor(Protocol):
 
     async def stop(self, run_id: str) -> Run:
         """Have a run end."""
+        ...
+
+
+class StatsDoor(Protocol):
+    """The dashboard's numbers; `causeway.observability.stats.Stats`."""
+
+    async def read(self, query: StatsQuery, *, is_own: bool = False) -> StatsReport:
+        """The numbers of a period and of the one before it."""
         ...
 
 
@@ -448,9 +449,10 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
-        stats: The dashboard's numbers; None where nothing is counted.
+        stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
+        slack: The bot; None where Slack is not set up.
         examples: Questions to suggest, when a document of the named collection is ready.
     """
 
@@ -476,4 +478,5 @@ class WebParts:
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
     stats: StatsDoor | None = None
+    slack: SlackBot | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

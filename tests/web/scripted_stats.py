@@ -43,7 +43,7 @@ class ScriptedStats:
         self.is_empty = is_empty
         self.asked: list[StatsQuery] = []
 
-    async def read(self, query: StatsQuery) -> StatsReport:
+    async def read(self, query: StatsQuery, *, is_own: bool = False) -> StatsReport:
         self.asked.append(query)
         length = query.until - query.since
         step_s = 3600 if length <= timedelta(days=2) else 21_600 if length <= timedelta(days=14) else 86_400
