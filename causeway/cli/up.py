@@ -204,6 +204,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
             import_max_bytes=settings.telemetry.import_max_bytes,
             is_open=settings.telemetry.metrics_open,
         ),
+        slack=platform.slack,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(

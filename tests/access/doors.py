@@ -168,10 +168,13 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
         "/api/traces?text=zebraquartz",
         "/api/traces?owner=usr_1&order=dearest",
     ),
+    "GET /api/palette": _gets(
+        "/api/palette",
+        *(f"/api/palette?q={word}" for word in ("nightfall", "severance", "hr", "board", "a", HIDDEN[0])),
+    ),
     "GET /api/traces/{trace_id}": _gets("/api/traces/{trace_id}"),
     "GET /traces": _gets("/traces", "/traces?text=nightfall", "/traces?status=ok&min_ms=0"),
     "POST /otlp/v1/traces": _json("/otlp/v1/traces", {"resourceSpans": []}),
-    "GET /metrics": _gets("/metrics"),
     "GET /traces/{trace_id}": _gets("/traces/{trace_id}"),
     "GET /sources": _gets("/sources"),
     "GET /api/sources": _gets("/api/sources"),
@@ -238,7 +241,8 @@ These worlds have neither, so they are tried where they are at home."""
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
-    DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
+    GET /dashboard
+    GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}
     DELETE /api/admin/users/{user_id} GET /admin GET /admin/access GET /admin/access/edit GET /admin/access/folder
     GET /admin/audit GET /admin/budgets GET /admin/edit/{section} GET /admin/groups GET /admin/groups/{group_id}/delete
