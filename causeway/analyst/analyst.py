@@ -167,6 +167,7 @@ class Analyst:
                     names.QUESTION: shown,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
@@ -221,6 +222,7 @@ class Analyst:
                 {
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     "causeway.analyst.sql": sql if self._capture_content else None,
                 }
             )
