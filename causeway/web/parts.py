@@ -61,7 +61,7 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
-from causeway.observability.otlp_import import TraceImport
+from causeway.observability.otlp_import import Imported
 from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import Rating, Trace, TraceChoices, TraceSummary
@@ -447,6 +447,14 @@ class IngestParts:
     progress: ProgressReader
 
 
+class ImportDoor(Protocol):
+    """Takes other programs' spans; `causeway.observability.otlp_import.TraceImport`."""
+
+    async def take(self, body: bytes, *, is_json: bool, sender: Principal) -> Imported:
+        """Store the spans of an OTLP request."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryParts:
     """How other programs' spans come in, and what Prometheus reads.
@@ -456,7 +464,7 @@ class TelemetryParts:
         is_open: Whether everybody may read the meters.
     """
 
-    imports: TraceImport
+    imports: ImportDoor
     metrics: Callable[[], Awaitable[str]]
     import_max_bytes: int
     is_open: bool
