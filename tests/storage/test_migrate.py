@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
-from causeway.storage import migrate, product_schema
+from causeway.storage import migrate, product_schema, telemetry_schema
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
 from causeway.storage.metadata import tables
 from causeway.storage.schema import api_keys, ledger
 
 assert product_schema.turns.metadata is tables  # importing it puts its tables in
+assert telemetry_schema.prompt_labels.metadata is tables
 
 
 async def test_migrated_database_needs_no_further_migration(database: Database) -> None:
