@@ -31,6 +31,7 @@ from causeway.evals.evals import Evals
 from causeway.evals.improve import Improver
 from causeway.evals.run_store import RunStore
 from causeway.evals.subjects import Subjects
+from causeway.gateway import audit
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
@@ -76,6 +77,7 @@ from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.prompts.registry import Registry
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
 from causeway.storage.background import rest
@@ -136,6 +138,7 @@ class Platform:
     evals: Evals
     improver: Improver
     analyst: Analyst
+    prompts: Registry
 
     @property
     def providers(self) -> Providers:
@@ -213,6 +216,8 @@ async def open_platform(
             database=database, embedding=embedding, settings=settings.knowledge, originals=originals
         )
         prompts = Shelf.packaged()
+        registry = Registry(database, prompts, notices=notices, record=audit.record)
+        await opened.enter_async_context(registry.running())
         library = Library(
             database=database,
             collections=collections,
@@ -240,7 +245,7 @@ async def open_platform(
         )
         answerer = answering(prompts=prompts)
         runs = RunStore(database)
-        calibrations = Calibrations(runs, prompts, models=settings.models)
+        calibrations = Calibrations(runs, prompts.steady(), models=settings.models)
         subjects = Subjects(
             settings,
             answering=lambda shelf: answering(prompts=shelf),
@@ -317,8 +322,9 @@ async def open_platform(
                 personal_data=personal_data,
                 clock=clock,
             ),
-            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts.steady(), personal_data=personal_data),
             analyst=analyst,
+            prompts=registry,
         )
         if is_worker:
             await index.prepare()
