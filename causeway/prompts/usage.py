@@ -14,7 +14,6 @@ from causeway.observability import genai_names as names
 from causeway.storage.database import Database
 from causeway.storage.schema import ledger, spans, votes
 
-
 PLAYGROUND: Final = "playground"
 """The purpose of calls by which somebody tries a prompt."""
 _EVALS: Final = "evals"
