@@ -26,7 +26,7 @@ from causeway.accounts.users import Users
 from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
-from causeway.contracts.model_gateway import Call
+from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.evals.record import Record
 from causeway.evals.run import Progress, Result, Run, RunOptions
 from causeway.evals.suite import Suite
@@ -62,6 +62,8 @@ from causeway.knowledge import (
     SourceStatus,
 )
 from causeway.observability.trace_store import Trace, TraceSummary
+from causeway.prompts.registry import Registry
+from causeway.prompts.usage import PromptUsage
 from causeway.settings import ServerSettings
 
 if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
@@ -430,6 +432,20 @@ class IngestParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromptParts:
+    """What prompts are managed and tried by.
+
+    Attributes:
+        models: Names of the chat models that can be asked, aliases first.
+    """
+
+    registry: Registry
+    usage: PromptUsage
+    gateway: ModelGateway
+    models: Callable[[], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
@@ -439,6 +455,7 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
+        prompts: What prompts are managed by; None where there is no database, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -465,4 +482,5 @@ class WebParts:
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
+    prompts: PromptParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
