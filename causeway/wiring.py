@@ -322,7 +322,9 @@ async def open_platform(
                 personal_data=personal_data,
                 clock=clock,
             ),
-            improver=Improver(subjects, gateway=gateway, prompts=prompts.steady(), personal_data=personal_data),
+            improver=Improver(
+                subjects, gateway=gateway, prompts=prompts.steady(), personal_data=personal_data
+            ),
             analyst=analyst,
             prompts=registry,
         )
