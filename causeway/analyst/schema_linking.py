@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from causeway.analyst.offer import Offer
 from causeway.analyst.schema import Column
-from causeway.analyst.semantic_layer import Layer, LayerColumn, LayerTable
+from causeway.analyst.semantic_layer import Layer, LayerColumn, LayerTable, LayerView
 from causeway.analyst.words import STOP_WORDS, content_words, name_words, words
 
 _MOST_TABLES = 7
@@ -94,10 +94,9 @@ def link(question: str, offer: Offer, layer: Layer) -> Linked:
     )
 
 
-def _said(layer: Layer, name: str) -> LayerTable:
-    return next(
-        (table for known, table in layer.tables.items() if known.lower() == name.lower()), LayerTable()
-    )
+def _said(layer: Layer, name: str) -> LayerTable | LayerView:
+    every: dict[str, LayerTable | LayerView] = {**layer.tables, **layer.views}
+    return next((part for known, part in every.items() if known.lower() == name.lower()), LayerTable())
 
 
 def _name_score(name: str, synonyms: Iterable[str], line: str, bag: frozenset[str], known: set[str]) -> float:
@@ -165,13 +164,28 @@ def _chosen(scores: Mapping[str, float], offer: Offer) -> tuple[str, ...]:
     best = scores[ranked[0]] if ranked else 0.0
     if best <= 0:
         return tuple(ranked[:_MOST_TABLES])
-    kept = [name for name in ranked if scores[name] >= max(0.8, _LEAST_SHARE * best)][:_MOST_TABLES]
+    kept = [name for name in ranked if scores[name] >= max(0.8, _LEAST_SHARE * best)]
+    kept = _either_view_or_tables(kept, scores, offer)[:_MOST_TABLES]
     bridges: list[str] = []
     for other in kept[1:]:
         bridges += [
             name for name in _between(kept[0], other, offer) if name not in kept and name not in bridges
         ]
     return (*kept, *bridges[:3])
+
+
+def _either_view_or_tables(kept: list[str], scores: Mapping[str, float], offer: Offer) -> list[str]:
+    """Without views that say less of the question than a table they read, and without tables that a view stands for."""
+    read: set[str] = set()
+    left: list[str] = []
+    for name in kept:
+        reads = offer.tables[name].reads
+        if not reads:
+            left.append(name)
+        elif not read and all(scores[table] <= scores[name] for table in reads):
+            left.append(name)
+            read.update(reads)
+    return [name for name in left if name not in read]
 
 
 def _between(start: str, end: str, offer: Offer) -> list[str]:
