@@ -8,7 +8,7 @@ for the sample shop, whose whole schema has three times as many.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from causeway.analyst.offer import Offer
@@ -78,13 +78,13 @@ def link(question: str, offer: Offer, layer: Layer) -> Linked:
         name for name, metric in layer.metrics.items() if _is_said(line, [name, *metric.synonyms], known)
     ]
     terms = [name for name, term in layer.terms.items() if _is_said(line, [name, *term.synonyms], known)]
-    needed = [layer.metrics[name].tables for name in metrics] + [layer.terms[name].tables for name in terms]
-    for table in (table for each in needed for table in each):
-        if table in scores:
-            scores[table] += _METRIC
+    means = [layer.metrics[name].tables for name in metrics] + [layer.terms[name].tables for name in terms]
+    needed = frozenset(table for each in means for table in each if table in scores)
+    for table in needed:
+        scores[table] += _METRIC
     content = content_words(question)
     return Linked(
-        tables=_chosen(scores, offer),
+        tables=_chosen(_Said(scores, needed, columns), offer),
         columns={name: frozenset(found) for name, found in columns.items()},
         mentions=tuple(mentions),
         metrics=tuple(metrics),
@@ -158,14 +158,25 @@ def _values_in(column: Column, line: str) -> list[str]:
     return found
 
 
-def _chosen(scores: Mapping[str, float], offer: Offer) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a question says of tables: how much of each, which its metrics and terms need, which columns it mentions."""
+
+    scores: Mapping[str, float]
+    needed: frozenset[str]
+    columns: Mapping[str, Collection[str]]
+
+
+def _chosen(said: _Said, offer: Offer) -> tuple[str, ...]:
     """The tables that most is said of, and those between them."""
+    scores = said.scores
     ranked = sorted(scores, key=lambda name: (-scores[name], name))
     best = scores[ranked[0]] if ranked else 0.0
     if best <= 0:
         return tuple(ranked[:_MOST_TABLES])
-    kept = [name for name in ranked if scores[name] >= max(0.8, _LEAST_SHARE * best)]
-    kept = _either_view_or_tables(kept, scores, offer)[:_MOST_TABLES]
+    least = max(0.8, _LEAST_SHARE * best)
+    kept = [name for name in ranked if scores[name] >= least or name in said.needed]
+    kept = _either_view_or_tables(kept, said, offer)[:_MOST_TABLES]
     bridges: list[str] = []
     for other in kept[1:]:
         bridges += [
@@ -174,18 +185,30 @@ def _chosen(scores: Mapping[str, float], offer: Offer) -> tuple[str, ...]:
     return (*kept, *bridges[:3])
 
 
-def _either_view_or_tables(kept: list[str], scores: Mapping[str, float], offer: Offer) -> list[str]:
+def _either_view_or_tables(kept: list[str], said: _Said, offer: Offer) -> list[str]:
     """Without views that say less of the question than a table they read, and without tables that a view stands for."""
-    read: set[str] = set()
-    left: list[str] = []
-    for name in kept:
-        reads = offer.tables[name].reads
-        if not reads:
-            left.append(name)
-        elif not read and all(scores[table] <= scores[name] for table in reads):
-            left.append(name)
-            read.update(reads)
-    return [name for name in left if name not in read]
+    views = [name for name in kept if offer.tables[name].view and _is_best(name, kept, said, offer)]
+    if not any(name in said.needed for name in views):
+        views = views[:1]
+    return [name for name in kept if name in views or _adds(name, views, said, offer)]
+
+
+def _adds(table: str, views: Sequence[str], said: _Said, offer: Offer) -> bool:
+    """Whether a table has something of the question that no chosen view reads of it."""
+    offered = offer.tables[table]
+    if offered.view:
+        return False
+    reading = [offer.tables[view].reads[table] for view in views if table in offer.tables[view].reads]
+    keys = {name for key in offer.foreign_keys if key.table == table for name in key.columns}
+    missing = set(said.columns[table]) - keys - set(offered.table.primary_key)
+    return not reading or bool(missing.difference(*reading))
+
+
+def _is_best(view: str, kept: list[str], said: _Said, offer: Offer) -> bool:
+    """Whether a view is what the question is about, and not one of the tables that it reads."""
+    if said.needed:
+        return view in said.needed
+    return all(said.scores[table] <= said.scores[view] for table in offer.tables[view].reads if table in kept)
 
 
 def _between(start: str, end: str, offer: Offer) -> list[str]:

@@ -65,7 +65,20 @@ def _offered(name: str, view: LayerView, offer: Offer) -> OfferedTable:
     if unknown:
         raise SettingsError(f"the semantic layer's view '{name}' has no column '{min(unknown)}'")
     table = Table(name=name, columns=columns, comment=view.about)
-    return OfferedTable(table=table, view=view.sql, reads=reads)
+    return OfferedTable(table=table, view=view.sql, reads=_uses(tree, reads, offer))
+
+
+def _uses(tree: exp.Query, reads: Sequence[str], offer: Offer) -> dict[str, frozenset[str]]:
+    """The columns of each table that stand in the query; by name where it does not say of which table."""
+    aliases = {source.alias_or_name: offer.find(source.name) for source in tree.find_all(exp.Table)}
+    used: dict[str, set[str]] = {name: set() for name in reads}
+    for column in tree.find_all(exp.Column):
+        holders = [aliases.get(column.table)] if column.table else list(aliases.values())
+        for holder in holders:
+            found = holder.table.column(column.name) if holder else None
+            if holder and found:
+                used.setdefault(holder.table.name, set()).add(found.name)
+    return {name: frozenset(names) for name, names in used.items()}
 
 
 def _column(part: exp.Expr, reads: Sequence[str], said: LayerColumn | None, offer: Offer) -> Column:
