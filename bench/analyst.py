@@ -5,7 +5,7 @@
 Loads the sample shop (small) into the data folder of the settings. *Naive* is the whole schema as CREATE TABLE statements and
 the question, one reply, run as it is. *Pipeline* is what `POST /api/analyst/ask` does. With *pairs*, the shop's other
 39 questions with their SQL are verified pairs (leave-one-out); those that come with the semantic layer are left out. A query is right when it returns the gold rows: floats to one
-part in ten thousand, rows in any order, columns in any order and under any name, at most two further columns. ``--perfect`` replaces the model by one that writes the gold query: what the rest of the pipeline
+part in ten thousand, rows in any order, columns in any order and under any name, at most two further columns; a share may be a percentage, a month its number. ``--perfect`` replaces the model by one that writes the gold query: what the rest of the pipeline
 loses.
 """
 
@@ -221,7 +221,14 @@ def _gateway(platform: Platform, cases: Sequence[Case], arguments: argparse.Name
 def _shop_cases(file: Path) -> Iterator[Case]:
     for line in file.read_text().splitlines():
         one = json.loads(line)
-        yield Case(one["id"], one["level"], SHOP, one["question"], (one["sql"],), one.get("pair", ""))
+        yield Case(
+            one["id"],
+            one["level"],
+            SHOP,
+            one["question"],
+            (one["sql"], *one.get("also", ())),
+            one.get("pair", ""),
+        )
 
 
 def _public_cases(folder: Path) -> Iterator[Case]:

@@ -179,6 +179,8 @@ def _chosen(said: _Said, offer: Offer) -> tuple[str, ...]:
     kept = _either_view_or_tables(kept, said, offer)[:_MOST_TABLES]
     bridges: list[str] = []
     for other in kept[1:]:
+        if offer.tables[kept[0]].view and offer.tables[other].view:
+            continue  # they have the names of what they would be joined by
         bridges += [
             name for name in _between(kept[0], other, offer) if name not in kept and name not in bridges
         ]
@@ -196,8 +198,8 @@ def _either_view_or_tables(kept: list[str], said: _Said, offer: Offer) -> list[s
 def _adds(table: str, views: Sequence[str], said: _Said, offer: Offer) -> bool:
     """Whether a table has something of the question that no chosen view reads of it."""
     offered = offer.tables[table]
-    if offered.view:
-        return False
+    if offered.view or (said.needed.intersection(views) and said.scores[table] < _TABLE):
+        return False  # what a metric is computed from will do, unless the table is named
     reading = [offer.tables[view].reads[table] for view in views if table in offer.tables[view].reads]
     keys = {name for key in offer.foreign_keys if key.table == table for name in key.columns}
     missing = set(said.columns[table]) - keys - set(offered.table.primary_key)

@@ -106,6 +106,23 @@ async def test_an_answer_has_rows_chart_explanation_and_terms(
     assert len(answer.trace_id) == 32
 
 
+async def test_a_condition_that_nobody_asked_for_is_doubted_once(
+    shop: Shop, database: Database, tmp_path: Path
+) -> None:
+    narrowed = "SELECT COUNT(*) AS orders FROM orders WHERE channel = 'phone'"
+    bench = bench_of(shop, database, tmp_path, [narrowed, COUNT])
+    answer = await bench.ask("How many orders are there?")
+    assert "phone" not in answer.sql
+    assert "channel = 'phone'" in answer.attempts[0].problem
+    asked_for = await bench_of(shop, database, tmp_path, [narrowed]).ask("How many orders came in by phone?")
+    assert len(asked_for.attempts) == 1
+    kept = await bench_of(shop, database, tmp_path, [narrowed, "nonsense", "nonsense"]).ask(
+        "How many orders?"
+    )
+    assert kept.state == "answered"
+    assert "phone" in kept.sql
+
+
 async def test_a_draft_that_fails_is_repaired_from_its_error(
     shop: Shop, database: Database, tmp_path: Path
 ) -> None:
