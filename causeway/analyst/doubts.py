@@ -22,13 +22,28 @@ _SHORTEST_STEM = 4
 def unasked(checked: CheckedSql, question: str, background: Background) -> str:
     """What the model is told of a condition that nobody asked for; empty when there is none."""
     said = set(words(" ".join(_said(question, background))))
-    for column, value in _conditions(checked.tree):
-        if _is_listed(column, value, background.offer) and not _is_said(value, said):
-            return (
-                f"its condition {column.name} = '{clean(value)[:40]}' is not in the question. "
-                "Write the query without it, unless the question means it in other words"
-            )
-    return ""
+    unsaid = [
+        f"{column.name} = {value}"
+        for column, value in _flags(checked.tree)
+        if not _is_said(column.name.replace("_", " "), said | _meanings(column.name, background))
+    ]
+    unsaid += [
+        f"{column.name} = '{clean(value)[:40]}'"
+        for column, value in _conditions(checked.tree)
+        if _is_listed(column, value, background.offer) and not _is_said(value, said)
+    ]
+    if not unsaid:
+        return ""
+    return (
+        f"its condition {unsaid[0]} is not in the question. "
+        "Write the query without it, unless the question means it in other words"
+    )
+
+
+def _meanings(name: str, background: Background) -> set[str]:
+    """The column's own words where the question mentions it by a synonym."""
+    is_mentioned = any(name in mentioned for mentioned in background.linked.columns.values())
+    return set(words(name.replace("_", " "))) if is_mentioned else set()
 
 
 def _said(question: str, background: Background) -> Iterator[str]:
@@ -52,6 +67,17 @@ def _conditions(tree: exp.Query) -> Iterator[tuple[exp.Column, str]]:
             is_text = isinstance(literal, exp.Literal) and literal.is_string
             if isinstance(column, exp.Column) and is_text and condition.find_ancestor(exp.Where):
                 yield column, str(literal.this)
+
+
+def _flags(tree: exp.Query) -> Iterator[tuple[exp.Column, str]]:
+    """Columns that have to be true, or false."""
+    for condition in tree.find_all(exp.EQ):
+        if (
+            isinstance(condition.this, exp.Column)
+            and isinstance(condition.expression, exp.Boolean)
+            and condition.find_ancestor(exp.Where)
+        ):
+            yield condition.this, condition.expression.sql()
 
 
 def _is_listed(column: exp.Column, value: str, offer: Offer) -> bool:
