@@ -44,6 +44,7 @@ from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
 from causeway.guard.pii import Finder
+from causeway.guard.restore import Placeholders
 from causeway.knowledge import (
     Answerer,
     AnswerExamples,
@@ -87,8 +88,8 @@ from causeway.knowledge.slack_bot import SlackBot
 from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
 from causeway.observability.review import Reviews
-from causeway.observability.spans import Spans
-from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.observability.telemetry import Telemetry, open_telemetry
+from causeway.observability.trace_store import TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
 from causeway.storage.background import rest
@@ -127,6 +128,7 @@ class Platform:
     database: Database
     blobs: Blobs
     traces: TraceStore
+    telemetry: Telemetry
     feedback: Feedback
     reviewing: Reviewing
     collected: CollectedSuites
@@ -200,8 +202,16 @@ async def open_platform(
         await opened.enter_async_context(notices.listening())
         keys = Keys(database, clock, notices=notices, default_tier=settings.gateway.default_tier)
         await opened.enter_async_context(keys.running())
-        spans = Spans(SpanWriter(database.url))
-        opened.push_async_callback(asyncio.to_thread, spans.close)
+        finder = Finder(settings.guard)
+        telemetry = await opened.enter_async_context(
+            open_telemetry(
+                settings.telemetry,
+                database,
+                clock,
+                mask=lambda text: Placeholders().mask(text, finder.find(text)),
+            )
+        )
+        spans = telemetry.spans
         durable = Durable(database.url, executor_id=executor_id)
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
@@ -270,7 +280,6 @@ async def open_platform(
             calibrations=calibrations,
             clock=clock,
         )
-        personal_data = Finder(settings.guard).kinds
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
         feedback = Feedback(database, spans)
@@ -305,11 +314,12 @@ async def open_platform(
                     "answer-examples": AnswerMeasure(
                         gateway,
                         lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
-                        personal_data,
+                        finder.kinds,
                     ),
                 },
                 clock=clock,
             ),
+            telemetry=telemetry,
             keys=keys,
             gateway=gateway,
             live=live,
@@ -350,10 +360,10 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=personal_data,
+                personal_data=finder.kinds,
                 clock=clock,
             ),
-            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=finder.kinds),
             analyst=analyst,
             slack=await _slack_bot(
                 settings, database, durable, conversing, feedback, clock=clock, opened=opened
@@ -486,7 +496,7 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
         now, settings = platform.clock.now(), platform.settings
         try:
             oldest = now - timedelta(days=settings.telemetry.trace_days)
-            await platform.traces.forget_before(oldest)
+            await platform.traces.forget_old(now, platform.telemetry.policy)
             await platform.analyst.notebook.forget_before(oldest)
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)

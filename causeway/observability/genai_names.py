@@ -67,6 +67,12 @@ QUESTION = "causeway.question"
 ANSWER = "causeway.answer"
 REFUSED = "causeway.refused"
 """Whether the answer was a refusal."""
+UNDERSTOOD = "causeway.understood"
+"""The question as it was searched for."""
+SQL = "causeway.analyst.sql"
+INPUT_VALUE = "input.value"
+"""What a step of another program was given (OpenInference)."""
+OUTPUT_VALUE = "output.value"
 TRUNCATED = "causeway.truncated"
 """JSON ``{"attribute": characters}``: what was cut, and how long it had been."""
 CLOCK = "causeway.clock"
@@ -83,6 +89,31 @@ CONTENT = frozenset(
         TOOL_RESULT,
         QUESTION,
         ANSWER,
+        UNDERSTOOD,
+        SQL,
+        INPUT_VALUE,
+        OUTPUT_VALUE,
     }
 )
 """What people and documents said: kept only where content may be captured."""
+
+FOREIGN_CONTENT = (
+    "ai.prompt",
+    "ai.response",
+    "all_messages_events",
+    "embedding.embeddings.",
+    "events",
+    "gen_ai.completion",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "llm.completions",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompt_template.variables",
+    "llm.prompts",
+    "retrieval.documents",
+    "tool.parameters",
+)
+"""How attributes of other programs begin that hold content under names of their own."""

@@ -61,8 +61,10 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
+from causeway.observability.otlp_import import TraceImport
 from causeway.observability.stats_report import StatsQuery, StatsReport
-from causeway.observability.trace_store import Trace, TraceSummary
+from causeway.observability.trace_search import TraceQuery
+from causeway.observability.trace_store import Rating, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
 
 if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
@@ -306,14 +308,20 @@ class ConversationDoor(Protocol):
 class TraceDoor(Protocol):
     """`causeway.observability.trace_store.TraceStore`."""
 
-    async def recent(
-        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
-    ) -> list[TraceSummary]:
-        """The newest traces, of one owner or of all."""
+    async def find(self, query: TraceQuery) -> list[TraceSummary]:
+        """The traces that match."""
         ...
 
     async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
         """One whole trace; with ``owner``, only of theirs."""
+        ...
+
+    async def ratings(self, trace_id: str) -> list[Rating]:
+        """What people and evaluations said of it."""
+        ...
+
+    async def choices(self, *, owner: str | None = None) -> TraceChoices:
+        """What lists of traces can be narrowed by."""
         ...
 
 
@@ -440,6 +448,21 @@ class IngestParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryParts:
+    """How other programs' spans come in, and what Prometheus reads.
+
+    Attributes:
+        import_max_bytes: Largest request of spans, unpacked.
+        is_open: Whether everybody may read the meters.
+    """
+
+    imports: TraceImport
+    metrics: Callable[[], Awaitable[str]]
+    import_max_bytes: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
@@ -453,6 +476,7 @@ class WebParts:
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
         slack: The bot; None where Slack is not set up.
+        telemetry: The doors of spans and meters; None where there are none, as in the pages' demo.
         examples: Questions to suggest, when a document of the named collection is ready.
     """
 
@@ -479,4 +503,5 @@ class WebParts:
     evals: EvalDoor | None = None
     stats: StatsDoor | None = None
     slack: SlackBot | None = None
+    telemetry: TelemetryParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
