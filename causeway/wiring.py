@@ -74,7 +74,9 @@ from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability.feedback import Feedback
+from causeway.observability.rollups import Rollups
 from causeway.observability.spans import Spans
+from causeway.observability.stats import Stats
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
@@ -136,6 +138,8 @@ class Platform:
     evals: Evals
     improver: Improver
     analyst: Analyst
+    stats: Stats
+    rollups: Rollups
 
     @property
     def providers(self) -> Providers:
@@ -319,6 +323,8 @@ async def open_platform(
             ),
             improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
             analyst=analyst,
+            stats=Stats(database, spans, flush=doorway.ledger.flush),
+            rollups=Rollups(database, clock),
         )
         if is_worker:
             await index.prepare()
@@ -395,6 +401,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
         group.create_task(platform.control.tend(stop=stop))
         group.create_task(platform.sources.tend(stop=stop))
         group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
+        group.create_task(platform.rollups.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield

@@ -197,6 +197,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
             collections=platform.collections, control=platform.control, progress=platform.progress
         ),
         evals=platform.evals,
+        stats=platform.stats,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(

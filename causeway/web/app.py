@@ -42,6 +42,7 @@ from causeway.web import (
     sources_api,
     sources_pages,
     static_files,
+    stats_api,
     traces_api,
     traces_pages,
 )
@@ -60,6 +61,7 @@ _ROUTERS = (
     document_places_api.router,
     sources_api.router,
     traces_api.router,
+    stats_api.router,
     admin_keys_api.router,
     admin_people_api.router,
     admin_settings_api.router,

@@ -61,6 +61,7 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
+from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
 
@@ -378,6 +379,14 @@ class EvalDoor(Protocol):
         ...
 
 
+class StatsDoor(Protocol):
+    """The dashboard's numbers; `causeway.observability.stats.Stats`."""
+
+    async def read(self, query: StatsQuery, *, is_own: bool = False) -> StatsReport:
+        """The numbers of a period and of the one before it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountParts:
     """How people sign in.
@@ -439,6 +448,7 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
+        stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -465,4 +475,5 @@ class WebParts:
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
+    stats: StatsDoor | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

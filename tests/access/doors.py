@@ -164,6 +164,10 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /documents/{document_id}/retry": [Probe(f"/documents/{each}/retry") for each in HIDDEN],
     "GET /api/traces": _gets("/api/traces", "/api/traces?limit=200"),
     "GET /api/traces/{trace_id}": _gets("/api/traces/{trace_id}"),
+    "GET /api/stats": _gets("/api/stats", "/api/stats?owner={owner}", "/api/stats?product=ask&model="),
+    "GET /api/stats.csv": _gets(
+        *(f"/api/stats.csv?table={each}" for each in ("series", "costs", "questions", "errors", "scores"))
+    ),
     "GET /traces": _gets("/traces"),
     "GET /traces/{trace_id}": _gets("/traces/{trace_id}"),
     "GET /sources": _gets("/sources"),
