@@ -89,6 +89,39 @@ class PineconeSettings(Section):
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest time one request may take")
 
 
+class SlackSettings(Section):
+    """Questions asked in Slack; off while `signing_secret` or `token` is empty."""
+
+    signing_secret: SecretStr = Field(
+        default=SecretStr(""), description="The app's signing secret, by which its requests are known"
+    )
+    token: SecretStr = Field(default=SecretStr(""), description="The app's bot token, xoxb-...")
+    address: str = Field(
+        default="",
+        description="This Causeway's address as people's browsers have it, such as https://causeway.example.com; citations"
+        " are links to its documents, and names alone without it",
+    )
+    collection: str = Field(default="", description="The collection that is asked; empty asks all")
+    private_answers: Literal["direct", "thread"] = Field(
+        default="direct",
+        description="Where an answer in a channel goes that rests on documents which not everybody may see: to its asker"
+        " alone, or into the thread all the same",
+    )
+    update_every_s: float = Field(
+        default=1.2,
+        ge=1,
+        le=60,
+        description="Least time between two changes of a message while it is written",
+    )
+    base_url: str = Field(default="", description="Another address of Slack's API, such as a proxy's")
+    timeout_s: float = Field(default=15.0, gt=0, le=120, description="Longest time one request may take")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is all that the bot needs."""
+        return bool(self.signing_secret.get_secret_value() and self.token.get_secret_value())
+
+
 class TelemetrySettings(Section):
     """Traces and logs."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from causeway.accounts.users import Users
 from causeway.analyst import shop_tables
 from causeway.analyst.analyst import Analyst
 from causeway.analyst.asked import AskedDatabases
@@ -27,8 +28,12 @@ from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
 from causeway.evals.calibration import Calibrations
+from causeway.evals.collected import CollectedSuites
 from causeway.evals.evals import Evals
+from causeway.evals.experiments import Experiments
 from causeway.evals.improve import Improver
+from causeway.evals.learning import Reviewing
+from causeway.evals.measures import AnswerMeasure, RetrievalMeasure
 from causeway.evals.run_store import RunStore
 from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
@@ -41,11 +46,15 @@ from causeway.gateway.providers import Providers, vector_space
 from causeway.guard.pii import Finder
 from causeway.knowledge import (
     Answerer,
+    AnswerExamples,
+    ConfirmedAnswers,
     Conversations,
     ConversingAnswerer,
     Folders,
     KnowledgeAssistant,
     Library,
+    Proofs,
+    RetrievalVotes,
     Search,
     Sources,
     Uploads,
@@ -69,12 +78,16 @@ from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import ParseLimits
+from causeway.knowledge.ingest.slack_calls import open_slack_calls
 from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
+from causeway.knowledge.slack_bot import SlackBot
+from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
 from causeway.observability.rollups import Rollups
+from causeway.observability.review import Reviews
 from causeway.observability.spans import Spans
 from causeway.observability.stats import Stats
 from causeway.observability.trace_store import SpanWriter, TraceStore
@@ -117,6 +130,9 @@ class Platform:
     blobs: Blobs
     traces: TraceStore
     feedback: Feedback
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
     keys: Keys
     gateway: Gateway
     live: LiveSettings[Built]
@@ -140,6 +156,7 @@ class Platform:
     analyst: Analyst
     stats: Stats
     rollups: Rollups
+    slack: SlackBot | None = None
 
     @property
     def providers(self) -> Providers:
@@ -224,7 +241,8 @@ async def open_platform(
             durable=durable,
             keeps_past=keeps_past,
         )
-        search = Search(
+        learnt, proofs = ConfirmedAnswers(database, gateway), Proofs(database, settings.knowledge, clock)
+        plain_search = Search(
             index,
             gateway,
             settings.knowledge,
@@ -233,6 +251,8 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
+        search = plain_search.moved_by(RetrievalVotes(learnt, proofs, clock))
+        examples = AnswerExamples(learnt, proofs, database=database, gateway=gateway, clock=clock)
         answering = partial(
             Answerer,
             search=SectionSearch(search, database),
@@ -242,24 +262,22 @@ async def open_platform(
             settings=settings.knowledge,
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = answering(prompts=prompts)
+        answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
         calibrations = Calibrations(runs, prompts, models=settings.models)
         subjects = Subjects(
             settings,
-            answering=lambda shelf: answering(prompts=shelf),
+            answering=lambda shelf: answering(prompts=shelf).shown(examples),
             search=search,
             library=library,
             gateway=gateway,
             calibrations=calibrations,
             clock=clock,
         )
-        finder = Finder(settings.guard)
-
-        def personal_data(text: str) -> list[str]:
-            return [str(found.kind) for found in finder.find(text)]
-
-        conversations = Conversations(database)
+        personal_data = Finder(settings.guard).kinds
+        conversations, collected = Conversations(database), CollectedSuites(database)
+        conversing = ConversingAnswerer(answerer, conversations)
+        feedback = Feedback(database, spans)
         traces = TraceStore(database, spans)
         analyst = Analyst(
             databases=await _asked_databases(settings, folder, database, clock, opened),
@@ -277,7 +295,25 @@ async def open_platform(
             database=database,
             blobs=blobs,
             traces=traces,
-            feedback=Feedback(database, spans),
+            feedback=feedback,
+            reviewing=Reviewing(Reviews(database), answers=learnt, traces=traces, library=library),
+            collected=collected,
+            experiments=Experiments(
+                database,
+                durable,
+                answers=learnt,
+                proofs=proofs,
+                suites=collected,
+                measures={
+                    "retrieval-votes": RetrievalMeasure(gateway, plain_search.moved_by),
+                    "answer-examples": AnswerMeasure(
+                        gateway,
+                        lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
+                        personal_data,
+                    ),
+                },
+                clock=clock,
+            ),
             keys=keys,
             gateway=gateway,
             live=live,
@@ -310,7 +346,7 @@ async def open_platform(
                 knowledge=settings.knowledge,
             ),
             search=search,
-            answerer=ConversingAnswerer(answerer, conversations),
+            answerer=conversing,
             conversations=conversations,
             index=index,
             moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
@@ -325,6 +361,9 @@ async def open_platform(
             analyst=analyst,
             stats=Stats(database, spans, flush=doorway.ledger.flush),
             rollups=Rollups(database, clock),
+            slack=await _slack_bot(
+                settings, database, durable, conversing, feedback, clock=clock, opened=opened
+            ),
         )
         if is_worker:
             await index.prepare()
@@ -344,6 +383,41 @@ async def open_platform(
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform
+
+
+async def _slack_bot(
+    settings: Settings,
+    database: Database,
+    durable: Durable,
+    answerer: ConversingAnswerer,
+    feedback: Feedback,
+    *,
+    clock: Clock,
+    opened: AsyncExitStack,
+) -> SlackBot | None:
+    """The bot; None where Slack is not set up."""
+    if not settings.slack.is_on:
+        return None
+    calls = await opened.enter_async_context(
+        open_slack_calls(
+            base_url=settings.slack.base_url,
+            token=settings.slack.token,
+            section="slack",
+            clock=clock,
+            every_s=0.0,
+            timeout_s=settings.slack.timeout_s,
+        )
+    )
+    users = Users(database, clock)
+    return SlackBot(
+        settings.slack,
+        calls=calls,
+        questions=SlackQuestions(database, durable),
+        answerer=answerer,
+        who_is=partial(users.principal, tier=settings.gateway.default_tier),
+        votes=feedback,
+        clock=clock,
+    )
 
 
 async def _asked_databases(
@@ -393,6 +467,9 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     platform.sources.register(durable)
     platform.control.register(durable)
     platform.evals.register(durable)
+    platform.experiments.register(durable)
+    if platform.slack is not None:
+        platform.slack.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -421,9 +498,10 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
             )
-            await platform.conversations.forget_before(
-                now - timedelta(days=settings.knowledge.keep_conversations_days)
-            )
+            conversed = now - timedelta(days=settings.knowledge.keep_conversations_days)
+            await platform.conversations.forget_before(conversed)
+            if platform.slack is not None:
+                await platform.slack.forget_before(conversed)
         except CausewayError as exc:
             log.warning("what is old could not be deleted", extra={"reason": exc.message})
         await rest(stop, _TIDY_EVERY_S)

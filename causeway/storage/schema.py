@@ -574,4 +574,17 @@ votes = Table(
     Column("reason", Text),
     Column("correction", Text),
     moment("at"),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default="new",
+        comment="what reviewers made of it: new, confirmed or dismissed",
+    ),
+    Column("reviewed_by", Text, comment="the principal"),
+    moment("reviewed_at", nullable=True),
+    Column("note", Text, comment="the reviewer's own, for other reviewers"),
+    Column("right_answer", Text, comment="the reviewer's; goes before the correction"),
+    Index(None, "at"),
+    Index(None, "principal_id"),
 )

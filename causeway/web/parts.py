@@ -65,8 +65,9 @@ from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
 
-if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
+if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
     from causeway.accounts.single_sign_on import SingleSignOn
+    from causeway.knowledge.slack_bot import SlackBot
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -277,9 +278,9 @@ class ConversationDoor(Protocol):
     """What was said, as somebody may see it; `causeway.knowledge.Conversations`."""
 
     async def of(
-        self, principal: Principal, *, limit: int = 30, before: datetime | None = None
+        self, principal: Principal, *, limit: int = 30, before: datetime | None = None, text: str = ""
     ) -> Sequence[Conversation]:
-        """The newest of one's own, without their turns."""
+        """The newest of one's own, without their turns; every word of ``text`` is in their titles."""
         ...
 
     async def read(self, conversation_id: str, principal: Principal) -> Conversation:
@@ -451,6 +452,7 @@ class WebParts:
         stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
+        slack: The bot; None where Slack is not set up.
         examples: Questions to suggest, when a document of the named collection is ready.
     """
 
@@ -476,4 +478,5 @@ class WebParts:
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
     stats: StatsDoor | None = None
+    slack: SlackBot | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from pkgutil import iter_modules, resolve_name
 
 import pytest
 from alembic import command
@@ -12,17 +13,18 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway import storage
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
-from causeway.storage import migrate, product_schema, stats_schema, telemetry_schema
+from causeway.storage import migrate, telemetry_schema
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
 from causeway.storage.metadata import tables
 from causeway.storage.schema import api_keys, ledger
 
-assert product_schema.turns.metadata is tables  # importing them puts their tables in
-assert telemetry_schema.trace_summaries.metadata is tables
-assert stats_schema.usage_rollups.metadata is tables
+for _module in iter_modules(storage.__path__):  # importing them puts their tables in
+    if _module.name.endswith("_schema"):
+        resolve_name(f"causeway.storage.{_module.name}")
 
 
 async def test_migrated_database_needs_no_further_migration(database: Database) -> None:

@@ -65,6 +65,7 @@ from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
 from tests.web.scripted_conversations import ScriptedConversations
 from tests.web.scripted_evals import ScriptedEvals
+from tests.web.scripted_stats import ScriptedStats
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "documents"
 ADMIN_KEY = "cw-admin"
@@ -280,7 +281,7 @@ class ScriptedLibrary:
             document
             for document in self._all()
             if collection in (None, document.collection)
-            and text.lower() in f"{document.title} {document.path}".lower()
+            and all(word in f"{document.title} {document.path}".lower() for word in text.lower().split())
         ]
         counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
         listed = [document for document in matching if state in (None, document.state)]
@@ -693,6 +694,7 @@ class Scripted:
     sources: ScriptedSources
     not_ready: dict[str, str | None]
     evals: ScriptedEvals
+    stats: ScriptedStats
 
 
 def scripted(
@@ -716,6 +718,7 @@ def scripted(
     feedback = ScriptedFeedback()
     sources = ScriptedSources(clock)
     evals = ScriptedEvals(clock)
+    stats = ScriptedStats(is_empty=not is_loaded)
     not_ready: dict[str, str | None] = {"database": None, "models": None}
 
     async def readiness() -> Mapping[str, str | None]:
@@ -739,9 +742,10 @@ def scripted(
         edge=_edge,
         readiness=readiness,
         evals=evals,
+        stats=stats,
         examples={"fernhill": EXAMPLES},
     )
-    return Scripted(parts, answerer, library, feedback, sources, not_ready, evals)
+    return Scripted(parts, answerer, library, feedback, sources, not_ready, evals, stats)
 
 
 async def _edge(scope: AsgiScope, receive: Receive, send: Send) -> None:

@@ -184,6 +184,7 @@ def test_the_description_names_every_call_and_the_page_shows_it(client: TestClie
         ("POST", "/api/ask"),
         ("DELETE", "/api/ask/{answer_id}"),
         ("POST", "/api/feedback"),
+        ("GET", "/api/palette"),
         ("GET", "/api/conversations"),
         ("GET", "/api/conversations/{conversation_id}"),
         ("PATCH", "/api/conversations/{conversation_id}"),
