@@ -86,8 +86,8 @@ from causeway.knowledge.search.sections import SectionSearch
 from causeway.knowledge.slack_bot import SlackBot
 from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
-from causeway.observability.rollups import Rollups
 from causeway.observability.review import Reviews
+from causeway.observability.rollups import Rollups
 from causeway.observability.spans import Spans
 from causeway.observability.stats import Stats
 from causeway.observability.trace_store import SpanWriter, TraceStore
