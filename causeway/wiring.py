@@ -88,6 +88,8 @@ from causeway.knowledge.slack_bot import SlackBot
 from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
 from causeway.observability.review import Reviews
+from causeway.observability.rollups import Rollups
+from causeway.observability.stats import Stats
 from causeway.observability.telemetry import Telemetry, open_telemetry
 from causeway.observability.trace_store import TraceStore
 from causeway.prompts.shelf import Shelf
@@ -154,6 +156,8 @@ class Platform:
     evals: Evals
     improver: Improver
     analyst: Analyst
+    stats: Stats
+    rollups: Rollups
     slack: SlackBot | None = None
 
     @property
@@ -365,6 +369,8 @@ async def open_platform(
             ),
             improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=finder.kinds),
             analyst=analyst,
+            stats=Stats(database, spans, flush=doorway.ledger.flush),
+            rollups=Rollups(database, clock),
             slack=await _slack_bot(
                 settings, database, durable, conversing, feedback, clock=clock, opened=opened
             ),
@@ -482,6 +488,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
         group.create_task(platform.control.tend(stop=stop))
         group.create_task(platform.sources.tend(stop=stop))
         group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
+        group.create_task(platform.rollups.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield

@@ -198,6 +198,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
             collections=platform.collections, control=platform.control, progress=platform.progress
         ),
         evals=platform.evals,
+        stats=platform.stats,
         slack=platform.slack,
         telemetry=TelemetryParts(
             imports=platform.telemetry.imports,

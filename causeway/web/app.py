@@ -47,6 +47,7 @@ from causeway.web import (
     sources_api,
     sources_pages,
     static_files,
+    stats_api,
     traces_api,
     traces_pages,
 )
@@ -67,6 +68,7 @@ _ROUTERS = (
     slack_door.router,
     traces_api.router,
     otlp_door.router,
+    stats_api.router,
     admin_keys_api.router,
     admin_people_api.router,
     admin_settings_api.router,

@@ -176,6 +176,10 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /traces": _gets("/traces", "/traces?text=nightfall", "/traces?status=ok&min_ms=0"),
     "POST /otlp/v1/traces": _json("/otlp/v1/traces", {"resourceSpans": []}),
     "GET /metrics": _gets("/metrics"),
+    "GET /api/stats": _gets("/api/stats", "/api/stats?owner={owner}", "/api/stats?product=ask&model="),
+    "GET /api/stats.csv": _gets(
+        *(f"/api/stats.csv?table={each}" for each in ("series", "costs", "questions", "errors", "scores"))
+    ),
     "GET /traces/{trace_id}": _gets("/traces/{trace_id}"),
     "GET /sources": _gets("/sources"),
     "GET /api/sources": _gets("/api/sources"),
