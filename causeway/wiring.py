@@ -36,6 +36,7 @@ from causeway.evals.learning import Reviewing
 from causeway.evals.measures import AnswerMeasure, RetrievalMeasure
 from causeway.evals.run_store import RunStore
 from causeway.evals.subjects import Subjects
+from causeway.gateway import audit
 from causeway.gateway.edge_path import EdgePath
 from causeway.gateway.gateway import Gateway
 from causeway.gateway.keys import Keys
@@ -92,6 +93,7 @@ from causeway.observability.rollups import Rollups
 from causeway.observability.stats import Stats
 from causeway.observability.telemetry import Telemetry, open_telemetry
 from causeway.observability.trace_store import TraceStore
+from causeway.prompts.registry import Registry
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
 from causeway.storage.background import rest
@@ -158,6 +160,7 @@ class Platform:
     analyst: Analyst
     stats: Stats
     rollups: Rollups
+    prompts: Registry
     slack: SlackBot | None = None
 
     @property
@@ -244,6 +247,8 @@ async def open_platform(
             database=database, embedding=embedding, settings=settings.knowledge, originals=originals
         )
         prompts = Shelf.packaged()
+        registry = Registry(database, prompts, notices=notices, record=audit.record)
+        await opened.enter_async_context(registry.running())
         library = Library(
             database=database,
             collections=collections,
@@ -274,7 +279,7 @@ async def open_platform(
         )
         answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
-        calibrations = Calibrations(runs, prompts, models=settings.models)
+        calibrations = Calibrations(runs, prompts.steady(), models=settings.models)
         subjects = Subjects(
             settings,
             answering=lambda shelf: answering(prompts=shelf).shown(examples),
@@ -367,8 +372,11 @@ async def open_platform(
                 personal_data=finder.kinds,
                 clock=clock,
             ),
-            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=finder.kinds),
+            improver=Improver(
+                subjects, gateway=gateway, prompts=prompts.steady(), personal_data=finder.kinds
+            ),
             analyst=analyst,
+            prompts=registry,
             stats=Stats(database, spans, flush=doorway.ledger.flush),
             rollups=Rollups(database, clock),
             slack=await _slack_bot(
