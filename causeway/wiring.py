@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -209,15 +209,7 @@ async def open_platform(
         await opened.enter_async_context(notices.listening())
         keys = Keys(database, clock, notices=notices, default_tier=settings.gateway.default_tier)
         await opened.enter_async_context(keys.running())
-        finder = Finder(settings.guard)
-        telemetry = await opened.enter_async_context(
-            open_telemetry(
-                settings.telemetry,
-                database,
-                clock,
-                mask=lambda text: Placeholders().mask(text, finder.find(text)),
-            )
-        )
+        telemetry = await opened.enter_async_context(_observing(settings, database, clock))
         spans = telemetry.spans
         durable = Durable(database.url, executor_id=executor_id)
         opened.push_async_callback(durable.close)
@@ -436,6 +428,18 @@ async def _slack_bot(
         votes=feedback,
         clock=clock,
     )
+
+
+def _observing(
+    settings: Settings, database: Database, clock: Clock
+) -> AbstractAsyncContextManager[Telemetry]:
+    """What records, with the guard's placeholders for whatever may not be stored as it is."""
+    finder = Finder(settings.guard)
+
+    def mask(text: str) -> str:
+        return Placeholders().mask(text, finder.find(text))
+
+    return open_telemetry(settings.telemetry, database, clock, mask=mask)
 
 
 async def _asked_databases(

@@ -172,6 +172,7 @@ class Analyst:
                     names.QUESTION: shown,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
@@ -228,6 +229,7 @@ class Analyst:
                 {
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     "causeway.analyst.sql": sql if self._capture_content else None,
                 }
             )

@@ -247,7 +247,7 @@ ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
     GET /dashboard
-    DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
+    GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}
     DELETE /api/admin/users/{user_id} GET /admin GET /admin/access GET /admin/access/edit GET /admin/access/folder
     GET /admin/audit GET /admin/budgets GET /admin/edit/{section} GET /admin/groups GET /admin/groups/{group_id}/delete

@@ -136,6 +136,7 @@ class Answerer:
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
