@@ -315,7 +315,7 @@ async def open_platform(
                     "answer-examples": AnswerMeasure(
                         gateway,
                         lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
-                        finder.kinds,
+                        Finder(settings.guard).kinds,
                     ),
                 },
                 clock=clock,
@@ -361,11 +361,14 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=finder.kinds,
+                personal_data=Finder(settings.guard).kinds,
                 clock=clock,
             ),
             improver=Improver(
-                subjects, gateway=gateway, prompts=prompts.steady(), personal_data=finder.kinds
+                subjects,
+                gateway=gateway,
+                prompts=prompts.steady(),
+                personal_data=Finder(settings.guard).kinds,
             ),
             analyst=analyst,
             prompts=registry,

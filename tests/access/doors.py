@@ -175,7 +175,6 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /api/traces/{trace_id}": _gets("/api/traces/{trace_id}"),
     "GET /traces": _gets("/traces", "/traces?text=nightfall", "/traces?status=ok&min_ms=0"),
     "POST /otlp/v1/traces": _json("/otlp/v1/traces", {"resourceSpans": []}),
-    "GET /metrics": _gets("/metrics"),
     "GET /api/stats": _gets("/api/stats", "/api/stats?owner={owner}", "/api/stats?product=ask&model="),
     "GET /api/stats.csv": _gets(
         *(f"/api/stats.csv?table={each}" for each in ("series", "costs", "questions", "errors", "scores"))
