@@ -157,7 +157,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     from causeway.accounts.users import Users
     from causeway.web.app import build_app
     from causeway.web.bounded_http import BoundedHttp
-    from causeway.web.parts import IngestParts, WebParts
+    from causeway.web.parts import IngestParts, ReviewParts, WebParts
     from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
@@ -197,6 +197,9 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
             collections=platform.collections, control=platform.control, progress=platform.progress
         ),
         evals=platform.evals,
+        review=ReviewParts(
+            reviewing=platform.reviewing, collected=platform.collected, experiments=platform.experiments
+        ),
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(

@@ -27,6 +27,9 @@ from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
+from causeway.evals.collected import CollectedSuites
+from causeway.evals.experiments import Experiments
+from causeway.evals.learning import Reviewing
 from causeway.evals.record import Record
 from causeway.evals.run import Progress, Result, Run, RunOptions
 from causeway.evals.suite import Suite
@@ -61,6 +64,7 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
+from causeway.observability.feedback import Vote
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
 
@@ -331,6 +335,14 @@ class FeedbackDoor(Protocol):
         """Record a thumb; with ``owner``, only on their own answers."""
         ...
 
+    async def withdraw(self, trace_id: str, principal_id: str) -> bool:
+        """Take one back."""
+        ...
+
+    async def given(self, principal_id: str, trace_ids: Sequence[str]) -> Sequence[Vote]:
+        """What somebody has said of answers."""
+        ...
+
 
 class EvalDoor(Protocol):
     """Suites and their runs; `causeway.evals.evals.Evals`."""
@@ -430,6 +442,15 @@ class IngestParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewParts:
+    """What feedback is reviewed, collected and learnt from by."""
+
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
@@ -439,6 +460,7 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
+        review: Review of feedback; None where there is no database, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -465,4 +487,5 @@ class WebParts:
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
+    review: ReviewParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -60,6 +60,7 @@ from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
+from causeway.observability.feedback import Vote
 from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
@@ -664,10 +665,12 @@ def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
 
 
 class ScriptedFeedback:
-    """Remembers votes."""
+    """Remembers votes; those that hold now are in ``held``."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.votes: list[tuple[str, bool, str | None]] = []
+        self.held: dict[tuple[str, str], Vote] = {}
 
     async def vote(
         self,
@@ -680,6 +683,21 @@ class ScriptedFeedback:
         owner: str | None = None,
     ) -> None:
         self.votes.append((trace_id, is_up, correction))
+        self.held[trace_id, principal_id] = Vote(
+            trace_id=trace_id,
+            is_up=is_up,
+            reason=reason,
+            correction=correction,
+            at=self._clock.now(),
+        )
+
+    async def withdraw(self, trace_id: str, principal_id: str) -> bool:
+        return self.held.pop((trace_id, principal_id), None) is not None
+
+    async def given(self, principal_id: str, trace_ids: Sequence[str]) -> list[Vote]:
+        return [
+            vote for (trace_id, by), vote in self.held.items() if by == principal_id and trace_id in trace_ids
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -713,7 +731,7 @@ def scripted(
     answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
     conversations = ScriptedConversations(clock)
     conversing = ConversingAnswerer(cast("Answerer", answerer), cast("Conversations", conversations))
-    feedback = ScriptedFeedback()
+    feedback = ScriptedFeedback(clock)
     sources = ScriptedSources(clock)
     evals = ScriptedEvals(clock)
     not_ready: dict[str, str | None] = {"database": None, "models": None}
