@@ -27,6 +27,9 @@ from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
+from causeway.evals.collected import CollectedSuites
+from causeway.evals.experiments import Experiments
+from causeway.evals.learning import Reviewing
 from causeway.evals.record import Record
 from causeway.evals.run import Progress, Result, Run, RunOptions
 from causeway.evals.suite import Suite
@@ -339,6 +342,14 @@ class FeedbackDoor(Protocol):
         owner: str | None = None,
     ) -> None:
         """Record a thumb; with ``owner``, only on their own answers."""
+        ...
+
+    async def withdraw(self, trace_id: str, principal_id: str) -> bool:
+        """Take one back."""
+        ...
+
+    async def given(self, principal_id: str, trace_ids: Sequence[str]) -> Sequence[Vote]:
+        """What somebody has said of answers."""
         ...
 
 

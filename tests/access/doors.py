@@ -112,6 +112,10 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /api/analyst/saved": _json("/api/analyst/saved", {"question": "q", "sql": "SELECT 1"}),
     "DELETE /api/analyst/saved/{saved_id}": _gets("/api/analyst/saved/hidden"),
     "POST /api/feedback": _json("/api/feedback", {"trace_id": "{trace_id}", "vote": "down"}),
+    "GET /api/feedback": _gets("/api/feedback?trace_id={trace_id}"),
+    "DELETE /api/feedback/{trace_id}": _gets("/api/feedback/{trace_id}"),
+    "GET /feedback/{trace_id}": _gets("/feedback/{trace_id}"),
+    "POST /feedback/{trace_id}": _form("/feedback/{trace_id}", {"vote": "down"}, {"vote": "none"}),
     "GET /api/documents": _gets(
         "/api/documents",
         "/api/documents?q=nightfall",
@@ -271,6 +275,12 @@ ADMINISTRATION: Final = re.findall(
     PUT /api/admin/access/documents/{document_id} PUT /api/admin/providers/{name} PUT /api/admin/routes/{name}
     PUT /api/admin/tiers/{name} GET /evals POST /evals GET /evals/{run_id} GET /evals/{run_id}/beside
     GET /evals/{run_id}/cases/{case_name} POST /evals/{run_id}/{doing}
+    GET /api/review GET /api/review/{trace_id} POST /api/review/{trace_id} POST /api/review/{trace_id}/case
+    DELETE /api/review/{trace_id}/case GET /api/experiments POST /api/experiments GET /api/experiments/{experiment_id}
+    PUT /api/improvements/{collection}/{kind} GET /review GET /review/export GET /review/suites/{suite}
+    GET /review/suites/{suite}/file POST /review/suites/{suite}/remove GET /review/{trace_id} POST /review/{trace_id}
+    POST /review/{trace_id}/case GET /review/learning POST /review/learning POST /review/learning/switch
+    GET /review/experiments/{experiment_id}
     """,
 )
 """Doors for administrators alone."""
@@ -288,6 +298,11 @@ _PLACES: Final = {
     "run_id": "run_1",
     "case_name": "q01",
     "doing": "stop",
+    "trace_id": "0" * 32,
+    "suite": "feedback",
+    "experiment_id": f"exp_{'0' * 32}",
+    "collection": BOARD,
+    "kind": "retrieval-votes",
 }
 
 

@@ -681,10 +681,12 @@ def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
 
 
 class ScriptedFeedback:
-    """Remembers votes."""
+    """Remembers votes; those that hold now are in ``held``."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.votes: list[tuple[str, bool, str | None]] = []
+        self.held: dict[tuple[str, str], Vote] = {}
 
     async def vote(
         self,
@@ -697,6 +699,21 @@ class ScriptedFeedback:
         owner: str | None = None,
     ) -> None:
         self.votes.append((trace_id, is_up, correction))
+        self.held[trace_id, principal_id] = Vote(
+            trace_id=trace_id,
+            is_up=is_up,
+            reason=reason,
+            correction=correction,
+            at=self._clock.now(),
+        )
+
+    async def withdraw(self, trace_id: str, principal_id: str) -> bool:
+        return self.held.pop((trace_id, principal_id), None) is not None
+
+    async def given(self, principal_id: str, trace_ids: Sequence[str]) -> list[Vote]:
+        return [
+            vote for (trace_id, by), vote in self.held.items() if by == principal_id and trace_id in trace_ids
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -731,7 +748,7 @@ def scripted(
     answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
     conversations = ScriptedConversations(clock)
     conversing = ConversingAnswerer(cast("Answerer", answerer), cast("Conversations", conversations))
-    feedback = ScriptedFeedback()
+    feedback = ScriptedFeedback(clock)
     sources = ScriptedSources(clock)
     evals = ScriptedEvals(clock)
     stats = ScriptedStats(is_empty=not is_loaded)
