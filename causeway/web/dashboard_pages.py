@@ -30,7 +30,13 @@ _QUESTION_KEYS: Final = {
     "down": lambda line: line.thumbs_down,
     "cost": lambda line: line.cost,
 }
-_CSV: Final = {"series": "Over time", "costs": "Costs", "questions": "Questions", "errors": "Errors", "scores": "Eval scores"}
+_CSV: Final = {
+    "series": "Over time",
+    "costs": "Costs",
+    "questions": "Questions",
+    "errors": "Errors",
+    "scores": "Eval scores",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
