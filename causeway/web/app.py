@@ -102,6 +102,7 @@ _ROUTERS = (
     admin_keys_pages.router,
     admin_people_pages.router,
     admin_section_pages.router,
+    styleguide_pages.router,
     static_files.router,
 )
 _ABOUT = """The knowledge base over HTTP. Send `Authorization: Bearer cw-...`, a key made by `causeway keys create`.

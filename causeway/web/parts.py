@@ -145,10 +145,11 @@ class SeenLibraryDoor(Protocol):
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
-        """Documents that match, those that changed last first."""
+        """Documents that match, sorted by title, collection, size or updated; ``-`` turns it round."""
         ...
 
     async def text_of(self, document_id: str) -> Sequence[Chunk]:

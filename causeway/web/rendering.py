@@ -85,6 +85,7 @@ def page(
             has_review=request.app.state.parts.review is not None,
             is_analysed=request.app.state.parts.analyst is not None,
             icon=lambda name: _icon(request, name),
+            admin_tabs=navigation.ADMIN_TABS,
             **_navigation(request, principal),
             csrf_token=csrf,
             csrf_field=Markup('<input type="hidden" name="csrf_token" value="{}">').format(csrf),

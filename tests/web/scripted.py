@@ -9,13 +9,13 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 from tokenizers import Tokenizer
@@ -275,6 +275,7 @@ class ScriptedLibrary:
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
@@ -286,7 +287,13 @@ class ScriptedLibrary:
         ]
         counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
         listed = [document for document in matching if state in (None, document.state)]
-        listed.sort(key=lambda document: document.updated_at, reverse=True)
+        keys: Mapping[str, Callable[[Document], Any]] = {
+            "title": lambda document: document.title.lower(),
+            "collection": lambda document: document.collection,
+            "size": lambda document: document.size_bytes,
+            "updated": lambda document: document.updated_at,
+        }
+        listed.sort(key=keys[order.removeprefix("-")], reverse=order.startswith("-"))
         return DocumentPage(
             documents=tuple(listed[offset : offset + limit]), total=len(listed), counts=counts
         )
