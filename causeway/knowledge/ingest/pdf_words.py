@@ -239,19 +239,20 @@ class _WordReader:
         baseline = self._baseline(begin, start, look)
         end = self._sides(last)
         written, ends = text_object(self._address, begin), text_object(self._address, last)
-        is_even = False
         if written == ends:
-            is_even = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look) > 0
-            if not is_even:
+            space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
+            if not space:
                 self._read_each(text, begin, run)
+            elif gaps == 1:
+                self.spaces.append(space)
             return
         if gaps > 1 and ((text_font(ends) if ends else 0) or 0) == look.font:
             after = self._look_at(last, end, run)
             is_level = abs(self._baseline(last, end, after) - baseline) <= _LEVEL * look.size
             if is_level and abs(after.size - look.size) < _ALIKE:
-                is_even = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look) > 0
-        if not is_even:
-            self._read_pieces(text, begin, run)
+                if self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look):
+                    return
+        self._read_pieces(text, begin, run)
 
     def _read_pieces(self, text: str, begin: int, run: int) -> None:
         """Read each part of a run that was written at once as one word, or its words one by one."""
@@ -385,8 +386,8 @@ class _WordReader:
         """Where a character stands, from the top of the page; asked for when its box is not as high as others of its look."""
         _, top, _, bottom = sides
         if look.drop is None or abs(top - bottom - look.height) > _EQUAL:
-            return round(self._top - self._origin(index)[1], 2)
-        return round(self._top - bottom - look.drop, 2)
+            return round(self._top - self._origin(index)[1], 3)
+        return round(self._top - bottom - look.drop, 3)
 
     def _look_at(self, index: int, sides: tuple[float, ...], run: int) -> _Look:
         """How a character is set that has these sides; in one run, the same font as high as before is set as before."""
