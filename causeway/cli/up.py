@@ -158,7 +158,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     from causeway.accounts.users import Users
     from causeway.web.app import build_app
     from causeway.web.bounded_http import BoundedHttp
-    from causeway.web.parts import IngestParts, TelemetryParts, WebParts
+    from causeway.web.parts import IngestParts, ReviewParts, TelemetryParts, WebParts
     from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
@@ -199,6 +199,9 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         ),
         evals=platform.evals,
         stats=platform.stats,
+        review=ReviewParts(
+            reviewing=platform.reviewing, collected=platform.collected, experiments=platform.experiments
+        ),
         slack=platform.slack,
         telemetry=TelemetryParts(
             imports=platform.telemetry.imports,

@@ -53,6 +53,7 @@ from causeway.web import (
     sources_pages,
     static_files,
     stats_api,
+    styleguide_pages,
     traces_api,
     traces_pages,
 )

@@ -64,6 +64,7 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
+from causeway.observability.feedback import Vote
 from causeway.observability.otlp_import import TraceImport
 from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_search import TraceQuery
@@ -475,6 +476,15 @@ class TelemetryParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewParts:
+    """What feedback is reviewed, collected and learnt from by."""
+
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
@@ -487,6 +497,7 @@ class WebParts:
         stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
+        review: Review of feedback; None where there is no database, as in the pages' demo.
         slack: The bot; None where Slack is not set up.
         telemetry: The doors of spans and meters; None where there are none, as in the pages' demo.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -514,6 +525,7 @@ class WebParts:
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
     stats: StatsDoor | None = None
+    review: ReviewParts | None = None
     slack: SlackBot | None = None
     telemetry: TelemetryParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -20,11 +20,11 @@ from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
+from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
 from causeway.knowledge.ingest.pdf_page import read_page
 from causeway.knowledge.ingest.pdf_running import without_running_lines
 from causeway.knowledge.ingest.pdf_shapes import Page, Sheet
-from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
 

@@ -42,6 +42,7 @@ _REPLACED |= dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "s
 _BOLD_NAME = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
 _BOLD_WEIGHT = 600
 
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Turns pdfium's coordinates (from the bottom left, before rotation) into those of the page as shown."""
@@ -407,7 +408,9 @@ class _WordReader:
         points = font_size(self._address, index)
         look = self._sets.get((font, points, a, b, c, d))
         if look is None:
-            look = self._sets[font, points, a, b, c, d] = self._look_of(index, sides, font, points, (a, b, c, d))
+            look = self._sets[font, points, a, b, c, d] = self._look_of(
+                index, sides, font, points, (a, b, c, d)
+            )
         self._look, self._run = look, run
         return look
 
