@@ -18,7 +18,7 @@ from causeway.prompts.history import Action, Event, Origin, Version
 from causeway.prompts.prompt import Prompt, content_sha256, with_version
 from causeway.prompts.rollout import Pointer
 from causeway.storage.database import Database
-from causeway.storage.telemetry_schema import prompt_events, prompt_labels, prompt_versions
+from causeway.storage.prompt_schema import prompt_events, prompt_labels, prompt_versions
 
 MOST_WHY: Final = 500
 _LOCK: Final = 0x70726F6D707473  # 'prompts'

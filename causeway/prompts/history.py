@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from causeway.errors import NotFoundError
 from causeway.prompts.prompt import Prompt, parse
 from causeway.prompts.rollout import Pointer
-from causeway.storage.telemetry_schema import prompt_events, prompt_labels, prompt_versions
+from causeway.storage.prompt_schema import prompt_events, prompt_labels, prompt_versions
 
 Origin = Literal["package", "file", "page", "api"]
 Action = Literal["publish", "label", "rollout", "rollback", "unlabel", "follow", "package"]

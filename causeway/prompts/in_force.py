@@ -16,7 +16,7 @@ from causeway.prompts.shelf import Shelf, Shelved
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
-from causeway.storage.telemetry_schema import prompt_versions
+from causeway.storage.prompt_schema import prompt_versions
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from causeway.prompts.rollout import Pointer
 from causeway.prompts.shelf import LIVE, Shelf, packaged_texts
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
-from causeway.storage.telemetry_schema import prompt_versions
+from causeway.storage.prompt_schema import prompt_versions
 
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _CAME: Final = "came with Causeway"

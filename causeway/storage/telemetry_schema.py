@@ -1,8 +1,4 @@
-"""Tables of prompts and of what is observed; `schema` has the gateway's and the knowledge base's, and says how all are meant.
-
-Rows of ``prompt_versions`` are never changed and never deleted, which a trigger sees to; changes of ``prompt_labels`` and
-new versions are told to every process.
-"""
+"""The tables of what was observed; `schema` has the spans themselves, and says how all are meant."""
 
 from __future__ import annotations
 
@@ -10,75 +6,91 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ForeignKeyConstraint,
-    Identity,
+    DateTime,
     Index,
     Integer,
     Table,
     Text,
-    UniqueConstraint,
+    literal_column,
+    text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from causeway.storage.metadata import moment, tables
 
-# --- prompts -----------------------------------------------------------------------------------------
-
-prompt_versions = Table(
-    "prompt_versions",
-    tables,
-    Column("name", Text, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("content_sha256", Text, nullable=False, comment="of the text whatever its version, hex"),
-    Column("text", Text, nullable=False, comment="the whole .prompt file, this version in its front matter"),
-    Column("origin", Text, nullable=False, comment="package, file, page or api"),
-    Column("based_on", Integer, comment="the version that was edited"),
-    Column("why", Text, nullable=False),
-    Column("created_by", Text, nullable=False, comment="the principal"),
-    moment("created_at"),
-    UniqueConstraint("name", "content_sha256"),
+TRACE_WORDS = (
+    "to_tsvector('simple'::regconfig, (((name || ' '::text) || COALESCE(question, ''::text)) || ' '::text) "
+    "|| COALESCE(answer, ''::text))"
 )
+"""What a search of traces by text looks through, as PostgreSQL itself spells it."""
 
-prompt_labels = Table(
-    "prompt_labels",
+trace_summaries = Table(
+    "trace_summaries",
     tables,
-    Column("name", Text, primary_key=True),
-    Column("label", Text, primary_key=True),
-    Column("version", Integer, nullable=False),
-    Column("trial", Integer, comment="a version that some conversations get instead"),
-    Column("percent", Integer, nullable=False, server_default="0", comment="how many of them do"),
+    Column("trace_id", Text, primary_key=True),
     Column(
-        "follows_package",
-        Boolean,
-        nullable=False,
-        server_default="false",
-        comment="goes along with newer packaged prompts",
+        "started_at", DateTime(timezone=True), nullable=False, comment="the root's; without one, the earliest"
     ),
-    moment("changed_at"),
-    ForeignKeyConstraint(["name", "version"], ["prompt_versions.name", "prompt_versions.version"]),
-    ForeignKeyConstraint(
-        ["name", "trial"],
-        ["prompt_versions.name", "prompt_versions.version"],
-        name="fk_prompt_labels_trial",
-    ),
-)
-
-prompt_events = Table(
-    "prompt_events",
-    tables,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("name", Text, nullable=False),
     Column(
-        "action",
-        Text,
+        "duration_ms",
+        BigInteger,
         nullable=False,
-        comment="publish, label, rollout, rollback, unlabel, follow or package",
+        comment="the root's; without one, from first start to last end",
     ),
-    Column("label", Text, comment="the label that was changed"),
-    Column("before", JSONB, comment="what the label pointed to"),
-    Column("after", JSONB, comment="what it points to since, or the version that was published"),
-    Column("why", Text, nullable=False),
-    Column("principal_id", Text, nullable=False),
-    moment("at"),
-    Index(None, "name", "id"),
+    Column("name", Text, nullable=False, comment="the root's; without one, the earliest span's"),
+    Column("status", Text, nullable=False, comment="error when any span failed, else ok"),
+    Column("error_type", Text),
+    Column("owner", Text, comment="whose it is: a person's id, or a key's"),
+    Column("principal_id", Text),
+    Column("team", Text),
+    Column("tier", Text),
+    Column("project", Text, nullable=False, comment="the team's id, or 'default'"),
+    Column("service", Text, nullable=False, comment="causeway, or the program that sent it"),
+    Column("product", Text, comment="the purpose of its calls: ask, analyst, v1"),
+    Column("model", Text, comment="that answered last"),
+    Column("provider", Text),
+    Column("prompt", Text, comment="name@version"),
+    Column("question", Text),
+    Column("answer", Text, comment="its beginning"),
+    Column("refused", Boolean),
+    Column("cache", Text, comment="exact or semantic where a stored reply answered"),
+    Column("attempts", Integer, nullable=False, comment="calls of providers"),
+    Column("input_tokens", BigInteger, nullable=False, comment="of its calls of models"),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Column("ttft_ms", Integer, comment="until the first piece of its first reply"),
+    Column("span_count", Integer, nullable=False),
+    Column("conversation_id", Text),
+    Column("end_user", Text, comment="whom the program that sent it calls its user"),
+    Column("root_id", Text, comment="the root span; null while there is none"),
+    Column("chat_at", DateTime(timezone=True), comment="when the chat began that model and provider are of"),
+    Column(
+        "is_told", Boolean, nullable=False, comment="a span names the question; else it is read off a chat"
+    ),
+    moment("stored_at"),
+    Index(None, "started_at"),
+    Index(
+        "ix_trace_summaries_numbers",  # all that the dashboard asks of every trace of a period, without their texts
+        "started_at",
+        postgresql_include=[
+            "trace_id",
+            "owner",
+            "team",
+            "product",
+            "model",
+            "prompt",
+            "tier",
+            "refused",
+            "duration_ms",
+            "cost_micros",
+        ],
+    ),
+    Index(None, "owner", "started_at"),
+    Index(None, "model", "started_at"),
+    Index(None, "prompt", "started_at"),
+    Index(None, "end_user", "started_at", postgresql_where=text("end_user IS NOT NULL")),
+    Index("ix_trace_summaries_failed", "started_at", postgresql_where=text("status = 'error'::text")),
+    Index(None, "cost_micros"),
+    Index(None, "duration_ms"),
+    Index(None, "project", "stored_at"),
+    Index("ix_trace_summaries_words", literal_column(TRACE_WORDS), postgresql_using="gin"),
 )

@@ -36,7 +36,7 @@ from causeway.testing.gateway import FakeGateway
 from causeway.web.app import build_app
 from causeway.web.parts import PromptParts, WebParts
 from tests.gateway.calls import an_entry
-from tests.web.admin_site import AdminSite, _Server, admin_site
+from tests.web.admin_site import AdminSite, ListeningServer, admin_site
 
 MODELS = ("chat", "fast", "openai/gpt-6-sol")
 ADA = Principal(id="command_line", name="Ada", scopes=frozenset({Scope.ADMIN}))
@@ -163,7 +163,7 @@ def serving_prompts(
             config = uvicorn.Config(
                 build_app(site.parts), port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
             )
-            found.update(site=site, server=_Server(config, listens))
+            found.update(site=site, server=ListeningServer(config, listens))
             await found["server"].serve()
 
     def run() -> None:

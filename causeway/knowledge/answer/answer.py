@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -25,6 +26,7 @@ from causeway.knowledge.answer.answerability import Signals, likeliest, log_odds
 from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.context import Candidate, Passage, choose, cut
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.examples import Example, Examples, with_examples
 from causeway.knowledge.answer.follow_up import Exchange, standalone
 from causeway.knowledge.answer.support import codes, is_of_another, proper_names
 from causeway.knowledge.answer.support import names as names_in
@@ -73,6 +75,7 @@ class _Draft:
     cited: CitedText
     call: Call
     prompt: Prompt
+    examples: tuple[Example, ...] = ()
     signals: Signals | None = None
     usage: Usage = Usage()  # noqa: RUF009 - frozen
     cost_micros: Micros = Micros(0)  # noqa: RUF009 - an int
@@ -107,6 +110,13 @@ class Answerer:
         self._clock = clock
         self._settings = settings
         self._capture_content = capture_content
+        self._examples: Examples | None = None
+
+    def shown(self, examples: Examples) -> Answerer:
+        """This answerer with its model shown ``examples``."""
+        taught = copy(self)
+        taught._examples = examples
+        return taught
 
     async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
         """The answer as it is made; closing the iterator early stops the model.
@@ -126,6 +136,7 @@ class Answerer:
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
@@ -150,6 +161,9 @@ class Answerer:
             prompt = self._prompts.get("answer", key=request.conversation_id or span.trace_id)
             draft = _Draft(sought, passages, CitedText(hits, sought), inner, prompt)
             draft.usage, draft.cost_micros = meant.usage, meant.cost_micros
+            if self._examples is not None:
+                draft.examples = await self._examples.near(sought, request.collection, inner)
+                span.set({"causeway.examples": len(draft.examples) or None})
             draft.is_refused = not _is_about(sought, hits) or not await self._is_told(draft)
             if not draft.is_refused:
                 async with aclosing(self._write(draft)) as pieces:
@@ -233,7 +247,9 @@ class Answerer:
         is_measured = self._settings.check == "logprobs"
         request = ChatRequest(
             model="chat",
-            messages=draft.prompt.messages(_values(draft.question, passages, is_check=True)),
+            messages=with_examples(
+                draft.prompt.messages(_values(draft.question, passages, is_check=True)), draft.examples
+            ),
             max_tokens=1 if is_measured else _WORDS_OF_A_VERDICT,
             temperature=0.0,
             options={"logprobs": True, "top_logprobs": 10} if is_measured else {},
@@ -253,7 +269,9 @@ class Answerer:
         """The model's answer, checked; nothing when ``draft`` turns out to be refused."""
         request = ChatRequest(
             model="chat",
-            messages=draft.prompt.messages(_values(draft.question, draft.passages)),
+            messages=with_examples(
+                draft.prompt.messages(_values(draft.question, draft.passages)), draft.examples
+            ),
             max_tokens=self._settings.answer_tokens,
             temperature=0.0,
         )
