@@ -77,7 +77,7 @@ from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
-from causeway.settings import Settings, Source
+from causeway.settings import KnowledgeSettings, Settings, Source
 from causeway.storage.background import rest
 from causeway.storage.blobs import Blobs
 from causeway.storage.data_folder import DataFolder
@@ -89,6 +89,8 @@ from causeway.storage.shared_state import SharedState
 log = logging.getLogger(__name__)
 
 _TIDY_EVERY_S = 3600.0
+_SMALL_MODEL_BYTES = 4_000_000_000
+"""Of weights; the models that quotes have been measured against have 0.1 to 1.1 billion bytes."""
 KNOWLEDGE_MODEL = "knowledge"
 """The name under which ``/v1`` offers the knowledge base."""
 
@@ -235,7 +237,7 @@ async def open_platform(
             gateway=gateway,
             spans=spans,
             clock=clock,
-            settings=settings.knowledge,
+            settings=lambda: _answering(live.current, live.built.providers),
             capture_content=settings.telemetry.capture_content,
         )
         answerer = answering(prompts=prompts)
@@ -430,6 +432,14 @@ def _preparation(
         providers.tokenizer(), default_tokens=settings.knowledge.chunk_tokens, contexts=contexts
     )
     return Preparation(strategies=strategies, personal_data=PersonalData(settings.guard))
+
+
+def _answering(settings: Settings, providers: Providers) -> KnowledgeSettings:
+    """How to answer with the chat model of the moment: a small one of this machine had better not write."""
+    card = providers.local_card("chat")
+    if settings.knowledge.answers != "auto" or card is None or card.size_bytes >= _SMALL_MODEL_BYTES:
+        return settings.knowledge
+    return settings.knowledge.model_copy(update={"answers": "quoted"})
 
 
 async def _embedding_model(settings: Settings, providers: Providers, gateway: Gateway) -> EmbeddingModel:
