@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from causeway.accounts.users import Users
 from causeway.analyst import shop_tables
 from causeway.analyst.analyst import Analyst
 from causeway.analyst.asked import AskedDatabases
@@ -27,8 +28,12 @@ from causeway.contracts.model_gateway import Call
 from causeway.contracts.vectors import EmbedRequest
 from causeway.errors import CausewayError
 from causeway.evals.calibration import Calibrations
+from causeway.evals.collected import CollectedSuites
 from causeway.evals.evals import Evals
+from causeway.evals.experiments import Experiments
 from causeway.evals.improve import Improver
+from causeway.evals.learning import Reviewing
+from causeway.evals.measures import AnswerMeasure, RetrievalMeasure
 from causeway.evals.run_store import RunStore
 from causeway.evals.subjects import Subjects
 from causeway.gateway.edge_path import EdgePath
@@ -39,13 +44,18 @@ from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
 from causeway.guard.pii import Finder
+from causeway.guard.restore import Placeholders
 from causeway.knowledge import (
     Answerer,
+    AnswerExamples,
+    ConfirmedAnswers,
     Conversations,
     ConversingAnswerer,
     Folders,
     KnowledgeAssistant,
     Library,
+    Proofs,
+    RetrievalVotes,
     Search,
     Sources,
     Uploads,
@@ -69,13 +79,19 @@ from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import ParseLimits
+from causeway.knowledge.ingest.slack_calls import open_slack_calls
 from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
+from causeway.knowledge.slack_bot import SlackBot
+from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
-from causeway.observability.spans import Spans
-from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.observability.review import Reviews
+from causeway.observability.rollups import Rollups
+from causeway.observability.stats import Stats
+from causeway.observability.telemetry import Telemetry, open_telemetry
+from causeway.observability.trace_store import TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings, Settings, Source
 from causeway.storage.background import rest
@@ -116,7 +132,11 @@ class Platform:
     database: Database
     blobs: Blobs
     traces: TraceStore
+    telemetry: Telemetry
     feedback: Feedback
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
     keys: Keys
     gateway: Gateway
     live: LiveSettings[Built]
@@ -138,6 +158,9 @@ class Platform:
     evals: Evals
     improver: Improver
     analyst: Analyst
+    stats: Stats
+    rollups: Rollups
+    slack: SlackBot | None = None
 
     @property
     def providers(self) -> Providers:
@@ -185,8 +208,16 @@ async def open_platform(
         await opened.enter_async_context(notices.listening())
         keys = Keys(database, clock, notices=notices, default_tier=settings.gateway.default_tier)
         await opened.enter_async_context(keys.running())
-        spans = Spans(SpanWriter(database.url))
-        opened.push_async_callback(asyncio.to_thread, spans.close)
+        finder = Finder(settings.guard)
+        telemetry = await opened.enter_async_context(
+            open_telemetry(
+                settings.telemetry,
+                database,
+                clock,
+                mask=lambda text: Placeholders().mask(text, finder.find(text)),
+            )
+        )
+        spans = telemetry.spans
         durable = Durable(database.url, executor_id=executor_id)
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
@@ -222,7 +253,8 @@ async def open_platform(
             durable=durable,
             keeps_past=keeps_past,
         )
-        search = Search(
+        learnt, proofs = ConfirmedAnswers(database, gateway), Proofs(database, settings.knowledge, clock)
+        plain_search = Search(
             index,
             gateway,
             settings.knowledge,
@@ -231,6 +263,8 @@ async def open_platform(
             clock=clock,
             capture_content=settings.telemetry.capture_content,
         )
+        search = plain_search.moved_by(RetrievalVotes(learnt, proofs, clock))
+        examples = AnswerExamples(learnt, proofs, database=database, gateway=gateway, clock=clock)
         answering = partial(
             Answerer,
             search=SectionSearch(search, database),
@@ -240,24 +274,21 @@ async def open_platform(
             settings=lambda: _answering(live.current, live.built.providers),
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = answering(prompts=prompts)
+        answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
         calibrations = Calibrations(runs, prompts, models=settings.models)
         subjects = Subjects(
             settings,
-            answering=lambda shelf: answering(prompts=shelf),
+            answering=lambda shelf: answering(prompts=shelf).shown(examples),
             search=search,
             library=library,
             gateway=gateway,
             calibrations=calibrations,
             clock=clock,
         )
-        finder = Finder(settings.guard)
-
-        def personal_data(text: str) -> list[str]:
-            return [str(found.kind) for found in finder.find(text)]
-
-        conversations = Conversations(database)
+        conversations, collected = Conversations(database), CollectedSuites(database)
+        conversing = ConversingAnswerer(answerer, conversations)
+        feedback = Feedback(database, spans)
         traces = TraceStore(database, spans)
         analyst = Analyst(
             databases=await _asked_databases(settings, folder, database, clock, opened),
@@ -275,7 +306,26 @@ async def open_platform(
             database=database,
             blobs=blobs,
             traces=traces,
-            feedback=Feedback(database, spans),
+            feedback=feedback,
+            reviewing=Reviewing(Reviews(database), answers=learnt, traces=traces, library=library),
+            collected=collected,
+            experiments=Experiments(
+                database,
+                durable,
+                answers=learnt,
+                proofs=proofs,
+                suites=collected,
+                measures={
+                    "retrieval-votes": RetrievalMeasure(gateway, plain_search.moved_by),
+                    "answer-examples": AnswerMeasure(
+                        gateway,
+                        lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
+                        finder.kinds,
+                    ),
+                },
+                clock=clock,
+            ),
+            telemetry=telemetry,
             keys=keys,
             gateway=gateway,
             live=live,
@@ -308,7 +358,7 @@ async def open_platform(
                 knowledge=settings.knowledge,
             ),
             search=search,
-            answerer=ConversingAnswerer(answerer, conversations),
+            answerer=conversing,
             conversations=conversations,
             index=index,
             moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
@@ -316,11 +366,16 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=personal_data,
+                personal_data=finder.kinds,
                 clock=clock,
             ),
-            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=finder.kinds),
             analyst=analyst,
+            stats=Stats(database, spans, flush=doorway.ledger.flush),
+            rollups=Rollups(database, clock),
+            slack=await _slack_bot(
+                settings, database, durable, conversing, feedback, clock=clock, opened=opened
+            ),
         )
         if is_worker:
             await index.prepare()
@@ -340,6 +395,41 @@ async def open_platform(
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform
+
+
+async def _slack_bot(
+    settings: Settings,
+    database: Database,
+    durable: Durable,
+    answerer: ConversingAnswerer,
+    feedback: Feedback,
+    *,
+    clock: Clock,
+    opened: AsyncExitStack,
+) -> SlackBot | None:
+    """The bot; None where Slack is not set up."""
+    if not settings.slack.is_on:
+        return None
+    calls = await opened.enter_async_context(
+        open_slack_calls(
+            base_url=settings.slack.base_url,
+            token=settings.slack.token,
+            section="slack",
+            clock=clock,
+            every_s=0.0,
+            timeout_s=settings.slack.timeout_s,
+        )
+    )
+    users = Users(database, clock)
+    return SlackBot(
+        settings.slack,
+        calls=calls,
+        questions=SlackQuestions(database, durable),
+        answerer=answerer,
+        who_is=partial(users.principal, tier=settings.gateway.default_tier),
+        votes=feedback,
+        clock=clock,
+    )
 
 
 async def _asked_databases(
@@ -389,6 +479,9 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     platform.sources.register(durable)
     platform.control.register(durable)
     platform.evals.register(durable)
+    platform.experiments.register(durable)
+    if platform.slack is not None:
+        platform.slack.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -397,6 +490,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
         group.create_task(platform.control.tend(stop=stop))
         group.create_task(platform.sources.tend(stop=stop))
         group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
+        group.create_task(platform.rollups.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield
@@ -411,14 +505,15 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
         now, settings = platform.clock.now(), platform.settings
         try:
             oldest = now - timedelta(days=settings.telemetry.trace_days)
-            await platform.traces.forget_before(oldest)
+            await platform.traces.forget_old(now, platform.telemetry.policy)
             await platform.analyst.notebook.forget_before(oldest)
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
             )
-            await platform.conversations.forget_before(
-                now - timedelta(days=settings.knowledge.keep_conversations_days)
-            )
+            conversed = now - timedelta(days=settings.knowledge.keep_conversations_days)
+            await platform.conversations.forget_before(conversed)
+            if platform.slack is not None:
+                await platform.slack.forget_before(conversed)
         except CausewayError as exc:
             log.warning("what is old could not be deleted", extra={"reason": exc.message})
         await rest(stop, _TIDY_EVERY_S)

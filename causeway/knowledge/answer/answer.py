@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -23,6 +24,7 @@ from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.context import Passage, choose
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
 from causeway.knowledge.answer.evidence import Evidence, in_turn, strongest
+from causeway.knowledge.answer.examples import Example, Examples, with_examples
 from causeway.knowledge.answer.follow_up import Exchange, standalone
 from causeway.knowledge.answer.freshness import day
 from causeway.knowledge.answer.gathering import Gathered, gather, rated
@@ -75,6 +77,7 @@ class _Draft:
     call: Call
     rated: tuple[tuple[Evidence, ...], ...] = ()
     passages: tuple[Passage, ...] = ()
+    examples: tuple[Example, ...] = ()
     signals: Signals | None = None
     text: str = ""
     citations: tuple[Cited, ...] = ()
@@ -122,6 +125,13 @@ class Answerer:
         self._clock = clock
         self._settings_now = settings
         self._capture_content = capture_content
+        self._examples: Examples | None = None
+
+    def shown(self, examples: Examples) -> Answerer:
+        """This answerer with its model shown ``examples``."""
+        taught = copy(self)
+        taught._examples = examples
+        return taught
 
     async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
         """The answer as it is made; closing the iterator early stops the model.
@@ -168,6 +178,9 @@ class Answerer:
                 usage=meant.usage,
                 cost_micros=meant.cost_micros,
             )
+            if self._examples is not None and draft.is_written:
+                draft.examples = await self._examples.near(gathered.question, request.collection, inner)
+                span.set({"causeway.examples": len(draft.examples) or None})
             async with aclosing(self._answer(draft)) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -206,7 +219,8 @@ class Answerer:
         draft.signals = Signals.of([strongest(evidence)[0].traits for evidence in draft.rated])
         if draft.is_written and draft.settings.check != "off":
             question = draft.gathered.question
-            told = await self._verdict(draft, self._messages(question, draft.passages, check="answer"))
+            asked = with_examples(self._messages(question, draft.passages, check="answer"), draft.examples)
+            told = await self._verdict(draft, asked)
             draft.signals = replace(draft.signals, told=told)
         if not draft.is_written or draft.settings.check != "off":
             draft.is_refused = probability(draft.signals) < draft.settings.refuse_below
@@ -243,7 +257,7 @@ class Answerer:
 
         request = ChatRequest(
             model="chat",
-            messages=self._messages(draft.gathered.question, draft.passages),
+            messages=with_examples(self._messages(draft.gathered.question, draft.passages), draft.examples),
             max_tokens=draft.settings.answer_tokens,
             temperature=0.0,
         )
