@@ -125,7 +125,7 @@ async def test_two_who_edit_one_version_cannot_both_publish_unawares(here: Proce
         (("inputs:\n", "inputs:\n  user: {type: text, example: Ada}\n"), "'user' is never given to the prompt 'answer'"),
         (("passage.text", "passage.body"), "`passage.body` is undefined"),
         (("{{ question }}", "{{ question.__class__ }}"), "begins with an underscore"),
-        (("type: flag", "type: text"), "'is_check' has an example that is no text"),
+        (("check: {type: text", "check: {type: flag"), "'check' has an example that is no flag"),
         (("=== ", "=== of "), "after the front matter comes"),
         (("name: answer", "name: Answer"), "lower-case letters"),
         (("description:", "descripton:"), "front matter has no 'descripton'"),
