@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from causeway.accounts.users import Users
 from causeway.analyst import shop_tables
 from causeway.analyst.analyst import Analyst
 from causeway.analyst.asked import AskedDatabases
@@ -43,6 +44,7 @@ from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
 from causeway.guard.pii import Finder
+from causeway.guard.restore import Placeholders
 from causeway.knowledge import (
     Answerer,
     AnswerExamples,
@@ -77,14 +79,19 @@ from causeway.knowledge.ingest.preparation import Preparation
 from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.revisions import Revisions
 from causeway.knowledge.ingest.sandbox import ParseLimits
+from causeway.knowledge.ingest.slack_calls import open_slack_calls
 from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.ingest.warm_sandbox import WarmSandbox
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
+from causeway.knowledge.slack_bot import SlackBot
+from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
 from causeway.observability.review import Reviews
-from causeway.observability.spans import Spans
-from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.observability.rollups import Rollups
+from causeway.observability.stats import Stats
+from causeway.observability.telemetry import Telemetry, open_telemetry
+from causeway.observability.trace_store import TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
 from causeway.storage.background import rest
@@ -123,6 +130,7 @@ class Platform:
     database: Database
     blobs: Blobs
     traces: TraceStore
+    telemetry: Telemetry
     feedback: Feedback
     reviewing: Reviewing
     collected: CollectedSuites
@@ -148,6 +156,9 @@ class Platform:
     evals: Evals
     improver: Improver
     analyst: Analyst
+    stats: Stats
+    rollups: Rollups
+    slack: SlackBot | None = None
 
     @property
     def providers(self) -> Providers:
@@ -195,8 +206,16 @@ async def open_platform(
         await opened.enter_async_context(notices.listening())
         keys = Keys(database, clock, notices=notices, default_tier=settings.gateway.default_tier)
         await opened.enter_async_context(keys.running())
-        spans = Spans(SpanWriter(database.url))
-        opened.push_async_callback(asyncio.to_thread, spans.close)
+        finder = Finder(settings.guard)
+        telemetry = await opened.enter_async_context(
+            open_telemetry(
+                settings.telemetry,
+                database,
+                clock,
+                mask=lambda text: Placeholders().mask(text, finder.find(text)),
+            )
+        )
+        spans = telemetry.spans
         durable = Durable(database.url, executor_id=executor_id)
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
@@ -265,12 +284,9 @@ async def open_platform(
             calibrations=calibrations,
             clock=clock,
         )
-        finder = Finder(settings.guard)
-
-        def personal_data(text: str) -> list[str]:
-            return [str(found.kind) for found in finder.find(text)]
-
         conversations, collected = Conversations(database), CollectedSuites(database)
+        conversing = ConversingAnswerer(answerer, conversations)
+        feedback = Feedback(database, spans)
         traces = TraceStore(database, spans)
         analyst = Analyst(
             databases=await _asked_databases(settings, folder, database, clock, opened),
@@ -288,7 +304,7 @@ async def open_platform(
             database=database,
             blobs=blobs,
             traces=traces,
-            feedback=Feedback(database, spans),
+            feedback=feedback,
             reviewing=Reviewing(Reviews(database), answers=learnt, traces=traces, library=library),
             collected=collected,
             experiments=Experiments(
@@ -302,11 +318,12 @@ async def open_platform(
                     "answer-examples": AnswerMeasure(
                         gateway,
                         lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
-                        personal_data,
+                        finder.kinds,
                     ),
                 },
                 clock=clock,
             ),
+            telemetry=telemetry,
             keys=keys,
             gateway=gateway,
             live=live,
@@ -339,7 +356,7 @@ async def open_platform(
                 knowledge=settings.knowledge,
             ),
             search=search,
-            answerer=ConversingAnswerer(answerer, conversations),
+            answerer=conversing,
             conversations=conversations,
             index=index,
             moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
@@ -347,11 +364,16 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=personal_data,
+                personal_data=finder.kinds,
                 clock=clock,
             ),
-            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=finder.kinds),
             analyst=analyst,
+            stats=Stats(database, spans, flush=doorway.ledger.flush),
+            rollups=Rollups(database, clock),
+            slack=await _slack_bot(
+                settings, database, durable, conversing, feedback, clock=clock, opened=opened
+            ),
         )
         if is_worker:
             await index.prepare()
@@ -371,6 +393,41 @@ async def open_platform(
             )
             await opened.enter_async_context(_working(platform, durable, pipeline))
         yield platform
+
+
+async def _slack_bot(
+    settings: Settings,
+    database: Database,
+    durable: Durable,
+    answerer: ConversingAnswerer,
+    feedback: Feedback,
+    *,
+    clock: Clock,
+    opened: AsyncExitStack,
+) -> SlackBot | None:
+    """The bot; None where Slack is not set up."""
+    if not settings.slack.is_on:
+        return None
+    calls = await opened.enter_async_context(
+        open_slack_calls(
+            base_url=settings.slack.base_url,
+            token=settings.slack.token,
+            section="slack",
+            clock=clock,
+            every_s=0.0,
+            timeout_s=settings.slack.timeout_s,
+        )
+    )
+    users = Users(database, clock)
+    return SlackBot(
+        settings.slack,
+        calls=calls,
+        questions=SlackQuestions(database, durable),
+        answerer=answerer,
+        who_is=partial(users.principal, tier=settings.gateway.default_tier),
+        votes=feedback,
+        clock=clock,
+    )
 
 
 async def _asked_databases(
@@ -421,6 +478,8 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
     platform.control.register(durable)
     platform.evals.register(durable)
     platform.experiments.register(durable)
+    if platform.slack is not None:
+        platform.slack.register(durable)
     await durable.launch()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -429,6 +488,7 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
         group.create_task(platform.control.tend(stop=stop))
         group.create_task(platform.sources.tend(stop=stop))
         group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
+        group.create_task(platform.rollups.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield
@@ -443,14 +503,15 @@ async def _tidy(platform: Platform, stop: asyncio.Event) -> None:
         now, settings = platform.clock.now(), platform.settings
         try:
             oldest = now - timedelta(days=settings.telemetry.trace_days)
-            await platform.traces.forget_before(oldest)
+            await platform.traces.forget_old(now, platform.telemetry.policy)
             await platform.analyst.notebook.forget_before(oldest)
             await platform.library.past.purge_before(
                 now - timedelta(days=settings.knowledge.keep_versions_days)
             )
-            await platform.conversations.forget_before(
-                now - timedelta(days=settings.knowledge.keep_conversations_days)
-            )
+            conversed = now - timedelta(days=settings.knowledge.keep_conversations_days)
+            await platform.conversations.forget_before(conversed)
+            if platform.slack is not None:
+                await platform.slack.forget_before(conversed)
         except CausewayError as exc:
             log.warning("what is old could not be deleted", extra={"reason": exc.message})
         await rest(stop, _TIDY_EVERY_S)

@@ -32,10 +32,11 @@ from causeway.seams import deferred
 from causeway.settings import AnalystSettings
 
 if TYPE_CHECKING:
-    from causeway.analyst import explanation, sql_rules
+    from causeway.analyst import doubts, explanation, sql_rules
     from causeway.analyst.explanation import Explanation
     from causeway.analyst.sql_rules import CheckedSql
 else:  # they bring sqlglot, which a process that is asked nothing of databases does not need
+    doubts = deferred("causeway.analyst.doubts")
     explanation = deferred("causeway.analyst.explanation")
     sql_rules = deferred("causeway.analyst.sql_rules")
 
@@ -330,10 +331,13 @@ class Analyst:
         )
         chat = list(prompt)
         empty: _Ran | None = None
+        doubted: _Ran | None = None
         is_doubted = False
         for _ in range(1 + self._settings.repairs):
             reply, drafted = await self._draft(work, chat, temperature=0.0)
             hints: list[str] = []
+            if drafted.cannot and doubted is not None:
+                break
             if drafted.cannot and (empty is not None or work.background.linked.unknown or is_doubted):
                 return empty, "" if empty else drafted.cannot
             if drafted.cannot:
@@ -343,9 +347,15 @@ class Analyst:
                 ran, problem = None, "the tables above do hold it. Reply with one SELECT"
             else:
                 ran, problem = await self._tried(work, drafted)
-            if ran is not None:
-                if not _is_empty(ran.result):
+            if ran is not None and not _is_empty(ran.result):
+                problem = (
+                    doubts.unasked(ran.checked, work.question, work.background) if doubted is None else ""
+                )
+                if not problem:
                     return await self._voted(work, prompt, ran), ""
+                doubted = ran
+                work.attempts[-1] = replace(work.attempts[-1], problem=problem)
+            elif ran is not None:
                 if empty is not None and ran.checked.shown == empty.checked.shown:
                     break
                 empty = ran
@@ -356,7 +366,8 @@ class Analyst:
                 ]
             follow = draft_sql.repair_message(work.question, problem, hints, self._prompts)
             chat = [*prompt, Message("assistant", reply), follow]
-        return (await self._voted(work, prompt, empty), "") if empty is not None else (None, "")
+        found = doubted or empty
+        return (await self._voted(work, prompt, found), "") if found is not None else (None, "")
 
     async def _voted(self, work: _Work, prompt: Sequence[Message], first: _Ran) -> _Ran:
         """The result that most drafts agree on, where the first was not found at once."""

@@ -17,7 +17,7 @@ from causeway.errors import InvalidInputError, NotFoundError
 from causeway.evals.suite import Case, Suite, mixed_pages
 from causeway.evals.suite_files import packaged_names
 from causeway.storage.database import Database
-from causeway.storage.telemetry_schema import collected_cases
+from causeway.storage.feedback_schema import collected_cases
 
 FIRST: Final = "feedback"
 """What a reviewer's first suite is called, unless they say otherwise."""

@@ -32,8 +32,8 @@ from causeway.evals.suite_files import find_suite, packaged_names
 from causeway.knowledge import KINDS, ConfirmedAnswer, ConfirmedAnswers, Kind, Proofs, Standing
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
+from causeway.storage.feedback_schema import experiment_scores, experiments, improvements
 from causeway.storage.schema import collections, documents
-from causeway.storage.telemetry_schema import experiment_scores, experiments, improvements
 
 log = logging.getLogger(__name__)
 

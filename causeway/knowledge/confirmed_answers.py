@@ -20,8 +20,8 @@ from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest, Vectors
 from causeway.seams import deferred
 from causeway.storage.database import Database
+from causeway.storage.feedback_schema import confirmed_answers
 from causeway.storage.schema import chunks, collections
-from causeway.storage.telemetry_schema import confirmed_answers
 
 if TYPE_CHECKING:
     import numpy as np

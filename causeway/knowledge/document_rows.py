@@ -114,11 +114,13 @@ def found_in(owner: Row[Any]) -> Select[Any]:
 
 
 def matching(collection: str | None, text: str) -> list[ColumnElement[bool]]:
-    """What makes a document one of a collection with a text in its title or path; None and empty make nothing."""
+    """What makes a document one of a collection with every word of a text in its title or path; None and empty make nothing."""
     wanted: list[ColumnElement[bool]] = []
     if collection is not None:
         wanted.append(collections.c.name == collection)
-    if text:
-        title, path = documents.c.title, documents.c.path
-        wanted.append(or_(title.icontains(text, autoescape=True), path.icontains(text, autoescape=True)))
+    title, path = documents.c.title, documents.c.path
+    wanted += [
+        or_(title.icontains(word, autoescape=True), path.icontains(word, autoescape=True))
+        for word in text.split()
+    ]
     return wanted

@@ -18,8 +18,8 @@ from sqlalchemy import Row, func, select
 from causeway.contracts.clock import Clock
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
+from causeway.storage.feedback_schema import confirmed_answers, experiments, improvements
 from causeway.storage.schema import collections, documents
-from causeway.storage.telemetry_schema import confirmed_answers, experiments, improvements
 
 Kind = Literal["retrieval-votes", "answer-examples"]
 KINDS: Final[Mapping[Kind, str]] = {

@@ -19,8 +19,8 @@ from causeway.errors import NotFoundError
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import is_owned
 from causeway.storage.database import Database
+from causeway.storage.feedback_schema import confirmed_answers
 from causeway.storage.schema import spans, votes
-from causeway.storage.telemetry_schema import confirmed_answers
 
 Reason = Literal["wrong", "incomplete", "wrong_source", "refused", "other"]
 REASONS: Final[Mapping[Reason, str]] = {

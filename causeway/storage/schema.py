@@ -223,8 +223,8 @@ ledger = Table(
 spans = Table(
     "spans",
     tables,
+    Column("trace_id", Text, primary_key=True),
     Column("span_id", Text, primary_key=True),
-    Column("trace_id", Text, nullable=False, index=True),
     Column("parent_id", Text),
     Column("name", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -234,7 +234,6 @@ spans = Table(
     Column("status_message", Text),
     Column("attributes", JSONB, nullable=False),
     Column("events", JSONB, nullable=False, server_default=text("'[]'")),
-    Index("ix_spans_roots", "started_at", postgresql_where=text("parent_id IS NULL")),
 )
 
 # --- what is known -----------------------------------------------------------------------------------

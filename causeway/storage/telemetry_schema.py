@@ -1,84 +1,96 @@
-"""The tables of what is learnt from use: confirmed answers, cases that reviewers collected, experiments and their proofs; `schema` says how tables are meant."""
+"""The tables of what was observed; `schema` has the spans themselves, and says how all are meant."""
 
 from __future__ import annotations
 
-from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import Boolean, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, Table, Text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Text,
+    literal_column,
+    text,
+)
 
 from causeway.storage.metadata import moment, tables
 
-# --- feedback ----------------------------------------------------------------------------------------
+TRACE_WORDS = (
+    "to_tsvector('simple'::regconfig, (((name || ' '::text) || COALESCE(question, ''::text)) || ' '::text) "
+    "|| COALESCE(answer, ''::text))"
+)
+"""What a search of traces by text looks through, as PostgreSQL itself spells it."""
 
-confirmed_answers = Table(
-    "confirmed_answers",
+trace_summaries = Table(
+    "trace_summaries",
     tables,
     Column("trace_id", Text, primary_key=True),
-    Column("principal_id", Text, primary_key=True, comment="whose vote it was"),
     Column(
-        "collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True, index=True
+        "started_at", DateTime(timezone=True), nullable=False, comment="the root's; without one, the earliest"
     ),
-    Column("question", Text, nullable=False, comment="as it was searched for"),
-    Column("answer", Text, comment="null when it rests on other collections too"),
-    Column("chunk_ids", ARRAY(Text), nullable=False, comment="that the answer cites, of this collection"),
-    Column("document_ids", ARRAY(Text), nullable=False, comment="whose chunks they are"),
-    Column("embedding_model", Text, nullable=False, comment="the collection's at that time"),
-    Column("vector", VECTOR(), nullable=False, comment="of the question, unit length"),
-    moment("at"),
-    ForeignKeyConstraint(
-        ["trace_id", "principal_id"], ["votes.trace_id", "votes.principal_id"], ondelete="CASCADE"
-    ),
-)
-
-collected_cases = Table(
-    "collected_cases",
-    tables,
-    Column("suite", Text, primary_key=True, comment="the name of the suite that it is a case of"),
-    Column("name", Text, primary_key=True),
-    Column("trace_id", Text, nullable=False, index=True, comment="of the answer that it was made from"),
-    Column("content", JSONB, nullable=False, comment="the case, as a suite's file has it"),
-    Column("made_by", Text, nullable=False, comment="the principal"),
-    moment("at"),
-)
-
-experiments = Table(
-    "experiments",
-    tables,
-    Column("id", Text, primary_key=True),
-    Column("kind", Text, nullable=False, comment="what is tried: retrieval-votes or answer-examples"),
-    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("suite", Text, nullable=False, comment="whose questions are asked; 'confirmed' is feedback's own"),
-    Column("state", Text, nullable=False, comment="queued, running, done or failed"),
-    Column("problem", Text, comment="why it failed"),
-    Column("questions", JSONB, nullable=False, comment="text and gold documents of each, as when it began"),
     Column(
-        "conditions",
-        JSONB,
+        "duration_ms",
+        BigInteger,
         nullable=False,
-        comment="what its proof holds for: model, documents, confirmed answers, settings",
+        comment="the root's; without one, from first start to last end",
     ),
-    Column("proof", JSONB, comment="arms, differences, intervals and the verdict, once it is done"),
-    Column("is_accepted", Boolean, nullable=False, server_default="false"),
-    Column("started_by", Text, nullable=False, comment="the principal"),
-    moment("created_at"),
-    moment("finished_at", nullable=True),
-    Index(None, "collection_id", "kind", "created_at"),
-)
-
-experiment_scores = Table(
-    "experiment_scores",
-    tables,
-    Column("experiment_id", Text, ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True, comment="of the question, from 0"),
-    Column("scores", JSONB, nullable=False, comment="by group and arm, 0 to 1"),
-)
-
-improvements = Table(
-    "improvements",
-    tables,
-    Column("collection_id", Text, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
-    Column("kind", Text, primary_key=True),
-    Column("experiment_id", Text, ForeignKey("experiments.id", ondelete="CASCADE"), nullable=False),
-    Column("switched_by", Text, nullable=False, comment="the principal"),
-    moment("at"),
+    Column("name", Text, nullable=False, comment="the root's; without one, the earliest span's"),
+    Column("status", Text, nullable=False, comment="error when any span failed, else ok"),
+    Column("error_type", Text),
+    Column("owner", Text, comment="whose it is: a person's id, or a key's"),
+    Column("principal_id", Text),
+    Column("team", Text),
+    Column("tier", Text),
+    Column("project", Text, nullable=False, comment="the team's id, or 'default'"),
+    Column("service", Text, nullable=False, comment="causeway, or the program that sent it"),
+    Column("product", Text, comment="the purpose of its calls: ask, analyst, v1"),
+    Column("model", Text, comment="that answered last"),
+    Column("provider", Text),
+    Column("prompt", Text, comment="name@version"),
+    Column("question", Text),
+    Column("answer", Text, comment="its beginning"),
+    Column("refused", Boolean),
+    Column("cache", Text, comment="exact or semantic where a stored reply answered"),
+    Column("attempts", Integer, nullable=False, comment="calls of providers"),
+    Column("input_tokens", BigInteger, nullable=False, comment="of its calls of models"),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Column("ttft_ms", Integer, comment="until the first piece of its first reply"),
+    Column("span_count", Integer, nullable=False),
+    Column("conversation_id", Text),
+    Column("end_user", Text, comment="whom the program that sent it calls its user"),
+    Column("root_id", Text, comment="the root span; null while there is none"),
+    Column("chat_at", DateTime(timezone=True), comment="when the chat began that model and provider are of"),
+    Column(
+        "is_told", Boolean, nullable=False, comment="a span names the question; else it is read off a chat"
+    ),
+    moment("stored_at"),
+    Index(None, "started_at"),
+    Index(
+        "ix_trace_summaries_numbers",  # all that the dashboard asks of every trace of a period, without their texts
+        "started_at",
+        postgresql_include=[
+            "trace_id",
+            "owner",
+            "team",
+            "product",
+            "model",
+            "prompt",
+            "tier",
+            "refused",
+            "duration_ms",
+            "cost_micros",
+        ],
+    ),
+    Index(None, "owner", "started_at"),
+    Index(None, "model", "started_at"),
+    Index(None, "prompt", "started_at"),
+    Index(None, "end_user", "started_at", postgresql_where=text("end_user IS NOT NULL")),
+    Index("ix_trace_summaries_failed", "started_at", postgresql_where=text("status = 'error'::text")),
+    Index(None, "cost_micros"),
+    Index(None, "duration_ms"),
+    Index(None, "project", "stored_at"),
+    Index("ix_trace_summaries_words", literal_column(TRACE_WORDS), postgresql_using="gin"),
 )

@@ -65,11 +65,15 @@ from causeway.knowledge import (
     SourceStatus,
 )
 from causeway.observability.feedback import Vote
-from causeway.observability.trace_store import Trace, TraceSummary
+from causeway.observability.otlp_import import TraceImport
+from causeway.observability.stats_report import StatsQuery, StatsReport
+from causeway.observability.trace_search import TraceQuery
+from causeway.observability.trace_store import Rating, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
 
-if TYPE_CHECKING:  # it brings a library of cryptography, which only a provider's token needs
+if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
     from causeway.accounts.single_sign_on import SingleSignOn
+    from causeway.knowledge.slack_bot import SlackBot
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -280,9 +284,9 @@ class ConversationDoor(Protocol):
     """What was said, as somebody may see it; `causeway.knowledge.Conversations`."""
 
     async def of(
-        self, principal: Principal, *, limit: int = 30, before: datetime | None = None
+        self, principal: Principal, *, limit: int = 30, before: datetime | None = None, text: str = ""
     ) -> Sequence[Conversation]:
-        """The newest of one's own, without their turns."""
+        """The newest of one's own, without their turns; every word of ``text`` is in their titles."""
         ...
 
     async def read(self, conversation_id: str, principal: Principal) -> Conversation:
@@ -308,14 +312,20 @@ class ConversationDoor(Protocol):
 class TraceDoor(Protocol):
     """`causeway.observability.trace_store.TraceStore`."""
 
-    async def recent(
-        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
-    ) -> list[TraceSummary]:
-        """The newest traces, of one owner or of all."""
+    async def find(self, query: TraceQuery) -> list[TraceSummary]:
+        """The traces that match."""
         ...
 
     async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
         """One whole trace; with ``owner``, only of theirs."""
+        ...
+
+    async def ratings(self, trace_id: str) -> list[Rating]:
+        """What people and evaluations said of it."""
+        ...
+
+    async def choices(self, *, owner: str | None = None) -> TraceChoices:
+        """What lists of traces can be narrowed by."""
         ...
 
 
@@ -390,6 +400,14 @@ class EvalDoor(Protocol):
         ...
 
 
+class StatsDoor(Protocol):
+    """The dashboard's numbers; `causeway.observability.stats.Stats`."""
+
+    async def read(self, query: StatsQuery, *, is_own: bool = False) -> StatsReport:
+        """The numbers of a period and of the one before it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountParts:
     """How people sign in.
@@ -451,6 +469,21 @@ class ReviewParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryParts:
+    """How other programs' spans come in, and what Prometheus reads.
+
+    Attributes:
+        import_max_bytes: Largest request of spans, unpacked.
+        is_open: Whether everybody may read the meters.
+    """
+
+    imports: TraceImport
+    metrics: Callable[[], Awaitable[str]]
+    import_max_bytes: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
@@ -461,8 +494,11 @@ class WebParts:
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
         review: Review of feedback; None where there is no database, as in the pages' demo.
+        stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
+        slack: The bot; None where Slack is not set up.
+        telemetry: The doors of spans and meters; None where there are none, as in the pages' demo.
         examples: Questions to suggest, when a document of the named collection is ready.
     """
 
@@ -488,4 +524,7 @@ class WebParts:
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
     review: ReviewParts | None = None
+    stats: StatsDoor | None = None
+    slack: SlackBot | None = None
+    telemetry: TelemetryParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

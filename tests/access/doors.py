@@ -166,9 +166,24 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     ],
     "POST /documents/{document_id}/delete": [Probe(f"/documents/{each}/delete") for each in HIDDEN],
     "POST /documents/{document_id}/retry": [Probe(f"/documents/{each}/retry") for each in HIDDEN],
-    "GET /api/traces": _gets("/api/traces", "/api/traces?limit=200"),
+    "GET /api/palette": _gets(
+        "/api/palette",
+        *(f"/api/palette?q={word}" for word in ("nightfall", "severance", "hr", "board", "a", HIDDEN[0])),
+    ),
+    "GET /api/traces": _gets(
+        "/api/traces",
+        "/api/traces?limit=200",
+        "/api/traces?text=zebraquartz",
+        "/api/traces?owner=usr_1&order=dearest",
+    ),
     "GET /api/traces/{trace_id}": _gets("/api/traces/{trace_id}"),
-    "GET /traces": _gets("/traces"),
+    "GET /traces": _gets("/traces", "/traces?text=nightfall", "/traces?status=ok&min_ms=0"),
+    "POST /otlp/v1/traces": _json("/otlp/v1/traces", {"resourceSpans": []}),
+    "GET /metrics": _gets("/metrics"),
+    "GET /api/stats": _gets("/api/stats", "/api/stats?owner={owner}", "/api/stats?product=ask&model="),
+    "GET /api/stats.csv": _gets(
+        *(f"/api/stats.csv?table={each}" for each in ("series", "costs", "questions", "errors", "scores"))
+    ),
     "GET /traces/{trace_id}": _gets("/traces/{trace_id}"),
     "GET /sources": _gets("/sources"),
     "GET /api/sources": _gets("/api/sources"),
@@ -235,6 +250,7 @@ These worlds have neither, so they are tried where they are at home."""
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
+    GET /dashboard
     DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}
     DELETE /api/admin/users/{user_id} GET /admin GET /admin/access GET /admin/access/edit GET /admin/access/folder

@@ -39,6 +39,8 @@ from causeway.gateway.providers import Providers
 from causeway.gateway.teams import Teams
 from causeway.gateway.usage import UsageReader
 from causeway.knowledge import AccessRules
+from causeway.observability.spans import Spans
+from causeway.observability.stats import Stats
 from causeway.settings import DatabaseSettings, Settings, Source
 from causeway.storage.database import Database, open_database
 from causeway.storage.notices import Notices
@@ -125,6 +127,7 @@ async def admin_site(
                 sessions=Sessions(database, clock),
                 admin=admin,
                 accounts=AccountParts(users=users),
+                stats=Stats(database, Spans(), flush=ledger.flush),
             )
             yield AdminSite(
                 parts=parts,

@@ -61,11 +61,13 @@ from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
 from causeway.observability.feedback import Vote
-from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
+from causeway.observability.trace_search import TraceQuery
+from causeway.observability.trace_store import Rating, SpanRecord, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
 from tests.web.scripted_conversations import ScriptedConversations
 from tests.web.scripted_evals import ScriptedEvals
+from tests.web.scripted_stats import ScriptedStats
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "documents"
 ADMIN_KEY = "cw-admin"
@@ -281,7 +283,7 @@ class ScriptedLibrary:
             document
             for document in self._all()
             if collection in (None, document.collection)
-            and text.lower() in f"{document.title} {document.path}".lower()
+            and all(word in f"{document.title} {document.path}".lower() for word in text.lower().split())
         ]
         counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
         listed = [document for document in matching if state in (None, document.state)]
@@ -522,6 +524,7 @@ class ScriptedTraces:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._traces: dict[str, tuple[TraceSummary, Trace]] = {}
+        self.rated: dict[str, list[Rating]] = {}
 
     def record(self, question: str, answer: str, hits: Sequence[Hit], usage: Usage) -> str:
         trace_id = uuid4().hex
@@ -542,13 +545,27 @@ class ScriptedTraces:
         self._traces[trace_id] = (summary, Trace(trace_id=trace_id, spans=spans))
         return trace_id
 
-    async def recent(
-        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
-    ) -> list[TraceSummary]:
-        newest = sorted(
-            (each for each, _ in self._traces.values()), key=lambda each: each.started_at, reverse=True
-        )
-        return [each for each in newest if before is None or each.started_at < before][:limit]
+    async def find(self, query: TraceQuery) -> list[TraceSummary]:
+        found = [
+            each
+            for each, _ in self._traces.values()
+            if query.text.lower() in f"{each.name} {each.question}".lower()
+            and query.status in ("", each.status)
+            and query.model in ("", each.model)
+        ]
+        newest = sorted(found, key=lambda each: (each.started_at, each.trace_id), reverse=True)
+        places = [place for place, each in enumerate(newest, 1) if each.trace_id == query.after]
+        return newest[places[0] if places else 0 :][: query.limit]
+
+    async def ratings(self, trace_id: str) -> list[Rating]:
+        return self.rated.get(trace_id, [])
+
+    async def choices(self, *, owner: str | None = None) -> TraceChoices:
+        return TraceChoices(models=(MODEL,), products=("ask",), services=("causeway",))
+
+    def put(self, summary: TraceSummary, trace: Trace) -> None:
+        """Keep a trace of somebody else's making."""
+        self._traces[summary.trace_id] = (summary, trace)
 
     async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
         if trace_id not in self._traces:
@@ -711,6 +728,7 @@ class Scripted:
     sources: ScriptedSources
     not_ready: dict[str, str | None]
     evals: ScriptedEvals
+    stats: ScriptedStats
 
 
 def scripted(
@@ -734,6 +752,7 @@ def scripted(
     feedback = ScriptedFeedback(clock)
     sources = ScriptedSources(clock)
     evals = ScriptedEvals(clock)
+    stats = ScriptedStats(is_empty=not is_loaded)
     not_ready: dict[str, str | None] = {"database": None, "models": None}
 
     async def readiness() -> Mapping[str, str | None]:
@@ -757,9 +776,10 @@ def scripted(
         edge=_edge,
         readiness=readiness,
         evals=evals,
+        stats=stats,
         examples={"fernhill": EXAMPLES},
     )
-    return Scripted(parts, answerer, library, feedback, sources, not_ready, evals)
+    return Scripted(parts, answerer, library, feedback, sources, not_ready, evals, stats)
 
 
 async def _edge(scope: AsgiScope, receive: Receive, send: Send) -> None:
