@@ -30,7 +30,9 @@ def feedback() -> None:
 )
 @click.option("--suite", default="feedback", show_default=True, help="With --format cases: which suite.")
 @click.option("--unreviewed", is_flag=True, help="Votes that nobody has reviewed, too.")
-@click.option("--limit", default=10_000, show_default=True, type=click.IntRange(1, 1_000_000), help="Most votes.")
+@click.option(
+    "--limit", default=10_000, show_default=True, type=click.IntRange(1, 1_000_000), help="Most votes."
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -53,12 +55,8 @@ def export(form: str, *, suite: str, unreviewed: bool, limit: int, out: Path | N
             cases = (await platform.collected.suite(suite)).cases
             return [case.model_dump(mode="json", exclude_defaults=True) for case in cases]
         query = ReviewQuery(state=None if unreviewed else "confirmed", limit=limit)
-        votes = [
-            vote for vote in await platform.reviewing.reviews.queue(query) if vote.state != "dismissed"
-        ]
-        return await exported(
-            votes, "chat" if form == "chat" else "preferences", traces=platform.traces
-        )
+        votes = [vote for vote in await platform.reviewing.reviews.queue(query) if vote.state != "dismissed"]
+        return await exported(votes, "chat" if form == "chat" else "preferences", traces=platform.traces)
 
     rows = with_platform(work, models=False)
     written = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
