@@ -118,9 +118,7 @@ def test_every_page_is_accessible_and_fits(
     address, site = served
     scheme = "light" if look == "desk" else "dark"
     size = PHONE if look == "phone" else DESK
-    with visiting(
-        browser, address, key=site.admin.admin_key, viewport=size, color_scheme=scheme
-    ) as page:
+    with visiting(browser, address, key=site.admin.admin_key, viewport=size, color_scheme=scheme) as page:
         for path in PAGES:
             page.goto(path)
             if "playground" in path:
