@@ -145,7 +145,13 @@ async def _report(database: Database, now: datetime) -> None:
         f"\nMedian and slowest of {_ROUNDS} readings of everything that the first screen shows, in milliseconds, this process's"
         " own time included. *Ledger alone* is before anything was rolled up.\n"
     )
-    await _table("Ledger alone", database, stats, now, periods=(timedelta(days=7), timedelta(days=30)), filters=_FILTERS[:1])
+    await _table(
+        "Ledger alone",
+        stats,
+        now,
+        periods=(timedelta(days=7), timedelta(days=30)),
+        filters=_FILTERS[:1],
+    )
     began = time.perf_counter()
     hours = await Rollups(database, SystemClock()).bring_up_to_date()
     took = time.perf_counter() - began
@@ -153,10 +159,12 @@ async def _report(database: Database, now: datetime) -> None:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("VACUUM ANALYZE usage_rollups"))
     periods = (timedelta(days=1), timedelta(days=7), timedelta(days=15), timedelta(days=30))
-    await _table("Rolled up", database, stats, now, periods=periods, filters=_FILTERS)
+    await _table("Rolled up", stats, now, periods=periods, filters=_FILTERS)
     async with database.connect() as connection:
         rows, size = (
-            await connection.execute(text("SELECT count(*), pg_total_relation_size('usage_rollups') FROM usage_rollups"))
+            await connection.execute(
+                text("SELECT count(*), pg_total_relation_size('usage_rollups') FROM usage_rollups")
+            )
         ).one()
         ledger = await connection.scalar(text("SELECT pg_total_relation_size('ledger')"))
     print(
@@ -168,7 +176,6 @@ async def _report(database: Database, now: datetime) -> None:
 
 async def _table(
     title: str,
-    database: Database,
     stats: Stats,
     now: datetime,
     *,

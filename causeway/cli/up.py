@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -157,7 +158,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     from causeway.accounts.users import Users
     from causeway.web.app import build_app
     from causeway.web.bounded_http import BoundedHttp
-    from causeway.web.parts import IngestParts, WebParts
+    from causeway.web.parts import IngestParts, ReviewParts, TelemetryParts, WebParts
     from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
@@ -197,7 +198,17 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
             collections=platform.collections, control=platform.control, progress=platform.progress
         ),
         evals=platform.evals,
+        stats=platform.stats,
+        review=ReviewParts(
+            reviewing=platform.reviewing, collected=platform.collected, experiments=platform.experiments
+        ),
         slack=platform.slack,
+        telemetry=TelemetryParts(
+            imports=platform.telemetry.imports,
+            metrics=partial(platform.telemetry.metrics, platform.database),
+            import_max_bytes=settings.telemetry.import_max_bytes,
+            is_open=settings.telemetry.metrics_open,
+        ),
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )
     config = uvicorn.Config(

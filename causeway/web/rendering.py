@@ -82,6 +82,7 @@ def page(
             is_administered=request.app.state.parts.admin is not None,
             has_collections=request.app.state.parts.ingest is not None,
             has_evals=request.app.state.parts.evals is not None,
+            has_review=request.app.state.parts.review is not None,
             is_analysed=request.app.state.parts.analyst is not None,
             icon=lambda name: _icon(request, name),
             admin_tabs=navigation.ADMIN_TABS,

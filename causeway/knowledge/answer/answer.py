@@ -16,7 +16,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
+from causeway.contracts.chat import ChatChunk, ChatRequest, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.money import Micros
@@ -35,6 +35,7 @@ from causeway.knowledge.search.search import Search
 from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
+from causeway.prompts.prompt import Prompt
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings
 
@@ -73,6 +74,7 @@ class _Draft:
     passages: tuple[Passage, ...]
     cited: CitedText
     call: Call
+    prompt: Prompt
     examples: tuple[Example, ...] = ()
     signals: Signals | None = None
     usage: Usage = Usage()  # noqa: RUF009 - frozen
@@ -134,6 +136,7 @@ class Answerer:
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
@@ -155,7 +158,8 @@ class Answerer:
             )
             # what said a filter has been done by then, and would only make a model doubt
             sought = str(understood.get("query") or question)
-            draft = _Draft(sought, passages, CitedText(hits, sought), inner)
+            prompt = self._prompts.get("answer", key=request.conversation_id or span.trace_id)
+            draft = _Draft(sought, passages, CitedText(hits, sought), inner, prompt)
             draft.usage, draft.cost_micros = meant.usage, meant.cost_micros
             if self._examples is not None:
                 draft.examples = await self._examples.near(sought, request.collection, inner)
@@ -243,14 +247,16 @@ class Answerer:
         is_measured = self._settings.check == "logprobs"
         request = ChatRequest(
             model="chat",
-            messages=with_examples(self._messages(draft.question, passages, is_check=True), draft.examples),
+            messages=with_examples(
+                draft.prompt.messages(_values(draft.question, passages, is_check=True)), draft.examples
+            ),
             max_tokens=1 if is_measured else _WORDS_OF_A_VERDICT,
             temperature=0.0,
             options={"logprobs": True, "top_logprobs": 10} if is_measured else {},
         )
         said = ""
         likely: dict[str, float] = {}
-        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
+        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
             async for chunk in chunks:
                 draft.count(chunk)
                 likely = likely or likeliest(chunk.logprobs)
@@ -263,13 +269,15 @@ class Answerer:
         """The model's answer, checked; nothing when ``draft`` turns out to be refused."""
         request = ChatRequest(
             model="chat",
-            messages=with_examples(self._messages(draft.question, draft.passages), draft.examples),
+            messages=with_examples(
+                draft.prompt.messages(_values(draft.question, draft.passages)), draft.examples
+            ),
             max_tokens=self._settings.answer_tokens,
             temperature=0.0,
         )
         held: list[TextDelta | Cited] = []
         is_open = False
-        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
+        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
             async for chunk in chunks:
                 draft.count(chunk)
                 held += draft.cited.feed(chunk.text)
@@ -286,20 +294,6 @@ class Answerer:
         for piece in held if not draft.is_refused else ():
             yield piece
 
-    def _messages(
-        self, question: str, passages: Sequence[Passage], *, is_check: bool = False
-    ) -> tuple[Message, ...]:
-        """The prompt to answer; to check whether there is an answer, it goes on from where the other ends."""
-        shown = [
-            {"n": n, "heading": passage.hit.heading, "text": passage.text}
-            for n, passage in enumerate(passages, start=1)
-        ]
-        values = {"question": question, "passages": shown, "is_check": is_check}
-        return self._prompts.get("answer").messages(values)
-
-    def _as_answer(self, call: Call) -> Call:
-        return replace(call, purpose="answer", prompt=self._prompts.get("answer").reference)
-
     def _finish(self, draft: _Draft, span: Span, request: AskRequest, took_ms: int) -> Finished:
         finished = Finished(
             answer=REFUSAL if draft.is_refused else draft.cited.text.strip(),
@@ -314,6 +308,8 @@ class Answerer:
             took_ms=took_ms,
             signals=draft.signals,
         )
+        values = {"answer": _values(draft.question, draft.passages)}
+        span.set({names.PROMPT_VALUES: values if self._capture_content and draft.passages else None})
         span.set({names.ANSWER: finished.answer if self._capture_content else None})
         span.set({names.REFUSED: finished.refused})
         if draft.signals is not None:
@@ -327,6 +323,19 @@ class Answerer:
             }
         )
         return finished
+
+
+def _values(question: str, passages: Sequence[Passage], *, is_check: bool = False) -> Mapping[str, object]:
+    """What the prompt is filled with; to check whether there is an answer, it goes on from where the other ends."""
+    shown = [
+        {"n": n, "heading": passage.hit.heading, "text": passage.text}
+        for n, passage in enumerate(passages, start=1)
+    ]
+    return {"question": question, "passages": shown, "is_check": is_check}
+
+
+def _as_answer(draft: _Draft) -> Call:
+    return replace(draft.call, purpose="answer", prompt=draft.prompt.reference)
 
 
 def _is_about(question: str, hits: Sequence[Hit]) -> bool:

@@ -57,9 +57,9 @@ def with_shares(block: Block, sheets: Mapping[int, Sheet]) -> Block:
     """The block with its places as shares of the pages as shown, not points of the pages as read."""
     places = []
     for place in block.places:
-        sides = sheets[place.page].shown(Box(place.x0, place.y0, place.x1, place.y1))
-        places.append(Place(place.page, *(round(side, 4) for side in sides)))
-    return replace(block, places=tuple(places))
+        x0, y0, x1, y1 = sheets[place.page].shown(Box(place.x0, place.y0, place.x1, place.y1))
+        places.append(Place(place.page, round(x0, 4), round(y0, 4), round(x1, 4), round(y1, 4)))
+    return Block(kind=block.kind, text=block.text, level=block.level, page=block.page, places=tuple(places))
 
 
 def usual_size(items: Iterable[Item]) -> float:
