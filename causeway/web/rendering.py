@@ -81,8 +81,6 @@ def page(
             principal=principal,
             is_administered=request.app.state.parts.admin is not None,
             has_collections=request.app.state.parts.ingest is not None,
-            has_evals=request.app.state.parts.evals is not None,
-            is_analysed=request.app.state.parts.analyst is not None,
             icon=lambda name: _icon(request, name),
             admin_tabs=navigation.ADMIN_TABS,
             **_navigation(request, principal),
