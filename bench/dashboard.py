@@ -147,7 +147,6 @@ async def _report(database: Database, now: datetime) -> None:
     )
     await _table(
         "Ledger alone",
-        database,
         stats,
         now,
         periods=(timedelta(days=7), timedelta(days=30)),
@@ -160,7 +159,7 @@ async def _report(database: Database, now: datetime) -> None:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("VACUUM ANALYZE usage_rollups"))
     periods = (timedelta(days=1), timedelta(days=7), timedelta(days=15), timedelta(days=30))
-    await _table("Rolled up", database, stats, now, periods=periods, filters=_FILTERS)
+    await _table("Rolled up", stats, now, periods=periods, filters=_FILTERS)
     async with database.connect() as connection:
         rows, size = (
             await connection.execute(
@@ -177,7 +176,6 @@ async def _report(database: Database, now: datetime) -> None:
 
 async def _table(
     title: str,
-    database: Database,
     stats: Stats,
     now: datetime,
     *,

@@ -59,13 +59,21 @@ class KnowledgeSettings(Section):
         default=500, ge=200, description="Most tokens of these passages' statements that the model reads"
     )
     answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
+    answers: Literal["auto", "written", "quoted"] = Field(
+        default="auto",
+        description="Whether the chat model writes answers, or the documents' own words are quoted, which asks no model;"
+        " auto: quoted with the small models that Causeway runs itself, written with any other",
+    )
     check: Literal["logprobs", "words", "off"] = Field(
         default="logprobs",
-        description="Ask the chat model whether the passages answer, and read how sure it is (logprobs) or its yes or"
-        " no (words, for providers that do not tell)",
+        description="Before it writes, ask the chat model whether the passages answer, and read how sure it is (logprobs)"
+        " or its yes or no (words, for providers that do not tell)",
     )
     refuse_below: float = Field(
-        default=0.5, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
+        default=0.35, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
+    )
+    sure_above: float = Field(
+        default=0.65, ge=0, le=1, description="Quote without a caution when that probability is at least this"
     )
 
 
@@ -87,16 +95,6 @@ class PineconeSettings(Section):
     cloud: Literal["aws", "gcp", "azure"] = Field(default="aws", description="Where an index is made")
     region: str = Field(default="us-east-1", description="In which region of it")
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest time one request may take")
-
-
-class TraceProjectSettings(Section):
-    """Traces of one team; what is not said is as for all."""
-
-    sample: float | None = Field(default=None, ge=0, le=1, description="The share of its traces that is kept")
-    days: int | None = Field(default=None, ge=1, description="Its traces older than this are deleted")
-    capture_content: bool | None = Field(
-        default=None, description="false keeps what people and documents said out of its traces"
-    )
 
 
 class SlackSettings(Section):
@@ -130,6 +128,16 @@ class SlackSettings(Section):
     def is_on(self) -> bool:
         """Whether there is all that the bot needs."""
         return bool(self.signing_secret.get_secret_value() and self.token.get_secret_value())
+
+
+class TraceProjectSettings(Section):
+    """Traces of one team; what is not said is as for all."""
+
+    sample: float | None = Field(default=None, ge=0, le=1, description="The share of its traces that is kept")
+    days: int | None = Field(default=None, ge=1, description="Its traces older than this are deleted")
+    capture_content: bool | None = Field(
+        default=None, description="false keeps what people and documents said out of its traces"
+    )
 
 
 class TelemetrySettings(Section):

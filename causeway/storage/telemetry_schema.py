@@ -68,6 +68,22 @@ trace_summaries = Table(
     ),
     moment("stored_at"),
     Index(None, "started_at"),
+    Index(
+        "ix_trace_summaries_numbers",  # all that the dashboard asks of every trace of a period, without their texts
+        "started_at",
+        postgresql_include=[
+            "trace_id",
+            "owner",
+            "team",
+            "product",
+            "model",
+            "prompt",
+            "tier",
+            "refused",
+            "duration_ms",
+            "cost_micros",
+        ],
+    ),
     Index(None, "owner", "started_at"),
     Index(None, "model", "started_at"),
     Index(None, "prompt", "started_at"),

@@ -15,6 +15,23 @@ def upgrade() -> None:
     _rollups()
     _questions()
     _alerts()
+    op.create_index(
+        "ix_trace_summaries_numbers",
+        "trace_summaries",
+        ["started_at"],
+        postgresql_include=[
+            "trace_id",
+            "owner",
+            "team",
+            "product",
+            "model",
+            "prompt",
+            "tier",
+            "refused",
+            "duration_ms",
+            "cost_micros",
+        ],
+    )
 
 
 def _rollups() -> None:
