@@ -137,8 +137,8 @@ async def read_events(
     return [Event(**row) for row in (await connection.execute(query)).mappings()]
 
 
-def version_before(events: Sequence[Event], present: int) -> int | None:
-    """The version that a label pointed to before ``present`` was put there on purpose; None when there was none.
+def pointed_before(events: Sequence[Event], present: int) -> Pointer | None:
+    """What a label pointed to before ``present`` was put there on purpose; None when there was nothing.
 
     Rollbacks themselves are passed over, so that one after the other goes further back and not to and fro.
 
@@ -149,8 +149,9 @@ def version_before(events: Sequence[Event], present: int) -> int | None:
     for event in events:
         if event.action == "rollback" or event.after is None or event.after.get("version") != present:
             continue
-        if event.before is not None and event.before["version"] != present:
-            return int(event.before["version"])
+        before = event.before
+        if before is not None and before["version"] != present:
+            return Pointer(version=before["version"], follows_package=before.get("follows_package", False))
     return None
 
 
