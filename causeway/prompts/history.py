@@ -160,13 +160,14 @@ def side_by_side(left: str, right: str, *, around: int | None = 6) -> list[Row]:
     ours, theirs = left.split("\n"), right.split("\n")
     rows: list[Row] = []
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
-    for kind, i, j, m, n in matcher.get_opcodes():
+    steps = matcher.get_opcodes()
+    for place, (kind, i, j, m, n) in enumerate(steps):
         if kind == "equal":
             same = [
                 Row("same", (a + 1, ours[a]), (b + 1, theirs[b]))
                 for a, b in zip(range(i, j), range(m, n), strict=True)
             ]
-            rows += _shortened(same, around, is_first=i == 0, is_last=j == len(ours))
+            rows += _shortened(same, around, is_first=place == 0, is_last=place == len(steps) - 1)
             continue
         for step in range(max(j - i, n - m)):
             old = (i + step + 1, ours[i + step]) if i + step < j else None

@@ -230,7 +230,6 @@ async def test_every_page_shows_and_changes_what_the_registry_has(
         ("label", {"version": str(FIRST + 2), "label": "live", "why": "now"}),
         ("rollout", {"version": str(FIRST + 3), "percent": "40", "why": "try"}),
         ("rollback", {}),
-        ("rollback", {}),
         ("unlabel", {"label": "candidate"}),
         ("follow", {}),
     ):
