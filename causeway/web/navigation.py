@@ -99,7 +99,13 @@ _GROUPS: Final = (
                 lambda who, _: who.may(Scope.ADMIN) or who.user is not None,
                 "calls spans waterfall",
             ),
-            Entry("review", "Review", "review", _administrator, "feedback thumbs votes"),
+            Entry(
+                "review",
+                "Review",
+                "review",
+                lambda who, parts: who.may(Scope.ADMIN) and parts.review is not None,
+                "feedback thumbs votes learning experiments",
+            ),
             Entry(
                 "evals",
                 "Evals",

@@ -458,8 +458,8 @@ async def test_documents_are_listed_by_pages_and_counted_by_state(desk: Desk, li
 
 
 async def test_documents_are_sorted_by_what_is_asked(desk: Desk, library: Library) -> None:
-    for text, path in (("aaa", "pears.md"), ("a", "Apples.md"), ("aa", "figs/ripe.md")):
-        await desk.add(text, path)
+    for said, path in (("aaa", "pears.md"), ("a", "Apples.md"), ("aa", "figs/ripe.md")):
+        await desk.add(said, path)
 
     async def order(by: str) -> list[str]:
         return [each.path for each in (await library.documents(order=by)).documents]
