@@ -15,6 +15,8 @@ from causeway.prompts.shelf import Shelf, packaged_texts
 from causeway.web.app import build_app
 from tests.web.prompts_site import ADA, FIRST, PromptsSite, furnish, prompts_site, shorter
 
+pytestmark = pytest.mark.timeout(180)
+
 OWN = "---\nname: greet\nversion: 1\ninputs:\n  who: {type: text, example: Ada}\n---\n=== user\nHello {{ who }}\n"
 
 
