@@ -153,6 +153,11 @@ class Proofs:
             }
         return self._on.get(kind, frozenset())
 
+    async def identity(self) -> Mapping[str, object]:
+        """What answers depend on beside settings and documents: the improvements that have an effect, with their proofs."""
+        on = [each for each in await self.standings() if each.is_on]
+        return {f"learnt.{each.kind}.{each.collection}": each.experiment_id for each in on}
+
     def reread(self) -> None:
         """Have the next question be answered anew: something was switched."""
         self._read_at = float("-inf")
