@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import Row, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from causeway.contracts.clock import Clock
 from causeway.settings import KnowledgeSettings
@@ -121,7 +122,7 @@ class Proofs:
         newest = (
             select(experiments)
             .where(experiments.c.state == "done")
-            .distinct(experiments.c.collection_id, experiments.c.kind)
+            .ext(distinct_on(experiments.c.collection_id, experiments.c.kind))
             .order_by(experiments.c.collection_id, experiments.c.kind, experiments.c.created_at.desc())
         )
         async with self._database.connect() as connection:
