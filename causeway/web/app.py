@@ -42,7 +42,10 @@ from causeway.web import (
     otlp_door,
     page_view_pages,
     palette_api,
+    playground_api,
     problems,
+    prompts_api,
+    prompts_pages,
     reference_pages,
     review_api,
     review_pages,
@@ -53,6 +56,7 @@ from causeway.web import (
     sources_pages,
     static_files,
     stats_api,
+    styleguide_pages,
     traces_api,
     traces_pages,
 )
@@ -74,6 +78,8 @@ _ROUTERS = (
     sources_api.router,
     slack_door.router,
     traces_api.router,
+    prompts_api.router,
+    playground_api.router,
     otlp_door.router,
     stats_api.router,
     admin_keys_api.router,
@@ -94,6 +100,7 @@ _ROUTERS = (
     sources_pages.router,
     dashboard_pages.router,
     traces_pages.router,
+    prompts_pages.router,
     evals_pages.router,
     feedback_pages.router,
     learning_pages.router,
@@ -102,6 +109,7 @@ _ROUTERS = (
     admin_keys_pages.router,
     admin_people_pages.router,
     admin_section_pages.router,
+    styleguide_pages.router,
     static_files.router,
 )
 _ABOUT = """The knowledge base over HTTP. Send `Authorization: Bearer cw-...`, a key made by `causeway keys create`.

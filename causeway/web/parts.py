@@ -26,7 +26,7 @@ from causeway.accounts.users import Users
 from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
-from causeway.contracts.model_gateway import Call
+from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.evals.collected import CollectedSuites
 from causeway.evals.experiments import Experiments
 from causeway.evals.learning import Reviewing
@@ -69,6 +69,8 @@ from causeway.observability.otlp_import import TraceImport
 from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import Rating, Trace, TraceChoices, TraceSummary
+from causeway.prompts.registry import Registry
+from causeway.prompts.usage import PromptUsage
 from causeway.settings import ServerSettings
 
 if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
@@ -146,10 +148,11 @@ class SeenLibraryDoor(Protocol):
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
-        """Documents that match, those that changed last first."""
+        """Documents that match, sorted by title, collection, size or updated; ``-`` turns it round."""
         ...
 
     async def text_of(self, document_id: str) -> Sequence[Chunk]:
@@ -460,12 +463,17 @@ class IngestParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewParts:
-    """What feedback is reviewed, collected and learnt from by."""
+class PromptParts:
+    """What prompts are managed and tried by.
 
-    reviewing: Reviewing
-    collected: CollectedSuites
-    experiments: Experiments
+    Attributes:
+        models: Names of the chat models that can be asked, aliases first.
+    """
+
+    registry: Registry
+    usage: PromptUsage
+    gateway: ModelGateway
+    models: Callable[[], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -484,6 +492,15 @@ class TelemetryParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewParts:
+    """What feedback is reviewed, collected and learnt from by."""
+
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
     """Everything the web needs.
 
@@ -493,10 +510,11 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
-        review: Review of feedback; None where there is no database, as in the pages' demo.
+        prompts: What prompts are managed by; None where there is no database, as in the pages' demo.
         stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
+        review: Review of feedback; None where there is no database, as in the pages' demo.
         slack: The bot; None where Slack is not set up.
         telemetry: The doors of spans and meters; None where there are none, as in the pages' demo.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -523,8 +541,9 @@ class WebParts:
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
-    review: ReviewParts | None = None
+    prompts: PromptParts | None = None
     stats: StatsDoor | None = None
+    review: ReviewParts | None = None
     slack: SlackBot | None = None
     telemetry: TelemetryParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

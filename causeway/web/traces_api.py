@@ -54,7 +54,8 @@ class TraceFilters(BaseModel):
     status: Words = Field(default="", description="`ok`, `error`, or an error's code")
     product: Words = Field(default="", description="What its calls were for, such as ask, analyst or v1")
     service: Words = Field(default="", description="`causeway`, or the program that sent it")
-    cache: Literal["", "exact", "semantic"] = ""
+    cache: Literal["", "any", "exact", "semantic"] = ""
+    min_attempts: Count = Field(default=None, description="2 finds what was tried again or elsewhere")
     conversation: Words = ""
     cluster: Words = Field(default="", description="The id of a group of like questions")
     vote: Literal["", "up", "down", "any", "none"] = ""
@@ -89,6 +90,7 @@ class TraceFilters(BaseModel):
             product=self.product,
             service=self.service,
             cache=self.cache,
+            min_attempts=self.min_attempts,
             conversation=self.conversation,
             cluster=self.cluster,
             vote=self.vote,

@@ -179,7 +179,6 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /api/traces/{trace_id}": _gets("/api/traces/{trace_id}"),
     "GET /traces": _gets("/traces", "/traces?text=nightfall", "/traces?status=ok&min_ms=0"),
     "POST /otlp/v1/traces": _json("/otlp/v1/traces", {"resourceSpans": []}),
-    "GET /metrics": _gets("/metrics"),
     "GET /api/stats": _gets("/api/stats", "/api/stats?owner={owner}", "/api/stats?product=ask&model="),
     "GET /api/stats.csv": _gets(
         *(f"/api/stats.csv?table={each}" for each in ("series", "costs", "questions", "errors", "scores"))
@@ -251,7 +250,7 @@ ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
     GET /dashboard
-    DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
+    GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}
     DELETE /api/admin/users/{user_id} GET /admin GET /admin/access GET /admin/access/edit GET /admin/access/folder
     GET /admin/audit GET /admin/budgets GET /admin/edit/{section} GET /admin/groups GET /admin/groups/{group_id}/delete
@@ -276,6 +275,15 @@ ADMINISTRATION: Final = re.findall(
     PUT /api/admin/access/documents/{document_id} PUT /api/admin/providers/{name} PUT /api/admin/routes/{name}
     PUT /api/admin/tiers/{name} GET /evals POST /evals GET /evals/{run_id} GET /evals/{run_id}/beside
     GET /evals/{run_id}/cases/{case_name} POST /evals/{run_id}/{doing}
+    GET /prompts GET /prompts/new POST /prompts/check POST /prompts/publish GET /prompts/{prompt}
+    GET /prompts/{prompt}/versions/{number}
+    GET /prompts/{prompt}/diff GET /prompts/{prompt}/edit GET /prompts/{prompt}/playground POST /prompts/{prompt}/label
+    POST /prompts/{prompt}/rollout POST /prompts/{prompt}/rollback POST /prompts/{prompt}/follow
+    POST /prompts/{prompt}/unlabel GET /api/prompts POST /api/prompts POST /api/prompts/check GET /api/prompts/{prompt}
+    GET /api/prompts/{prompt}/versions/{which} GET /api/prompts/{prompt}/events GET /api/prompts/{prompt}/patch
+    PUT /api/prompts/{prompt}/labels/{label} DELETE /api/prompts/{prompt}/labels/{label} POST /api/prompts/{prompt}/rollback
+    POST /api/prompts/{prompt}/follow POST /api/prompts/{prompt}/render GET /api/prompts/{prompt}/inputs
+    POST /api/prompts/{prompt}/try
     GET /api/review GET /api/review/{trace_id} POST /api/review/{trace_id} POST /api/review/{trace_id}/case
     DELETE /api/review/{trace_id}/case GET /api/experiments POST /api/experiments GET /api/experiments/{experiment_id}
     PUT /api/improvements/{collection}/{kind} GET /review GET /review/export GET /review/suites/{suite}
@@ -299,6 +307,10 @@ _PLACES: Final = {
     "run_id": "run_1",
     "case_name": "q01",
     "doing": "stop",
+    "prompt": "answer",
+    "number": "2",
+    "which": "live",
+    "label": "candidate",
     "trace_id": "0" * 32,
     "suite": "feedback",
     "experiment_id": f"exp_{'0' * 32}",

@@ -9,13 +9,13 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 from tokenizers import Tokenizer
@@ -62,6 +62,7 @@ from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
 from causeway.observability.feedback import Vote
 from causeway.observability.trace_search import TraceQuery
+from causeway.observability.feedback import Vote
 from causeway.observability.trace_store import Rating, SpanRecord, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
@@ -276,6 +277,7 @@ class ScriptedLibrary:
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
@@ -287,7 +289,13 @@ class ScriptedLibrary:
         ]
         counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
         listed = [document for document in matching if state in (None, document.state)]
-        listed.sort(key=lambda document: document.updated_at, reverse=True)
+        keys: Mapping[str, Callable[[Document], Any]] = {
+            "title": lambda document: document.title.lower(),
+            "collection": lambda document: document.collection,
+            "size": lambda document: document.size_bytes,
+            "updated": lambda document: document.updated_at,
+        }
+        listed.sort(key=keys[order.removeprefix("-")], reverse=order.startswith("-"))
         return DocumentPage(
             documents=tuple(listed[offset : offset + limit]), total=len(listed), counts=counts
         )
