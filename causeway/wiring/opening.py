@@ -175,10 +175,10 @@ async def open_platform(
             calibrations=calibrations,
             clock=clock,
         )
+        subjects.learnt = proofs.identity
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
-        feedback = Feedback(database, spans)
-        traces = TraceStore(database, spans)
+        feedback, traces = Feedback(database, spans), TraceStore(database, spans)
         analyst = Analyst(
             databases=await asked_databases(settings, folder, database, clock, opened),
             gateway=gateway,

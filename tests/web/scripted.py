@@ -62,7 +62,6 @@ from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
 from causeway.observability.feedback import Vote
 from causeway.observability.trace_search import TraceQuery
-from causeway.observability.feedback import Vote
 from causeway.observability.trace_store import Rating, SpanRecord, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
