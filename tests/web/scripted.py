@@ -60,8 +60,8 @@ from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
-from causeway.observability.trace_search import TraceQuery
 from causeway.observability.feedback import Vote
+from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import Rating, SpanRecord, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
