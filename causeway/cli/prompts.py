@@ -116,6 +116,7 @@ def publish(paths: tuple[Path, ...], why: str, label: str | None, over: bool, as
 
     from causeway.contracts.identity import COMMAND_LINE
     from causeway.errors import CausewayError
+    from causeway.prompts.changes import Known
 
     async def work(platform: Platform) -> int:
         published, failed = [], 0
@@ -127,7 +128,7 @@ def publish(paths: tuple[Path, ...], why: str, label: str | None, over: bool, as
                     why=why,
                     origin="file",
                     label=label,
-                    over=over,
+                    known=Known(is_over=over),
                 )
             except CausewayError as exc:
                 failed += 1

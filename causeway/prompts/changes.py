@@ -42,6 +42,21 @@ class Recorder(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the author of a text knew.
+
+    Attributes:
+        based_on: The version that was edited; the one that the text itself says when None.
+        seen: The newest version then; ``based_on`` when None.
+        is_over: Whether it is to be published whatever came meanwhile.
+    """
+
+    based_on: int | None = None
+    seen: int | None = None
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A transaction in which nobody else changes prompts.
 
@@ -56,21 +71,22 @@ class Change:
     record: Recorder
 
     async def publish(
-        self, written: str, prompt: Prompt, *, origin: Origin, based_on: int | None = None, over: bool = True
+        self, written: str, prompt: Prompt, *, origin: Origin, known: Known
     ) -> tuple[Version, bool]:
         """The version of a text, and whether it is new.
 
         Raises:
-            StaleEditError: There is a newer version than ``based_on``, or than the file says, and ``over`` is not set.
+            StaleEditError: There is a version that the text's author did not know of.
         """
-        known = await history.read_versions(self.connection, prompt.name)
+        versions = await history.read_versions(self.connection, prompt.name)
         digest = content_sha256(written)
-        same = next((each for each in known if each.content_sha256 == digest), None)
+        same = next((each for each in versions if each.content_sha256 == digest), None)
         if same is not None:
             return same, False
-        newest = known[0].version if known else 0
-        base = based_on if based_on is not None else prompt.version
-        if not over and base < newest:
+        newest = versions[0].version if versions else 0
+        base = prompt.version if known.based_on is None else known.based_on
+        seen = base if known.seen is None else known.seen
+        if not known.is_over and seen < newest:
             raise StaleEditError(
                 f"'{prompt.name}' has a version {newest} by now, and this was made from version {base}; look at what "
                 "changed, then edit the newest, or publish over it"
@@ -82,7 +98,7 @@ class Change:
             "content_sha256": digest,
             "text": with_version(written, number),
             "origin": origin,
-            "based_on": base if any(each.version == base for each in known) else None,
+            "based_on": base if any(each.version == base for each in versions) else None,
             "why": self.why,
             "created_by": self.by.id,
         }

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from causeway.contracts.identity import SYSTEM, Principal
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.prompts import history
-from causeway.prompts.changes import Change, Recorder, changing
+from causeway.prompts.changes import Change, Known, Recorder, changing
 from causeway.prompts.checking import Checked, check, unfillable
 from causeway.prompts.history import Action, Event, Origin, Version
 from causeway.prompts.in_force import InForce
@@ -32,6 +32,7 @@ from causeway.storage.prompt_schema import prompt_versions
 
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _CAME: Final = "came with Causeway"
+_NOTHING_ELSE: Final = Known()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +100,8 @@ class Registry:
         by: Principal,
         why: str,
         origin: Origin,
-        based_on: int | None = None,
+        known: Known = _NOTHING_ELSE,
         label: str | None = None,
-        over: bool = False,
     ) -> Version:
         """Make a version of a file's text; text that is a version already is that version.
 
@@ -110,9 +110,8 @@ class Registry:
             by: Who does it.
             why: For those who read the history.
             origin: Where the text comes from.
-            based_on: The version that was edited; the one in the file when None.
+            known: What its author knew of.
             label: Point this label to it as well.
-            over: Publish although there is a newer version than the one that was edited.
 
         Raises:
             InvalidInputError: It may not be published (`causeway.prompts.checking`), or there is no reason.
@@ -125,7 +124,7 @@ class Registry:
         if label is not None:
             _check_label(label)
         async with self._changing(by, why) as change:
-            version, _ = await change.publish(text, prompt, origin=origin, based_on=based_on, over=over)
+            version, _ = await change.publish(text, prompt, origin=origin, known=known)
             if label is not None:
                 await change.point(version.name, label, Pointer(version=version.version), action="label")
         await self._in_force.load(version.name)
@@ -331,7 +330,7 @@ class Registry:
 
     async def _seed(self, change: Change, name: str, written: str) -> int:
         prompt = parse(written, origin=f"{name}.prompt")
-        version, is_new = await change.publish(written, prompt, origin="package")
+        version, is_new = await change.publish(written, prompt, origin="package", known=Known(is_over=True))
         live = await change.pointer(name, LIVE)
         if live is None or (is_new and live.follows_package):
             wanted = Pointer(version=version.version, follows_package=True)

@@ -104,7 +104,7 @@ _GROUPS: Final = (
                 "Review",
                 "review",
                 lambda who, parts: who.may(Scope.ADMIN) and parts.review is not None,
-                "feedback thumbs votes",
+                "feedback thumbs votes learning experiments",
             ),
             Entry(
                 "evals",
@@ -113,7 +113,13 @@ _GROUPS: Final = (
                 lambda who, parts: who.may(Scope.ADMIN) and parts.evals is not None,
                 "suites runs gate judge",
             ),
-            Entry("prompts", "Prompts", "prompts", _administrator, "versions rollout playground"),
+            Entry(
+                "prompts",
+                "Prompts",
+                "prompts",
+                lambda who, parts: who.may(Scope.ADMIN) and parts.prompts is not None,
+                "versions rollout playground",
+            ),
         ),
     ),
     Group("", (Entry("admin", "Administration", "admin", _desk, "settings"),)),

@@ -26,7 +26,7 @@ from causeway.accounts.users import Users
 from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
-from causeway.contracts.model_gateway import Call
+from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.evals.collected import CollectedSuites
 from causeway.evals.experiments import Experiments
 from causeway.evals.learning import Reviewing
@@ -69,6 +69,8 @@ from causeway.observability.otlp_import import TraceImport
 from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import Rating, Trace, TraceChoices, TraceSummary
+from causeway.prompts.registry import Registry
+from causeway.prompts.usage import PromptUsage
 from causeway.settings import ServerSettings
 
 if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
@@ -461,6 +463,20 @@ class IngestParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromptParts:
+    """What prompts are managed and tried by.
+
+    Attributes:
+        models: Names of the chat models that can be asked, aliases first.
+    """
+
+    registry: Registry
+    usage: PromptUsage
+    gateway: ModelGateway
+    models: Callable[[], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryParts:
     """How other programs' spans come in, and what Prometheus reads.
 
@@ -494,6 +510,7 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
+        prompts: What prompts are managed by; None where there is no database, as in the pages' demo.
         stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
@@ -524,6 +541,7 @@ class WebParts:
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
+    prompts: PromptParts | None = None
     stats: StatsDoor | None = None
     review: ReviewParts | None = None
     slack: SlackBot | None = None

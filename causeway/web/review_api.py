@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -224,11 +225,10 @@ async def queue(
 async def one(trace_id: TraceId, review: Review, _admin: Admin) -> ReviewItem:
     """The votes on one answer, and the case that it would make."""
     votes = await review.reviewing.reviews.of(trace_id)
-    case = await review.reviewing.draft(votes[0])
-    return ReviewItem(
-        votes=[reviewed_shape(each) for each in votes],
-        case=drafted(case, votes[0].right) if case else None,
-    )
+    case = await case_of(trace_id, votes, review)
+    if not votes and case is None:
+        raise NotFoundError(f"there is no answer in the trace '{trace_id}', and no vote on it")
+    return ReviewItem(votes=[reviewed_shape(each) for each in votes], case=case)
 
 
 @router.post("/review/{trace_id}", name="api_review_decide")
@@ -303,19 +303,24 @@ async def made(trace_id: str, body: CaseBody, review: ReviewParts, *, by: str) -
     """The case that ``body`` and the vote make together, kept.
 
     Raises:
-        NotFoundError: Nobody voted on the answer, or its question was not kept and the body has none.
+        NotFoundError: The question was not kept.
         InvalidInputError: The case contradicts itself, or the suite's name cannot be used.
     """
     votes = await review.reviewing.reviews.of(trace_id)
-    draft = await review.reviewing.draft(votes[0])
-    if draft is None:
-        raise NotFoundError(
-            f"the question of trace '{trace_id}' was not kept, or is older than telemetry.trace_days"
-        )
-    case = _completed(draft, body, right=votes[0].right)
+    draft = await review.reviewing.draft(trace_id, votes)
+    case = _completed(draft, body, right=votes[0].right if votes else None)
     await review.collected.add(body.suite, case, trace_id=trace_id, by=by)
     held = await review.collected.names()
     return CaseMade(suite=body.suite, name=case.name, cases=held[body.suite])
+
+
+async def case_of(trace_id: str, votes: Sequence[Reviewed], review: ReviewParts) -> CaseDraft | None:
+    """The case that an answer would make; None when its question was not kept."""
+    try:
+        draft = await review.reviewing.draft(trace_id, votes)
+    except NotFoundError:
+        return None
+    return drafted(draft, votes[0].right if votes else None)
 
 
 def _completed(draft: Case, body: CaseBody, *, right: str | None) -> Case:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from causeway.errors import InvalidInputError
+from causeway.errors import InvalidInputError, NotFoundError
 from causeway.evals.collected import FIRST
 from causeway.evals.feedback_export import Format, exported
 from causeway.evals.learning import Decision
@@ -28,7 +28,7 @@ from causeway.web.review_api import (
     CaseDraft,
     Decided,
     Review,
-    drafted,
+    case_of,
     made,
 )
 from causeway.web.sign_in import Admin, Parts
@@ -252,13 +252,16 @@ async def _one(
     given: CaseForm | None = None,
 ) -> Response:
     votes = await review.reviewing.reviews.of(trace_id)
-    case = await review.reviewing.draft(votes[0])
-    draft = drafted(case, votes[0].right) if case else None
-    passages = _passages(await parts.traces.trace(trace_id)) if draft else []
+    draft = await case_of(trace_id, votes, review)
+    asked = await review.reviewing.asked(trace_id)
+    if not votes and asked is None:
+        raise NotFoundError(f"there is no answer in the trace '{trace_id}', and no vote on it")
+    passages = _passages(await parts.traces.trace(trace_id)) if asked else []
     held = await review.collected.names()
     values = {
         "trace_id": trace_id,
         "votes": votes,
+        "asked": asked,
         "draft": draft,
         "form": given or (CaseForm.of(draft) if draft else None),
         "passages": passages,

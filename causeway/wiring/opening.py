@@ -63,7 +63,13 @@ from causeway.storage.database import open_database
 from causeway.storage.durable import Durable
 from causeway.storage.notices import Notices
 from causeway.wiring.platform import Platform, Work
-from causeway.wiring.services import asked_databases, embedding_model, observing, slack_bot
+from causeway.wiring.services import (
+    answering_settings,
+    asked_databases,
+    embedding_model,
+    observing,
+    slack_bot,
+)
 from causeway.wiring.working import working
 
 KNOWLEDGE_MODEL = "knowledge"
@@ -154,7 +160,7 @@ async def open_platform(
             gateway=gateway,
             spans=spans,
             clock=clock,
-            settings=settings.knowledge,
+            settings=lambda: answering_settings(live.current, live.built.providers),
             capture_content=settings.telemetry.capture_content,
         )
         answerer = answering(prompts=prompts).shown(examples)

@@ -26,10 +26,13 @@ from causeway.knowledge.slack_bot import SlackBot
 from causeway.knowledge.slack_rows import SlackQuestions
 from causeway.observability.feedback import Feedback
 from causeway.observability.telemetry import Telemetry, open_telemetry
-from causeway.settings import Settings
+from causeway.settings import KnowledgeSettings, Settings
 from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable
+
+_SMALL_MODEL_BYTES = 4_000_000_000
+"""Of weights; the models that quotes have been measured against have 0.1 to 1.1 billion bytes."""
 
 
 def observing(settings: Settings, database: Database, clock: Clock) -> AbstractAsyncContextManager[Telemetry]:
@@ -98,3 +101,11 @@ async def slack_bot(
         votes=feedback,
         clock=clock,
     )
+
+
+def answering_settings(settings: Settings, providers: Providers) -> KnowledgeSettings:
+    """How to answer with the chat model of the moment: a small one of this machine had better not write."""
+    card = providers.local_card("chat")
+    if settings.knowledge.answers != "auto" or card is None or card.size_bytes >= _SMALL_MODEL_BYTES:
+        return settings.knowledge
+    return settings.knowledge.model_copy(update={"answers": "quoted"})

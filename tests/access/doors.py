@@ -275,6 +275,15 @@ ADMINISTRATION: Final = re.findall(
     PUT /api/admin/access/documents/{document_id} PUT /api/admin/providers/{name} PUT /api/admin/routes/{name}
     PUT /api/admin/tiers/{name} GET /evals POST /evals GET /evals/{run_id} GET /evals/{run_id}/beside
     GET /evals/{run_id}/cases/{case_name} POST /evals/{run_id}/{doing}
+    GET /prompts GET /prompts/new POST /prompts/check POST /prompts/publish GET /prompts/{prompt}
+    GET /prompts/{prompt}/versions/{number}
+    GET /prompts/{prompt}/diff GET /prompts/{prompt}/edit GET /prompts/{prompt}/playground POST /prompts/{prompt}/label
+    POST /prompts/{prompt}/rollout POST /prompts/{prompt}/rollback POST /prompts/{prompt}/follow
+    POST /prompts/{prompt}/unlabel GET /api/prompts POST /api/prompts POST /api/prompts/check GET /api/prompts/{prompt}
+    GET /api/prompts/{prompt}/versions/{which} GET /api/prompts/{prompt}/events GET /api/prompts/{prompt}/patch
+    PUT /api/prompts/{prompt}/labels/{label} DELETE /api/prompts/{prompt}/labels/{label} POST /api/prompts/{prompt}/rollback
+    POST /api/prompts/{prompt}/follow POST /api/prompts/{prompt}/render GET /api/prompts/{prompt}/inputs
+    POST /api/prompts/{prompt}/try
     GET /api/review GET /api/review/{trace_id} POST /api/review/{trace_id} POST /api/review/{trace_id}/case
     DELETE /api/review/{trace_id}/case GET /api/experiments POST /api/experiments GET /api/experiments/{experiment_id}
     PUT /api/improvements/{collection}/{kind} GET /review GET /review/export GET /review/suites/{suite}
@@ -298,6 +307,10 @@ _PLACES: Final = {
     "run_id": "run_1",
     "case_name": "q01",
     "doing": "stop",
+    "prompt": "answer",
+    "number": "2",
+    "which": "live",
+    "label": "candidate",
     "trace_id": "0" * 32,
     "suite": "feedback",
     "experiment_id": f"exp_{'0' * 32}",

@@ -12,6 +12,7 @@ from causeway.errors import InvalidInputError, NotFoundError, StaleEditError
 from causeway.gateway import audit
 from causeway.gateway.audit import Audit
 from causeway.prompts import registry as registry_module
+from causeway.prompts.changes import Known
 from causeway.prompts.prompt import parse
 from causeway.prompts.registry import Registry
 from causeway.prompts.rollout import Pointer
@@ -111,7 +112,9 @@ async def test_two_who_edit_one_version_cannot_both_publish_unawares(here: Proce
     await here.registry.publish(own("two"), by=ADA, why="better", origin="page")
     with pytest.raises(StaleEditError, match="has a version 2 by now, and this was made from version 1"):
         await here.registry.publish(own("three"), by=ADA, why="better", origin="file")
-    over = await here.registry.publish(own("three"), by=ADA, why="better", origin="file", over=True)
+    over = await here.registry.publish(
+        own("three"), by=ADA, why="better", origin="file", known=Known(is_over=True)
+    )
     assert (over.version, over.based_on) == (3, 1)
 
 
@@ -122,7 +125,7 @@ async def test_two_who_edit_one_version_cannot_both_publish_unawares(here: Proce
         (("inputs:\n", "inputs:\n  user: {type: text, example: Ada}\n"), "'user' is never given to the prompt 'answer'"),
         (("passage.text", "passage.body"), "`passage.body` is undefined"),
         (("{{ question }}", "{{ question.__class__ }}"), "begins with an underscore"),
-        (("type: flag", "type: text"), "'is_check' has an example that is no text"),
+        (("check: {type: text", "check: {type: flag"), "'check' has an example that is no flag"),
         (("=== ", "=== of "), "after the front matter comes"),
         (("name: answer", "name: Answer"), "lower-case letters"),
         (("description:", "descripton:"), "front matter has no 'descripton'"),
@@ -195,7 +198,9 @@ async def test_other_processes_hear_of_changes(
         return "greet" in here.shelf.names() and here.says("greet") == "Hello Ada, from there."
 
     await eventually(is_here)
-    await there.registry.publish(own("again"), by=ADA, why="new", origin="page", label="live", over=True)
+    await there.registry.publish(
+        own("again"), by=ADA, why="new", origin="page", label="live", known=Known(is_over=True)
+    )
 
     async def is_again() -> bool:
         return here.says("greet") == "Hello Ada, again."

@@ -127,7 +127,7 @@ async def test_what_a_vote_taught_is_gone_with_it(
     await api.post(f"/api/review/{traces[0]}", json={"decision": "confirm"})
     assert await site.feedback.withdraw(traces[0], "key_reader")
     assert await site.answers.of(COLLECTION) == []
-    assert (await api.get(f"/api/review/{traces[0]}")).status_code == 404
+    assert (await api.get(f"/api/review/{traces[0]}")).json()["votes"] == []
 
 
 async def test_bad_answers_and_refusals_teach_nothing(
@@ -271,3 +271,13 @@ async def test_questions_that_were_not_kept_are_said_to_be_gone(
     assert (await page.get(f"/review/{root.trace_id}")).status_code == 200
     case = await page.post(f"/review/{root.trace_id}/case", data={**_token(page), "suite": "feedback"})
     assert case.status_code == 404
+    assert (await page.get(f"/review/{'0' * 32}")).status_code == 404
+
+
+async def test_an_answer_that_nobody_voted_on_can_be_a_case(api: httpx.AsyncClient, site: ReviewSite) -> None:
+    await site.furnish()
+    trace_id = await site.asked("What weighs a label?", "Nothing. [1]", ("chk_returns_1_1", "doc_returns"))
+    assert (await api.get(f"/review/{trace_id}")).status_code == 200
+    item = (await api.get(f"/api/review/{trace_id}")).json()
+    assert (item["votes"], item["case"]["documents"]) == ([], ["policies/returns.md"])
+    assert (await api.post(f"/api/review/{trace_id}/case", json={})).status_code == 201

@@ -236,10 +236,10 @@ class _WordReader:
         """Read a run as one word; by its pieces when it is set in two ways or there are gaps in it."""
         last = begin + len(text) - 1
         start = self._sides(begin)
-        look = self._look_at(begin, start, run)
+        written, ends = text_object(self._address, begin), text_object(self._address, last)
+        look = self._look_at(begin, start, run, written)
         baseline = self._baseline(begin, start, look)
         end = self._sides(last)
-        written, ends = text_object(self._address, begin), text_object(self._address, last)
         if written == ends:
             space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
             if not space:
@@ -248,7 +248,7 @@ class _WordReader:
                 self.spaces.append(space)
             return
         if gaps > 1 and ((text_font(ends) if ends else 0) or 0) == look.font:
-            after = self._look_at(last, end, run)
+            after = self._look_at(last, end, run, ends)
             is_level = abs(self._baseline(last, end, after) - baseline) <= _LEVEL * look.size
             if is_level and abs(after.size - look.size) < _ALIKE:
                 if self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look):
@@ -263,17 +263,17 @@ class _WordReader:
             first, after = found.span()
             written = text_object(self._address, begin + first)
             if end and (written != piece or not written):
-                self._read_piece(text[start:end], begin + start, run)
+                self._read_piece(text[start:end], begin + start, run, piece)
                 start = first
             piece, end = written, after
         if end:
-            self._read_piece(text[start:end], begin + start, run)
+            self._read_piece(text[start:end], begin + start, run, piece)
 
-    def _read_piece(self, text: str, begin: int, run: int) -> None:
+    def _read_piece(self, text: str, begin: int, run: int, written: int | None) -> None:
         gaps = text.count(" ")
         if gaps:
             start = self._sides(begin)
-            look = self._look_at(begin, start, run)
+            look = self._look_at(begin, start, run, written)
             baseline = self._baseline(begin, start, look)
             right = self._sides(begin + len(text) - 1)[2]
             space = self._read_even(text, begin, run, gaps, (start[0], right, baseline), look)
@@ -291,7 +291,7 @@ class _WordReader:
     ) -> float:
         """The space between the words of ``text``, read as one at ``place``: left, right, baseline; 0 when it is not even."""
         left, right, baseline = place
-        if look.turn:
+        if look.turn or look.drop is None:  # it may be askew
             return 0.0
         size = look.size
         space = self._space(text, begin, gaps, left, right, look)
@@ -342,7 +342,7 @@ class _WordReader:
     def _read_upright(self, text: str, first: int, run: int) -> None:
         """Read a word on a page that is not turned."""
         sides = self._sides(first)
-        look = self._look_at(first, sides, run)
+        look = self._look_at(first, sides, run, text_object(self._address, first))
         baseline = self._baseline(first, sides, look)
         x0, _, x1, _ = sides
         if len(text) > 1:
@@ -354,7 +354,7 @@ class _WordReader:
         """Read a word on a page that is turned."""
         point = self._frame.point
         sides = left, top, right, bottom = self._sides(first)
-        look = self._look_at(first, sides, run)
+        look = self._look_at(first, sides, run, text_object(self._address, first))
         _, baseline = point(*self._origin(first))
         ends = [point(left, bottom)[0], point(right, top)[0]]
         if len(text) > 1:
@@ -390,9 +390,8 @@ class _WordReader:
             return round(self._top - self._origin(index)[1], 3)
         return round(self._top - bottom - look.drop, 3)
 
-    def _look_at(self, index: int, sides: tuple[float, ...], run: int) -> _Look:
-        """How a character is set that has these sides; in one run, the same font as high as before is set as before."""
-        written = text_object(self._address, index)
+    def _look_at(self, index: int, sides: tuple[float, ...], run: int, written: int | None) -> _Look:
+        """How a character of a text object is set that has these sides; in one run, the same font as high as before is set as before."""
         font = (text_font(written) if written else 0) or 0
         look = self._look
         if (
