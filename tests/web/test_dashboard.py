@@ -100,6 +100,8 @@ def test_a_given_time_is_kept_by_every_link(admin: TestClient, site: Scripted) -
         "from=2026-11-03&to=2026-11-01",
         "from=2020-01-01&to=2026-11-01",
         "from=yesterday",
+        "to=0001-01-01T00:00:00Z",
+        "to=9999-12-31T23:59:59-12:00",
         "team=a%00b",
         f"model={'x' * 201}",
     ],
