@@ -249,7 +249,7 @@ These worlds have neither, so they are tried where they are at home."""
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
-    GET /dashboard
+    GET /dashboard GET /styleguide
     GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}
     DELETE /api/admin/users/{user_id} GET /admin GET /admin/access GET /admin/access/edit GET /admin/access/folder
