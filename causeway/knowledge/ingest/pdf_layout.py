@@ -60,7 +60,8 @@ def read_in_order(page: Page) -> list[Item]:
     words: Sequence[Word] = page.words
     if taken:
         words = [word for index, word in enumerate(words) if index not in taken]
-    pieces = [_Piece(piece.box, piece) for piece in (*_segments(words), *tables)]
+    pieces = [_Piece(segment.box, segment) for segment in _segments(words)]
+    pieces += [_Piece(table.box, table) for table in tables]
     items: list[Item] = []
     space = _word_space(words, page.spaces)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):

@@ -96,7 +96,12 @@ class Sheet:
         """Where a box is on the page as shown: left, top, right and bottom as shares of its sides, 0 to 1."""
         if self.turn == _NO_TURN:
             width, height = self.width, self.height
-            return _share(box.x0 / width), _share(box.y0 / height), _share(box.x1 / width), _share(box.y1 / height)
+            return (
+                _share(box.x0 / width),
+                _share(box.y0 / height),
+                _share(box.x1 / width),
+                _share(box.y1 / height),
+            )
         angle = math.radians(self.turn.skew_degrees)
         cos, sin = math.cos(angle), math.sin(angle)
         xs: list[float] = []

@@ -79,9 +79,7 @@ def bare_cells(page: Page) -> list[Box]:
     middles = _middles(page.words)
     for grid in _grids(page.rulings):
         x0, y0, x1, y1 = grid.reach
-        held = {
-            (_slot(grid.ys, y), _slot(grid.xs, x)) for x, y in middles if x0 <= x <= x1 and y0 <= y <= y1
-        }
+        held = {(_slot(grid.ys, y), _slot(grid.xs, x)) for x, y in middles if x0 <= x <= x1 and y0 <= y <= y1}
         bare += [
             Box(grid.xs[column], grid.ys[line], grid.xs[column + 1], grid.ys[line + 1])
             for line in range(len(grid.ys) - 1)
@@ -187,7 +185,9 @@ class _Grid:
         """For each cell, the top left cell it is merged with: itself when lines stand all around it."""
         roots: dict[tuple[int, int], tuple[int, int]] = {}
         walls = [_drawn_at([(r.box.x0, r.box.x1, r.box.y0, r.box.y1) for r in self.down], x) for x in self.xs]
-        floors = [_drawn_at([(r.box.y0, r.box.y1, r.box.x0, r.box.x1) for r in self.across], y) for y in self.ys]
+        floors = [
+            _drawn_at([(r.box.y0, r.box.y1, r.box.x0, r.box.x1) for r in self.across], y) for y in self.ys
+        ]
         middles = [(self.xs[column] + self.xs[column + 1]) / 2 for column in range(columns)]
         for line in range(lines):
             y = (self.ys[line] + self.ys[line + 1]) / 2
@@ -213,9 +213,7 @@ class _Grid:
         )
 
 
-def _drawn_at(
-    lines: Iterable[tuple[float, float, float, float]], place: float
-) -> list[tuple[float, float]]:
+def _drawn_at(lines: Iterable[tuple[float, float, float, float]], place: float) -> list[tuple[float, float]]:
     """From where to where lines are drawn at a place; each line is said by its sides across and along."""
     return [
         (start - _SNAP, end + _SNAP)
@@ -225,10 +223,7 @@ def _drawn_at(
 
 
 def _is_within(stretches: Iterable[tuple[float, float]], place: float) -> bool:
-    for start, end in stretches:
-        if start <= place <= end:
-            return True
-    return False
+    return any(start <= place <= end for start, end in stretches)
 
 
 def _grids(rulings: Sequence[Ruling]) -> list[_Grid]:

@@ -42,6 +42,7 @@ _REPLACED |= dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "s
 _BOLD_NAME = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
 _BOLD_WEIGHT = 600
 
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Turns pdfium's coordinates (from the bottom left, before rotation) into those of the page as shown."""
@@ -249,9 +250,9 @@ class _WordReader:
         if gaps > 1 and ((text_font(ends) if ends else 0) or 0) == look.font:
             after = self._look_at(last, end, run, ends)
             is_level = abs(self._baseline(last, end, after) - baseline) <= _LEVEL * look.size
-            if is_level and abs(after.size - look.size) < _ALIKE:
-                if self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look):
-                    return
+            is_alike = is_level and abs(after.size - look.size) < _ALIKE
+            if is_alike and self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look):
+                return
         self._read_pieces(text, begin, run)
 
     def _read_pieces(self, text: str, begin: int, run: int) -> None:
@@ -333,10 +334,7 @@ class _WordReader:
         return space
 
     def _crosses_wall(self, left: float, right: float, baseline: float, size: float) -> bool:
-        for wall in self._walls:
-            if left < wall.x0 < right and wall.y0 < baseline < wall.y1 + size:
-                return True
-        return False
+        return any(left < x < right and y0 < baseline < y1 + size for x, y0, _, y1 in self._walls)
 
     def _read_upright(self, text: str, first: int, run: int) -> None:
         """Read a word on a page that is not turned."""
@@ -406,7 +404,9 @@ class _WordReader:
         points = font_size(self._address, index)
         look = self._sets.get((font, points, a, b, c, d))
         if look is None:
-            look = self._sets[font, points, a, b, c, d] = self._look_of(index, sides, font, points, (a, b, c, d))
+            look = self._sets[font, points, a, b, c, d] = self._look_of(
+                index, sides, font, points, (a, b, c, d)
+            )
         self._look, self._run = look, run
         return look
 
