@@ -172,6 +172,7 @@ _EQUAL = 0.001  # points: heights of two boxes
 _SPACE = (0.1, 0.55)
 _USUAL_SPACE = 0.15
 """Few spaces in even text are narrower."""
+_WIDE_SPACE = 0.3
 _UNEVEN = 0.12
 _SAMPLES = 3
 _SIDES = Struct("4f")  # left, top, right, bottom
@@ -244,15 +245,19 @@ class _WordReader:
             space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
             if not space:
                 self._read_each(text, begin, run)
-            elif gaps == 1:
-                self.spaces.append(space)
+            elif gaps == 1 or space > _WIDE_SPACE:
+                self.spaces += [space] * gaps
             return
         if gaps > 1 and ((text_font(ends) if ends else 0) or 0) == look.font:
             after = self._look_at(last, end, run, ends)
             is_level = abs(self._baseline(last, end, after) - baseline) <= _LEVEL * look.size
             is_alike = is_level and abs(after.size - look.size) < _ALIKE
-            if is_alike and self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look):
-                return
+            if is_alike:
+                space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
+                if space > _WIDE_SPACE:
+                    self.spaces += [space] * gaps
+                if space:
+                    return
         self._read_pieces(text, begin, run)
 
     def _read_pieces(self, text: str, begin: int, run: int) -> None:
