@@ -205,6 +205,7 @@ class _WordReader:
         self._sets: dict[tuple[float, ...], _Look] = {}
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._look: _Look | None = None
+        self._written: int | None = None
         self._run = -1
         self._room = bytearray(_CORNERS.size)
         self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
@@ -394,8 +395,11 @@ class _WordReader:
 
     def _look_at(self, index: int, sides: tuple[float, ...], run: int, written: int | None) -> _Look:
         """How a character of a text object is set that has these sides; in one run, the same font as high as before is set as before."""
-        font = (text_font(written) if written else 0) or 0
         look = self._look
+        if look is not None and written and written == self._written:
+            return look
+        self._written = written
+        font = (text_font(written) if written else 0) or 0
         if (
             look is not None
             and run == self._run
