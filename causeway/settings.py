@@ -29,6 +29,7 @@ from causeway.product_sections import (
     AnalystSettings,
     KnowledgeSettings,
     PineconeSettings,
+    SlackSettings,
     SourceSettings,
     TelemetrySettings,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SignInSettings",
+    "SlackSettings",
     "Source",
     "SourceSettings",
     "StorageSettings",
@@ -143,6 +145,7 @@ class Settings(Section):
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
     pinecone: PineconeSettings = Field(default_factory=PineconeSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    slack: SlackSettings = Field(default_factory=SlackSettings)
     analyst: AnalystSettings = Field(default_factory=AnalystSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 

@@ -17,51 +17,36 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 
 from causeway.contracts.clock import Clock
-from causeway.errors import (
-    CausewayError,
-    SettingsError,
-    UnreadableDocumentError,
-    UpstreamError,
-    UpstreamRateLimitError,
-)
+from causeway.errors import UnreadableDocumentError, UpstreamError
 from causeway.knowledge.ingest.connector import Before, Fetched, Item, Listing
 from causeway.knowledge.ingest.patterns import Patterns
+from causeway.knowledge.ingest.slack_calls import MissingInSlackError, SlackCalls, open_slack_calls
 from causeway.knowledge.ingest.slack_messages import Channel, Conversation, Message, Workspace, moment
 from causeway.knowledge.ingest.spool import Spool
-from causeway.knowledge.ingest.vendor_api import Json, VendorApi, object_of, objects_of, open_api, text_of
+from causeway.knowledge.ingest.vendor_api import Json, object_of, objects_of, text_of
 from causeway.settings import SourceSettings
 
-_API = "https://slack.com/api"
 _PER_PAGE = "200"
 RECENT = timedelta(days=7)
 """How long messages and answers are looked at again in every sync."""
 _TURN_DAYS = 7
 """In so many days the answers of every old thread are read again once, whether it looks the same or not."""
 
-_BAD_TOKEN = frozenset(
-    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission"}
-)
-_MISSING = frozenset({"not_in_channel", "channel_not_found", "thread_not_found", "message_not_found"})
-
-
-class _MissingError(UpstreamError):
-    """Slack has no such channel or message, or not for this app."""
-
 
 @asynccontextmanager
 async def open_slack(name: str, settings: SourceSettings, *, clock: Clock) -> AsyncIterator[Slack]:
     """The channels of a source called ``name``."""
-    opening = open_api(
-        settings.base_url or _API,
-        name=f"sources.{name} (Slack)",
-        headers={"Authorization": f"Bearer {settings.token.get_secret_value()}"},
+    opening = open_slack_calls(
+        base_url=settings.base_url,
+        token=settings.token,
+        section=f"sources.{name} (Slack)",
         clock=clock,
         every_s=1 / settings.requests_per_second,
         timeout_s=settings.timeout_s,
     )
     with Spool() as spool:
-        async with opening as api:
-            yield Slack(name, settings, api=api, spool=spool, clock=clock)
+        async with opening as calls:
+            yield Slack(name, settings, calls=calls, spool=spool, clock=clock)
 
 
 class Slack:
@@ -71,11 +56,11 @@ class Slack:
     follows_content = False
 
     def __init__(
-        self, name: str, settings: SourceSettings, *, api: VendorApi, spool: Spool, clock: Clock
+        self, name: str, settings: SourceSettings, *, calls: SlackCalls, spool: Spool, clock: Clock
     ) -> None:
         self._name = name
         self._settings = settings
-        self._api = api
+        self._calls = calls
         self._spool = spool
         self._clock = clock
         self._patterns = Patterns(settings.include, settings.exclude)
@@ -100,12 +85,12 @@ class Slack:
                 break
             try:
                 await self._read_channel(channel, before, floor, start)
-            except _MissingError as exc:
+            except MissingInSlackError as exc:
                 self._unseen[channel.name] = exc.message
         return Listing(items=tuple(self._items.values()), unseen=self._unseen)
 
     async def _open_workspace(self) -> list[Channel]:
-        url = text_of((await self._call("auth.test", {})).get("url"))
+        url = text_of((await self._calls.read("auth.test", {})).get("url"))
         people: dict[str, str] = {}
         async with aclosing(self._pages_of("users.list", {}, "members")) as members:
             async for each in members:
@@ -226,7 +211,7 @@ class Slack:
         channel, ts = self._threads[item.path]  # it failed before, and is to be tried again
         try:
             messages = await self._answers(channel, ts)
-        except _MissingError as exc:
+        except MissingInSlackError as exc:
             raise UnreadableDocumentError(exc.message) from exc
         if not messages:
             msg = "it was deleted since it was listed"
@@ -241,7 +226,7 @@ class Slack:
         cursor = ""
         while True:
             more = {"limit": _PER_PAGE, **({"cursor": cursor} if cursor else {})}
-            answer = await self._call(method, {**asked, **more})
+            answer = await self._calls.read(method, {**asked, **more})
             if not isinstance(answer.get(name), list):
                 raise UpstreamError(f"Slack answers '{method}' without {name}")
             for each in objects_of(answer[name]):
@@ -254,26 +239,6 @@ class Slack:
             if following == cursor:
                 raise UpstreamError(f"Slack answers '{method}' with the same page over and over")
             cursor = following
-
-    async def _call(self, method: str, asked: Mapping[str, str]) -> Json:
-        answer = await self._api.get(f"/{method}", asked)
-        if answer.get("ok") is True:
-            return answer
-        raise self._refusal(method, text_of(answer.get("error")), text_of(answer.get("needed")))
-
-    def _refusal(self, method: str, error: str, needed: str) -> CausewayError:
-        section = f"sources.{self._name} (Slack)"
-        if error in _BAD_TOKEN:
-            return SettingsError(f"{section} refuses its token ({error}); put a valid one into its section")
-        if error == "missing_scope":
-            return SettingsError(
-                f"{section} needs the scope '{needed}' for '{method}'; add it and install the app again"
-            )
-        if error in _MISSING:
-            return _MissingError(f"Slack answers '{method}' with '{error}'; is the app still in the channel?")
-        if error == "ratelimited":
-            return UpstreamRateLimitError(f"{section} allows no more calls of '{method}' now")
-        return UpstreamError(f"{section} answers '{method}' with '{error[:80] or 'no error of its own'}'")
 
 
 def _is_turn(identity: str, now: datetime) -> bool:

@@ -10,13 +10,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from causeway.contracts.clock import Clock
 from causeway.errors import DeadlineError, SettingsError, TryLaterError, UpstreamError, UpstreamRateLimitError
 from causeway.knowledge.ingest.pacing import LONGEST_WAIT_S, Pacer, asked_wait_s
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = deferred("aiohttp")
 
 _TRIES = 5
 _MOST_BYTES = 50_000_000
@@ -59,14 +63,22 @@ class VendorApi:
         """GET; raises like `call`."""
         return await self.call("GET", path, query=query)
 
-    async def post(self, path: str, body: Json) -> Json:
+    async def post(self, path: str, body: Json, *, adds: bool = False) -> Json:
         """POST of a JSON body; raises like `call`."""
-        return await self.call("POST", path, body=body)
+        return await self.call("POST", path, body=body, adds=adds)
 
     async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Json | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        adds: bool = False,
     ) -> Json:
         """The object that the API answers.
+
+        ``adds``: doing it twice is worse than failing, so it is tried again only after a 429, which did nothing.
 
         Raises:
             SettingsError: It refuses the token.
@@ -88,14 +100,15 @@ class VendorApi:
                             return await self._read(answer, path)
                         asked = asked_wait_s(answer.headers, self._clock.now())
                         failure: TryLaterError = self._busy(answer.status, path, asked)
+                        is_unclear = answer.status != 429
             except TimeoutError:
-                asked = None
+                asked, is_unclear = None, True
                 failure = DeadlineError(f"{self._name} did not answer '{path}' within {self._timeout_s:g} s")
             except aiohttp.ClientError as exc:
-                asked = None
+                asked, is_unclear = None, True
                 failure = UpstreamError(f"{self._name} cannot be reached: {type(exc).__name__}")
             rest_s = wait_s if asked is None else asked
-            if not tries_left or rest_s > LONGEST_WAIT_S:
+            if not tries_left or rest_s > LONGEST_WAIT_S or (adds and is_unclear):
                 raise failure.after(asked)
             self._pacer.rest(rest_s)
             wait_s *= 2
