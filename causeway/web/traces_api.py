@@ -116,6 +116,12 @@ class TraceFilters(BaseModel):
         }
 
 
+class ListedTraces(TraceFilters):
+    """The same, so many at a time."""
+
+    limit: int = Field(default=50, ge=1, le=200)
+
+
 def _moment(said: str, now: datetime) -> datetime | None:
     """Raises `InvalidInputError` for what is no time."""
     if not said:
@@ -206,14 +212,13 @@ class TraceShape(BaseModel):
 async def traces(
     parts: Parts,
     asker: Tracer,
-    filters: Annotated[TraceFilters, Query()],
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    filters: Annotated[ListedTraces, Query()],
 ) -> TraceList:
     """Traces that match: of everybody for an administrator, else the caller's own."""
-    found = await parts.traces.find(filters.query(asker, parts.clock.now(), limit=limit))
+    found = await parts.traces.find(filters.query(asker, parts.clock.now(), limit=filters.limit))
     return TraceList(
         traces=[_line(each) for each in found],
-        after=found[-1].trace_id if len(found) == limit else None,
+        after=found[-1].trace_id if len(found) == filters.limit else None,
     )
 
 
@@ -268,12 +273,15 @@ def rated_for(asker: Principal, ratings: list[Rating]) -> list[Rating]:
 def shown_to(asker: Principal, trace: Trace) -> Trace:
     """``trace`` without the words of documents for who is no administrator.
 
-    A document may have been closed to them since, and their trace would be its copy.
+    A document may have been closed to them since, and their trace would be its copy. What a program of theirs sent in is
+    their own.
     """
     if asker.may(Scope.ADMIN):
         return trace
     spans = tuple(
-        replace(
+        span
+        if names.SERVICE in span.attributes
+        else replace(
             span,
             attributes={name: value for name, value in span.attributes.items() if name in _WITHOUT_TEXTS},
             events=(),
@@ -334,6 +342,5 @@ _WITHOUT_TEXTS: Final = frozenset(
         names.CACHE,
         names.CLOCK,
         names.TRUNCATED,
-        names.SERVICE,
     }
 )
