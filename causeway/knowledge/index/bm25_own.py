@@ -206,7 +206,7 @@ def _score(terms: Sequence[_Term], found: FromClause) -> ColumnElement[Any]:
     takes three times as long. But ts_rank with equal weights is (1 + 1/4 + ... + 1/tf^2) / (pi^2 / 6), and that tells tf.
     tf / (tf + norm) is written with tf once: PostgreSQL would compute it twice.
     """
-    ranks = cast(bindparam("rank_of_times", _RANK_OF_TIMES, ARRAY(Double)), ARRAY(Double))  # type: ignore[var-annotated]  # of an array
+    ranks = cast(bindparam("rank_of_times", _RANK_OF_TIMES, ARRAY(Double)), ARRAY(Double))
     parts: list[ColumnElement[Any]] = []
     for term in terms:
         asked = cast(literal(term.tsquery, Text), TSQUERY)
