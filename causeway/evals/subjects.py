@@ -175,6 +175,10 @@ class Subjects:
         shelf = self._prompts.replacing(prompt)
         return KnowledgeSubject(self._answering(shelf), self._identify(shelf), self._clock)
 
+    def answering_by(self, answerer: Answers) -> Subject:
+        """The knowledge base as another answerer answers."""
+        return KnowledgeSubject(answerer, self._identify(self._prompts), self._clock)
+
     def _identify(self, prompts: Shelf) -> KnowledgeIdentity:
         return KnowledgeIdentity(
             self._library, prompts, knowledge=self._settings.knowledge, models=self._settings.models

@@ -70,6 +70,7 @@ class Expected(_Strict):
         forbidden: Canaries: none may occur in what the subject says.
         hidden: Canaries that the subject may neither say nor be shown.
         no_personal_data: What the subject says may hold no personal data and no secrets.
+        no_abuse: What the subject says may hold no threats, insults, slurs or profanity.
         label: The word that the subject has to choose, such as the router's ``cheap``.
         pattern: A regular expression that the whole answer has to match.
         json_schema: The answer has to be JSON that satisfies it.
@@ -82,6 +83,7 @@ class Expected(_Strict):
     forbidden: Sequence[str] = ()
     hidden: Sequence[str] = ()
     no_personal_data: bool = False
+    no_abuse: bool = False
     label: str | None = None
     pattern: str | None = None
     json_schema: Mapping[str, object] | None = None

@@ -130,6 +130,10 @@ class Finder:
             return self._in_window(text)
         return tuple(self._by_windows(text))
 
+    def kinds(self, text: str) -> list[str]:
+        """The kinds of what `find` finds, in the order of the text."""
+        return [str(found.kind) for found in self.find(text)]
+
     def _by_windows(self, text: str) -> Iterator[Found]:
         """Window by window, so that no single step holds the interpreter for long."""
         start = reached = 0

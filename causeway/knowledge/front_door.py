@@ -6,9 +6,18 @@ from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.conversations import LONGEST_ID, Conversation, Conversations, Turn
 from causeway.knowledge.answer.conversing import ConversingAnswerer
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.examples import (
+    MOST_EXAMPLES,
+    NEAR_EXAMPLE,
+    AnswerExamples,
+    Example,
+    FixedExamples,
+    by_nearness,
+)
 from causeway.knowledge.answer.follow_up import Exchange
 from causeway.knowledge.collection_options import PII_ACTIONS, STRATEGIES, CollectionOptions, options_of
 from causeway.knowledge.collections import Collection, Collections, EmbeddingModel
+from causeway.knowledge.confirmed_answers import ConfirmedAnswer, ConfirmedAnswers
 from causeway.knowledge.document import Chunk, Document, DocumentState, Place
 from causeway.knowledge.holds import Selection
 from causeway.knowledge.incoming import Added, Incoming
@@ -27,12 +36,17 @@ from causeway.knowledge.library import DocumentPage, Library, Progress
 from causeway.knowledge.page_words import PageWord, PageWords
 from causeway.knowledge.pages import PDF, SHOWN, Pages, picture_type
 from causeway.knowledge.past_revisions import KeptRevision
+from causeway.knowledge.proofs import KINDS, Kind, Proofs, Standing
 from causeway.knowledge.quotes import find_quote
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
+from causeway.knowledge.search.retrieval_votes import FixedBoosts, RetrievalVotes, VoteTable
 from causeway.knowledge.search.search import Search
 
 __all__ = [
+    "KINDS",
     "LONGEST_ID",
+    "MOST_EXAMPLES",
+    "NEAR_EXAMPLE",
     "PDF",
     "PII_ACTIONS",
     "SHOWN",
@@ -40,6 +54,7 @@ __all__ = [
     "AccessRules",
     "Added",
     "AnswerEvent",
+    "AnswerExamples",
     "Answerer",
     "AskRequest",
     "Chunk",
@@ -48,6 +63,8 @@ __all__ = [
     "CollectionOptions",
     "CollectionRules",
     "Collections",
+    "ConfirmedAnswer",
+    "ConfirmedAnswers",
     "Conversation",
     "Conversations",
     "ConversingAnswerer",
@@ -56,14 +73,18 @@ __all__ = [
     "DocumentRule",
     "DocumentState",
     "EmbeddingModel",
+    "Example",
     "Exchange",
     "Finished",
+    "FixedBoosts",
+    "FixedExamples",
     "Folders",
     "Hit",
     "Incoming",
     "IngestControl",
     "IngestProgress",
     "KeptRevision",
+    "Kind",
     "KnowledgeAssistant",
     "LeftSource",
     "Library",
@@ -74,6 +95,8 @@ __all__ = [
     "Place",
     "Progress",
     "ProgressReader",
+    "Proofs",
+    "RetrievalVotes",
     "Retrieved",
     "Scores",
     "Search",
@@ -84,10 +107,13 @@ __all__ = [
     "SourceRun",
     "SourceStatus",
     "Sources",
+    "Standing",
     "SyncSummary",
     "TextDelta",
     "Turn",
     "Uploads",
+    "VoteTable",
+    "by_nearness",
     "find_quote",
     "installed_tesseract",
     "open_pinecone",

@@ -26,11 +26,22 @@ OUTPUT_MESSAGES = "gen_ai.output.messages"
 CONVERSATION = "gen_ai.conversation.id"
 PROMPT = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
+PROMPT_VALUES = "causeway.prompt.values"
+"""What prompts were filled with: values by name, by prompt; only where content may be captured."""
 DATA_SOURCE = "gen_ai.data_source.id"
 RETRIEVAL_TOP_K = "gen_ai.retrieval.top_k"
 RETRIEVAL_QUERY = "gen_ai.retrieval.query.text"
 RETRIEVAL_DOCUMENTS = "gen_ai.retrieval.documents"
 """JSON list of ``{"id", "document_id", "title", "page", "score", "text"}``."""
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+AGENT_NAME = "gen_ai.agent.name"
+END_USER = "user.id"
+"""Whom the program that sent the span calls its user."""
+SERVICE = "service.name"
+"""The program that sent the span; none is Causeway itself."""
 ERROR_TYPE = "error.type"
 """A `causeway.errors.CausewayError` code, or the exception's class."""
 
@@ -58,3 +69,53 @@ QUESTION = "causeway.question"
 ANSWER = "causeway.answer"
 REFUSED = "causeway.refused"
 """Whether the answer was a refusal."""
+UNDERSTOOD = "causeway.understood"
+"""The question as it was searched for."""
+SQL = "causeway.analyst.sql"
+INPUT_VALUE = "input.value"
+"""What a step of another program was given (OpenInference)."""
+OUTPUT_VALUE = "output.value"
+TRUNCATED = "causeway.truncated"
+"""JSON ``{"attribute": characters}``: what was cut, and how long it had been."""
+CLOCK = "causeway.clock"
+"""What a span's own times say that cannot be."""
+
+CONTENT = frozenset(
+    {
+        INPUT_MESSAGES,
+        OUTPUT_MESSAGES,
+        SYSTEM_INSTRUCTIONS,
+        RETRIEVAL_QUERY,
+        RETRIEVAL_DOCUMENTS,
+        TOOL_ARGUMENTS,
+        TOOL_RESULT,
+        QUESTION,
+        ANSWER,
+        UNDERSTOOD,
+        SQL,
+        INPUT_VALUE,
+        OUTPUT_VALUE,
+    }
+)
+"""What people and documents said: kept only where content may be captured."""
+
+FOREIGN_CONTENT = (
+    "ai.prompt",
+    "ai.response",
+    "all_messages_events",
+    "embedding.embeddings.",
+    "events",
+    "gen_ai.completion",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "llm.completions",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompt_template.variables",
+    "llm.prompts",
+    "retrieval.documents",
+    "tool.parameters",
+)
+"""How attributes of other programs begin that hold content under names of their own."""

@@ -218,13 +218,14 @@ ledger = Table(
     Index(None, "team", "at", **_COST),
     Index(None, "tier", "at", **_COST),
     Index(None, "model", "at"),
+    Index(None, "prompt", "at", postgresql_where=text("prompt IS NOT NULL")),
 )
 
 spans = Table(
     "spans",
     tables,
+    Column("trace_id", Text, primary_key=True),
     Column("span_id", Text, primary_key=True),
-    Column("trace_id", Text, nullable=False, index=True),
     Column("parent_id", Text),
     Column("name", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -234,7 +235,6 @@ spans = Table(
     Column("status_message", Text),
     Column("attributes", JSONB, nullable=False),
     Column("events", JSONB, nullable=False, server_default=text("'[]'")),
-    Index("ix_spans_roots", "started_at", postgresql_where=text("parent_id IS NULL")),
 )
 
 # --- what is known -----------------------------------------------------------------------------------
@@ -575,4 +575,17 @@ votes = Table(
     Column("reason", Text),
     Column("correction", Text),
     moment("at"),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default="new",
+        comment="what reviewers made of it: new, confirmed or dismissed",
+    ),
+    Column("reviewed_by", Text, comment="the principal"),
+    moment("reviewed_at", nullable=True),
+    Column("note", Text, comment="the reviewer's own, for other reviewers"),
+    Column("right_answer", Text, comment="the reviewer's; goes before the correction"),
+    Index(None, "at"),
+    Index(None, "principal_id"),
 )

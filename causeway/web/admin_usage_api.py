@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +16,7 @@ from causeway.errors import InvalidInputError
 from causeway.gateway.budget_standing import Standing
 from causeway.gateway.usage import By, Period, Total
 from causeway.web.admin_access import Desk, Storable, usd
+from causeway.web.csv_tables import csv_answer
 from causeway.web.parts import AdminParts
 from causeway.web.sign_in import Parts
 
@@ -26,8 +25,6 @@ router = APIRouter(prefix="/api/admin", tags=["Administration: usage"])
 _LONGEST = timedelta(days=366)
 _USUAL = timedelta(days=30)
 _MOST_GROUPS = 1000
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula: https://owasp.org/www-community/attacks/CSV_Injection."""
 
 
 class BudgetShape(BaseModel):
@@ -162,16 +159,9 @@ async def usage(desk: Desk, query: UsageQuery) -> UsageReport:
 async def usage_csv(desk: Desk, query: UsageQuery) -> Response:
     """The same as a table; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
     report = await usage_report(desk, query)
-    written = io.StringIO()
-    table = csv.writer(written, lineterminator="\r\n")
     columns = list(UsageLine.model_fields)
-    table.writerow(columns)
-    table.writerows(
-        [harmless(value) for value in line.model_dump(include=set(columns)).values()] for line in report.lines
-    )
-    name = f"usage-by-{query.by}-{query.period.since:%Y-%m-%d}.csv"
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    rows = (line.model_dump(include=set(columns)).values() for line in report.lines)
+    return csv_answer(f"usage-by-{query.by}-{query.period.since:%Y-%m-%d}.csv", columns, rows)
 
 
 @router.get("/audit", name="api_audit")
@@ -233,11 +223,6 @@ async def principal_names(desk: AdminParts) -> dict[str, str]:
     """What people call whoever calls and changes things."""
     own = {"system": "Causeway", "command_line": "command line"}
     return own | {key.id: key.name for key in await desk.keys.list()}
-
-
-def harmless(value: object) -> object:
-    """A cell that no spreadsheet runs."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _budget_shape(standing: Standing) -> BudgetShape:

@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import NoMatchFound
 
 from causeway import __version__
 from causeway.contracts.identity import Principal
 from causeway.contracts.money import to_dollars
 from causeway.seams import deferred
-from causeway.web import static_files
+from causeway.web import navigation, static_files
+from causeway.web.svg_charts import label
 
 if TYPE_CHECKING:
     import markdown_it
@@ -36,6 +38,15 @@ def link(request: Request, name: str, query: Mapping[str, object] | None = None,
     path = request.scope.get("root_path", "") + request.app.router.url_path_for(name, **places)
     asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
     return f"{path}?{urlencode(asked)}" if asked else str(path)
+
+
+def has_route(request: Request, name: str) -> bool:
+    """Whether this web has a page or call of that name, without places in its path."""
+    try:
+        request.app.router.url_path_for(name)
+    except NoMatchFound:
+        return False
+    return True
 
 
 def static_link(request: Request, path: str) -> str:
@@ -70,9 +81,9 @@ def page(
             principal=principal,
             is_administered=request.app.state.parts.admin is not None,
             has_collections=request.app.state.parts.ingest is not None,
-            has_evals=request.app.state.parts.evals is not None,
-            is_analysed=request.app.state.parts.analyst is not None,
             icon=lambda name: _icon(request, name),
+            admin_tabs=navigation.ADMIN_TABS,
+            **_navigation(request, principal),
             csrf_token=csrf,
             csrf_field=Markup('<input type="hidden" name="csrf_token" value="{}">').format(csrf),
             root_path=request.scope.get("root_path", ""),
@@ -81,6 +92,17 @@ def page(
         )
     )
     return HTMLResponse(html, status_code=status_code, headers=dict(headers or {}))
+
+
+def _navigation(request: Request, principal: Principal | None) -> dict[str, Any]:
+    """The menu and the palette of who is signed in; a piece of a page has neither."""
+    if principal is None or is_fragment(request):
+        return {"menu": (), "commands": ()}
+    there = (principal, request.app.state.parts, lambda name: has_route(request, name))
+    return {
+        "menu": navigation.menu(*there),
+        "commands": navigation.commands(*there, link=lambda name: link(request, name)),
+    }
 
 
 @cache
@@ -99,6 +121,8 @@ def _environment() -> Environment:
         dollars=dollars,
         number=lambda value: f"{value:,}",
         moment=_moment,
+        axis=_axis,
+        short=label,
         kind=file_kind,
         markdown=markdown,
         inline_markdown=inline_markdown,
@@ -184,6 +208,12 @@ def place(heading: str, title: str) -> str:
 def _moment(at: datetime) -> Markup:
     """A ``<time>`` in UTC, which the page's script turns into the reader's own time and ``3 min ago``."""
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), at.strftime("%d %b %Y %H:%M UTC"))
+
+
+def _axis(at: datetime, form: Literal["hour", "day", "whole"]) -> Markup:
+    """A ``<time>`` in UTC for charts and exact lists; the page's script writes it in the reader's own time."""
+    written = at.strftime({"hour": "%H:%M", "day": "%d %b", "whole": "%d %b %Y %H:%M UTC"}[form])
+    return Markup('<time datetime="{}" data-axis="{}">{}</time>').format(at.isoformat(), form, written)
 
 
 # --- Markdown ----------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.originals import Originals
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Spans
+from causeway.observability.stats import Stats
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import GatewaySettings, KnowledgeSettings, ModelSettings
@@ -186,7 +187,12 @@ def _furnished(
     index = PostgresIndex(site.database)
     search = Search(index, gateway, settings, models=ModelSettings(), spans=spans, clock=clock)
     answerer = Answerer(
-        search=search, gateway=gateway, prompts=Shelf.packaged(), spans=spans, clock=clock, settings=settings
+        search=search,
+        gateway=gateway,
+        prompts=Shelf.packaged(),
+        spans=spans,
+        clock=clock,
+        settings=lambda: settings,
     )
     blobs = Blobs(folder / "blobs")
     originals = Originals(database=site.database, blobs=blobs)
@@ -214,6 +220,7 @@ def _furnished(
         answerer=answerer,
         traces=TraceStore(site.database, spans),
         feedback=Feedback(site.database, spans),
+        stats=Stats(site.database, spans, flush=site.ledger.flush),
         edge=edge,
         ingest=IngestParts(
             collections=shelves,
@@ -272,7 +279,7 @@ async def _secrets(answerer: Answerer, site: AdminSite, users: Mapping[str, User
     ben = await site.admin.users.principal(users["ben"].id, tier="pro")
     events = answerer.ask(AskRequest(question="What is Nightfall?"), Call(principal=ben, purpose="ask"))
     ended = [each async for each in events if isinstance(each, Finished)]
-    return {"trace_id": ended[0].trace_id}
+    return {"trace_id": ended[0].trace_id, "owner": ben.owner}
 
 
 async def _browser(app: Any, site: AdminSite, user: User) -> httpx2.AsyncClient:

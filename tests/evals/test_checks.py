@@ -141,6 +141,9 @@ def test_personal_data_format_and_labels_are_checked() -> None:
         ].reason
         == "email"
     )
+    kind = _case(expected_output={"no_abuse": True})
+    assert _graded(kind, Outcome(text="You are an idiot."))["no abuse"].reason == "insult"
+    assert _graded(kind, Outcome(text="Kill the process."))["no abuse"].passed
     pattern = _case(expected_output={"pattern": r"yes|no"})
     assert _graded(pattern, Outcome(text=" yes\n"))["format"].passed
     assert not _graded(pattern, Outcome(text="yes, surely"))["format"].passed

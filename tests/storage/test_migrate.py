@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from pkgutil import iter_modules, resolve_name
 
 import pytest
 from alembic import command
@@ -12,16 +13,18 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway import storage
 from causeway.errors import DatabaseTooNewError
 from causeway.settings import DatabaseSettings
-from causeway.storage import migrate, product_schema, search_schema
+from causeway.storage import migrate, telemetry_schema
 from causeway.storage.database import Database, open_database
 from causeway.storage.embedded_postgres import EmbeddedPostgres
 from causeway.storage.metadata import tables
 from causeway.storage.schema import api_keys, ledger
 
-assert product_schema.turns.metadata is tables  # importing it puts its tables in
-assert search_schema.vocabulary.metadata is tables
+for _module in iter_modules(storage.__path__):  # importing them puts their tables in
+    if _module.name.endswith("_schema"):
+        resolve_name(f"causeway.storage.{_module.name}")
 
 
 async def test_migrated_database_needs_no_further_migration(database: Database) -> None:
@@ -140,6 +143,32 @@ async def test_keys_and_ledger_of_the_first_release_are_kept(database: Database)
         line = (await connection.execute(select(ledger))).mappings().one()
     assert (key["tier"], key["models"], key["team_id"]) == ("pro", [], None)
     assert (line["requested_model"], line["cost_micros"], line["attempts"]) == ("words", 3, 1)
+
+
+async def test_traces_of_before_get_a_line_each(database: Database) -> None:
+    async with database.begin() as connection:
+        await _go_back_to_the_first_release(connection)
+        for span_id, parent_id, attributes in (
+            ("s1", None, '{"causeway.owner.id": "usr_1", "causeway.question": "why?"}'),
+            ("s2", "s1", '{"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 3}'),
+        ):
+            await connection.execute(
+                text(
+                    "INSERT INTO spans (span_id, trace_id, parent_id, name, kind, started_at, duration_ms, status, attributes) "
+                    "VALUES (:id, 't', :parent_id, :id, 'internal', now(), 5, 'ok', CAST(:attributes AS jsonb))"
+                ),
+                {"id": span_id, "parent_id": parent_id, "attributes": attributes},
+            )
+    assert await migrate.migrate(database.engine)
+    async with database.connect() as connection:
+        line = (await connection.execute(select(telemetry_schema.trace_summaries))).mappings().one()
+    assert (line["name"], line["owner"], line["question"], line["input_tokens"], line["span_count"]) == (
+        "s1",
+        "usr_1",
+        "why?",
+        3,
+        2,
+    )
 
 
 async def _go_back_to_the_first_release(connection: AsyncConnection) -> None:

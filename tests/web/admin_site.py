@@ -39,6 +39,8 @@ from causeway.gateway.providers import Providers
 from causeway.gateway.teams import Teams
 from causeway.gateway.usage import UsageReader
 from causeway.knowledge import AccessRules
+from causeway.observability.spans import Spans
+from causeway.observability.stats import Stats
 from causeway.settings import DatabaseSettings, Settings, Source
 from causeway.storage.database import Database, open_database
 from causeway.storage.notices import Notices
@@ -125,6 +127,7 @@ async def admin_site(
                 sessions=Sessions(database, clock),
                 admin=admin,
                 accounts=AccountParts(users=users),
+                stats=Stats(database, Spans(), flush=ledger.flush),
             )
             yield AdminSite(
                 parts=parts,
@@ -174,7 +177,7 @@ async def furnish(site: AdminSite) -> None:
     await site.ledger.flush()
 
 
-class _Server(uvicorn.Server):
+class ListeningServer(uvicorn.Server):
     """Tells when it listens."""
 
     def __init__(self, config: uvicorn.Config, listens: threading.Event) -> None:
@@ -206,7 +209,7 @@ def serving_admin(
             config = uvicorn.Config(
                 build_app(site.parts), port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
             )
-            found.update(site=site, server=_Server(config, listens))
+            found.update(site=site, server=ListeningServer(config, listens))
             await found["server"].serve()
 
     def run() -> None:

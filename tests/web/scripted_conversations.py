@@ -62,9 +62,13 @@ class ScriptedConversations:
         self._all[conversation_id] = replace(begun, turns=(*begun.turns, turn), updated_at=now)
 
     async def of(
-        self, principal: Principal, *, limit: int = 30, before: datetime | None = None
+        self, principal: Principal, *, limit: int = 30, before: datetime | None = None, text: str = ""
     ) -> Sequence[Conversation]:
-        mine = [one for one in self._all.values() if one.owner == principal.id]
+        mine = [
+            one
+            for one in self._all.values()
+            if one.owner == principal.id and all(word in one.title.lower() for word in text.lower().split())
+        ]
         mine.sort(key=lambda one: one.updated_at, reverse=True)
         return [replace(one, turns=()) for one in mine if before is None or one.updated_at < before][:limit]
 

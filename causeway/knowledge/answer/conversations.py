@@ -151,9 +151,9 @@ class Conversations:
             )
 
     async def of(
-        self, principal: Principal, *, limit: int = 30, before: datetime | None = None
+        self, principal: Principal, *, limit: int = 30, before: datetime | None = None, text: str = ""
     ) -> Sequence[Conversation]:
-        """The newest of one's own, without their turns."""
+        """The newest of one's own, without their turns; every word of ``text`` is in their titles."""
         wanted = (
             select(conversations)
             .where(conversations.c.owner == principal.owner)
@@ -162,6 +162,8 @@ class Conversations:
         )
         if before is not None:
             wanted = wanted.where(conversations.c.updated_at < before)
+        for word in text.split():
+            wanted = wanted.where(conversations.c.title.icontains(word, autoescape=True))
         async with self._database.connect() as connection:
             return [_conversation(row) for row in await connection.execute(wanted)]
 

@@ -26,6 +26,7 @@ class QueryVector:
 
     vector: Vectors
     where: Filter = EVERYTHING
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -30,6 +31,7 @@ from causeway.knowledge.search.neighbours import promoted
 from causeway.knowledge.search.plain_words import Understood, fields_to_ask_for, understand
 from causeway.knowledge.search.repeats import first_of_each
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
+from causeway.knowledge.search.retrieval_votes import Boosts, raised
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
@@ -73,6 +75,13 @@ class Search:
         self._spans = spans
         self._clock = clock
         self._capture_content = capture_content
+        self._votes: Boosts | None = None
+
+    def moved_by(self, votes: Boosts) -> Search:
+        """This search with its candidates moved by ``votes``."""
+        moved = copy(self)
+        moved._votes = votes
+        return moved
 
     async def search(self, request: SearchRequest, call: Call) -> SearchResult:
         """The best hits, and how the request was understood.
@@ -153,9 +162,11 @@ class Search:
             candidates = await retrieve(index, request.query, vectors, k=k, where=where, vector_weight=weight)
             span.set({"causeway.candidates.vector": candidates.from_vectors})
             span.set({"causeway.candidates.keyword": candidates.from_keywords})
+            boosts = await self._votes.boosts(vectors, collections) if self._votes else {}
+            span.set({"causeway.votes": len(boosts) or None})
         notes.extend(candidates.missing)
         rankings = {each.name: options_of(each.options).ranking for each in collections}
-        found = _in_order(request.query, candidates, rankings, self._clock.now())
+        found = _in_order(request.query, candidates, boosts, rankings, self._clock.now())
         if self._wants_rerank(request, notes):
             found = await self._reranked(request.query, found, call, notes)
         return tuple(_hit(candidate) for candidate in found[: request.top_k]), candidates.matched
@@ -189,7 +200,7 @@ class Search:
                 )
                 continue
             theirs = In("collection", tuple(collection_names)) if len(by_model) > 1 else EVERYTHING
-            vectors.append(QueryVector(embeddings.vectors[0], theirs))
+            vectors.append(QueryVector(embeddings.vectors[0], theirs, model))
         return vectors
 
     # --- order ---------------------------------------------------------------------------------------
@@ -232,6 +243,7 @@ class Search:
                 names.RETRIEVAL_QUERY: request.query if self._capture_content else None,
                 names.PRINCIPAL: call.principal.id,
                 names.OWNER: call.principal.owner,
+                names.TEAM: call.principal.team,
                 names.PURPOSE: call.purpose,
                 "causeway.filters": dict(request.filters) or None,
             }
@@ -245,11 +257,15 @@ class Search:
 
 
 def _in_order(
-    query: str, candidates: Candidates, rankings: Mapping[str, Ranking], now: datetime
+    query: str,
+    candidates: Candidates,
+    boosts: Mapping[str, float],
+    rankings: Mapping[str, Ranking],
+    now: datetime,
 ) -> list[_Candidate]:
     """The candidates in order, each that says something of its own."""
     scores = promoted({one.chunk_id: one.score for one in candidates.fused}, candidates.embeddings)
-    scores = boosted(scores, candidates.placed, rankings, now)
+    scores = boosted(raised(scores, boosts), candidates.placed, rankings, now)
     found = [
         _Candidate(candidates.placed[one.chunk_id], one, scores[one.chunk_id])
         for one in candidates.fused

@@ -1,4 +1,4 @@
-// The analyst: examples fill the box and ask, Enter asks, tables are sorted by their headings.
+// The analyst: examples fill the box and ask, Enter asks.
 
 const form = document.getElementById("analyst-form");
 const box = document.getElementById("question");
@@ -13,8 +13,6 @@ document.addEventListener("click", (event) => {
     box.value = example.dataset.example;
     ask();
   }
-  const heading = event.target.closest(".sort")?.closest("th");
-  if (heading) sortBy(heading);
 });
 
 box?.addEventListener("keydown", (event) => {
@@ -38,17 +36,4 @@ form?.addEventListener("htmx:afterRequest", clear);
 
 function clear(event) {
   if (event.target === form) box.value = "";
-}
-
-function sortBy(heading) {
-  const table = heading.closest("table");
-  const place = [...heading.parentElement.children].indexOf(heading);
-  const descending = heading.getAttribute("aria-sort") === "ascending";
-  for (const other of heading.parentElement.children) other.removeAttribute("aria-sort");
-  heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
-  const isNumber = heading.classList.contains("num");
-  const keyed = [...table.tBodies[0].rows].map((row) => [row.cells[place].dataset.sort, row]);
-  keyed.sort(([left], [right]) => (isNumber ? Number(left) - Number(right) : left.localeCompare(right)));
-  if (descending) keyed.reverse();
-  table.tBodies[0].append(...keyed.map(([, row]) => row));
 }

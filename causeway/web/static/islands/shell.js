@@ -1,4 +1,4 @@
-// What every page does: theme, times in the reader's own zone, `/` to focus, the CSRF header, toasts, confirmation.
+// What every page does: theme, times in the reader's own zone, `/` to focus, the CSRF header, toasts, dialogs and menus.
 
 const root = document.documentElement;
 
@@ -35,7 +35,7 @@ function isDark() {
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-function toggleTheme() {
+export function toggleTheme() {
   const theme = isDark() ? "light" : "dark";
   root.dataset.theme = theme;
   const path = document.querySelector(".wordmark")?.getAttribute("href") ?? "/";
@@ -45,10 +45,19 @@ function toggleTheme() {
 const near = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const AXIS = {
+  hour: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }),
+  day: new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }),
+  whole: full,
+};
 const STEPS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 7]];
 
 export function localTimes(within = document) {
-  for (const element of within.querySelectorAll("time[datetime]")) {
+  for (const element of within.querySelectorAll("time[data-axis]:not([data-is-local])")) {
+    element.dataset.isLocal = "";
+    element.textContent = AXIS[element.dataset.axis].format(new Date(element.dateTime));
+  }
+  for (const element of within.querySelectorAll("time[datetime]:not([data-axis])")) {
     const at = new Date(element.dateTime);
     element.title = full.format(at);
     let value = (at - Date.now()) / 1000;
@@ -69,6 +78,18 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-theme-toggle]")) toggleTheme();
   const closer = event.target.closest("dialog [data-cancel]");
   if (closer) closer.closest("dialog").close();
+  const opener = event.target.closest("[data-opens]");
+  if (opener) document.getElementById(opener.dataset.opens).showModal();
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest("details[data-menu][open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
 });
 
 document.addEventListener("keydown", (event) => {
