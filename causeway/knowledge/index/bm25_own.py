@@ -53,6 +53,7 @@ _MOST_PASSING: Final = 20_000
 """Chunks that pass a filter and are read one by one, whatever words they hold."""
 _FIRST_TERMS: Final = 6
 """The heaviest terms, by which the best candidates of a long query are chosen: scoring takes longer than finding."""
+_FEWEST_CHOSEN: Final = 800
 _BATCH = 500
 
 _RANKS = list(accumulate(6 / math.pi**2 / times**2 for times in range(1, 257)))
@@ -188,11 +189,11 @@ def _holding(
 
 
 def _best(found: FromClause, terms: Sequence[_Term], k: int) -> Select[Any]:
-    """The ``k`` of ``found`` that score best by all of ``terms``, chosen from the best ``2 k`` by the heaviest ones."""
+    """The ``k`` of ``found`` that score best by all of ``terms``, chosen from twice as many or more by the heaviest ones."""
     if len(terms) > _FIRST_TERMS:
         heaviest = sorted(terms, key=lambda term: -term.weight)[:_FIRST_TERMS]
         first = _score(heaviest, found).label("first")
-        best = select(found, first).order_by(first.desc(), found.c.chunk_id).limit(2 * k)
+        best = select(found, first).order_by(first.desc(), found.c.chunk_id).limit(max(2 * k, _FEWEST_CHOSEN))
         # MATERIALIZED keeps the planner from scoring all of them by all terms
         found = best.cte("best").prefix_with("MATERIALIZED", dialect="postgresql")
     score = _score(terms, found).label("score")
