@@ -10,8 +10,7 @@ from starlette.responses import Response
 
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
-from causeway.knowledge import LONGEST_ID, AskRequest, SearchRequest
-from causeway.knowledge.search.facets import MOST_FACETS
+from causeway.knowledge import LONGEST_ID, MOST_FACETS, AskRequest, SearchRequest
 from causeway.web.answers import AnswerShape, HitShape, answer_shape, as_events, collect, hit_shape
 from causeway.web.event_stream import EventStream, until_gone
 from causeway.web.sign_in import Asker, Parts

@@ -3,8 +3,8 @@
     boosted = score * (1 + recency * 0.5 ** (age / half life) + authority * is marked) / (1 + recency + authority)
 
 Scores stay from 0 to 1, and at the default shares of 0 they stay as they are. A boost moves documents that match about as
-well; it cannot lift one above another that matches more than ``1 + recency + authority`` times as well. What it is worth and
-what it costs: bench/results/boosts.md.
+well; it cannot lift one above another that matches more than ``1 + recency + authority`` times as well. Whether it helps is
+for the evals of a collection to say (docs/adr/0035-search-at-scale.md).
 """
 
 from __future__ import annotations
