@@ -232,11 +232,12 @@ async def outside_a_transaction(platform: Platform, statement: str) -> None:
     import psycopg  # noqa: PLC0415 - VACUUM alone needs it
 
     url = platform.database.url.replace("postgresql+psycopg", "postgresql")
-    connection = await asyncio.to_thread(psycopg.connect, url, autocommit=True)
-    try:
-        await asyncio.to_thread(connection.execute, statement)
-    finally:
-        connection.close()
+
+    def run() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    await asyncio.to_thread(run)
 
 
 async def count(platform: Platform, table: str) -> int:

@@ -46,8 +46,8 @@ from causeway.knowledge.search.search import Search
 __all__ = [
     "KINDS",
     "LONGEST_ID",
-    "MOST_FACETS",
     "MOST_EXAMPLES",
+    "MOST_FACETS",
     "NEAR_EXAMPLE",
     "PDF",
     "PII_ACTIONS",

@@ -159,7 +159,12 @@ async def site(
     knowledge = KnowledgeSettings(check="off")
     search = Search(index, gateway, knowledge, models=ModelSettings(), spans=spans, clock=clock)
     answerer = Answerer(
-        search=search, gateway=gateway, prompts=Shelf.packaged(), spans=spans, clock=clock, settings=knowledge
+        search=search,
+        gateway=gateway,
+        prompts=Shelf.packaged(),
+        spans=spans,
+        clock=clock,
+        settings=lambda: knowledge,
     )
     async with (
         served(workspace.answer) as address,
