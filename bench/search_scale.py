@@ -2,6 +2,7 @@
 
     python -m bench.search_scale build --folder F --chunks 100000
     python -m bench.search_scale measure --folder F > bench/results/search_scale_100k.md
+    python -m bench.search_scale arms --folder F
 
 Synthetic vectors and real text, in the real embedding space: a chunk is eight sentences of Cranfield, most of one paper,
 and its vector is the mean of theirs with noise. Documents have 20 chunks. Queries are Cranfield's, embedded by the real
@@ -50,7 +51,7 @@ SHARES = {"half": 2, "5 %": 20, "1 %": 100}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("build", "measure"))
+    parser.add_argument("what", choices=("build", "measure", "arms"))
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=100)
@@ -64,8 +65,10 @@ async def run(options: argparse.Namespace) -> None:
     async with open_platform(settings, work=Work.MUST) as platform:
         if options.what == "build":
             await build(platform, options.folder, options.chunks)
-        else:
+        elif options.what == "measure":
             await measure(platform, options.queries)
+        else:
+            await measure_arms(platform, options.queries)
 
 
 # --- building ------------------------------------------------------------------------------------------
@@ -331,6 +334,10 @@ class Effort:
         """So far; a process that ended meanwhile counts no more."""
         return time.process_time() * 1000 + sum(self._of_servers())
 
+    def servers_ms(self) -> float:
+        """The database's alone."""
+        return sum(self._of_servers())
+
     def _of_servers(self) -> Iterator[float]:
         for process in Path("/proc").iterdir():
             if process.name.isdigit():
@@ -379,6 +386,30 @@ async def measure_latency(platform: Platform, warm_up: Sequence[str], queries: S
         took_ms.append((time.perf_counter() - started) * 1000)
     middle, high, worst = np.percentile(took_ms, [50, 95, 100])
     print(f"| of this, embedding the query | {middle:.0f} | {high:.0f} | {worst:.0f} | | |\n")
+
+
+async def measure_arms(platform: Platform, queries: int) -> None:
+    """What each arm costs the database, where a machine is too busy for the clock on the wall."""
+    effort = Effort(platform)
+    asked = [row["text"] for row in read_lines(CRANFIELD / "queries.jsonl")][: queries + 4]
+    vectors = await embed(platform, asked, "query")
+    print(f"# The arms of a search over {await count(platform, 'chunks'):,} chunks\n\n{describe()}\n")
+    print("Milliseconds of the database's processor for a query, the mean of each arm's queries.\n")
+    print("| | words | vectors |\n|---|---:|---:|")
+    ways: dict[str, tuple[Call, Filter]] = {"everything": (CALL, EVERYTHING)}
+    ways |= {f"filter that {name} pass": (CALL, Eq(name, True)) for name in SHARES}
+    ways |= {f"a reader who sees {name}": (viewer(name), EVERYTHING) for name in ("all", *SHARES)}
+    for name, (call, where) in ways.items():
+        index = platform.index.seen_by(call.principal)
+        cells = []
+        for arm in ("words", "vectors"):
+            before = 0.0
+            for number, (query, vector) in enumerate(zip(asked, vectors, strict=True)):
+                if number == len(asked) - queries:
+                    before = effort.servers_ms()
+                await (index.lexical(query, 400, where) if arm == "words" else index.dense(vector, 50, where))
+            cells.append(f"{(effort.servers_ms() - before) / queries:.0f}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 async def measure_recall(platform: Platform, vectors: Vectors) -> None:
