@@ -128,7 +128,7 @@ async def _fill(database: Database, now: datetime) -> None:
         for statement in (_LEDGER, _SPANS, _SUMMARIES, _VOTES, _CLUSTERS, _CLUSTERED):
             await connection.execute(text(statement))
     async with database.engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("SET statement_timeout = 0"))
         await connection.execute(text("VACUUM ANALYZE"))
 
@@ -156,7 +156,7 @@ async def _report(database: Database, now: datetime) -> None:
     hours = await Rollups(database, SystemClock()).bring_up_to_date()
     took = time.perf_counter() - began
     async with database.engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("VACUUM ANALYZE usage_rollups"))
     periods = (timedelta(days=1), timedelta(days=7), timedelta(days=15), timedelta(days=30))
     await _table("Rolled up", stats, now, periods=periods, filters=_FILTERS)

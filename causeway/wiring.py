@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +25,7 @@ from causeway.analyst.verified_pairs import Notebook, VerifiedPairs
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
-from causeway.contracts.vectors import EmbedRequest
+from causeway.contracts.vectors import EmbedRequest, Vectors
 from causeway.errors import CausewayError
 from causeway.evals.calibration import Calibrations
 from causeway.evals.collected import CollectedSuites
@@ -43,7 +43,9 @@ from causeway.gateway.ledger import Ledger
 from causeway.gateway.live_settings import LiveSettings
 from causeway.gateway.opening import Built, open_gateway
 from causeway.gateway.providers import Providers, vector_space
+from causeway.guard.guarded_post import guarded_post
 from causeway.guard.pii import Finder
+from causeway.guard.restore import Placeholders
 from causeway.knowledge import (
     Answerer,
     AnswerExamples,
@@ -85,11 +87,14 @@ from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
 from causeway.knowledge.slack_bot import SlackBot
 from causeway.knowledge.slack_rows import SlackQuestions
+from causeway.observability.alert_channels import channels_of
+from causeway.observability.alerts import Alerts
 from causeway.observability.feedback import Feedback
 from causeway.observability.review import Reviews
 from causeway.observability.rollups import Rollups
 from causeway.observability.spans import Spans
 from causeway.observability.stats import Stats
+from causeway.observability.top_questions import TopQuestions
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.prompts.shelf import Shelf
 from causeway.settings import Settings, Source
@@ -156,6 +161,8 @@ class Platform:
     analyst: Analyst
     stats: Stats
     rollups: Rollups
+    top_questions: TopQuestions
+    alerts: Alerts
     slack: SlackBot | None = None
 
     @property
@@ -274,7 +281,7 @@ async def open_platform(
             calibrations=calibrations,
             clock=clock,
         )
-        personal_data = Finder(settings.guard).kinds
+        finder, stats = Finder(settings.guard), Stats(database, spans, flush=doorway.ledger.flush)
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
         feedback = Feedback(database, spans)
@@ -309,7 +316,7 @@ async def open_platform(
                     "answer-examples": AnswerMeasure(
                         gateway,
                         lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
-                        personal_data,
+                        finder.kinds,
                     ),
                 },
                 clock=clock,
@@ -354,13 +361,27 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=personal_data,
+                personal_data=finder.kinds,
                 clock=clock,
             ),
-            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=personal_data),
+            improver=Improver(subjects, gateway=gateway, prompts=prompts, personal_data=finder.kinds),
             analyst=analyst,
-            stats=Stats(database, spans, flush=doorway.ledger.flush),
+            stats=stats,
             rollups=Rollups(database, clock),
+            top_questions=TopQuestions(
+                database,
+                embed=partial(_question_vectors, gateway),
+                space=embedding.name,
+                mask=lambda question: Placeholders().mask(question, finder.find(question)),
+                distance=settings.telemetry.question_distance,
+                clock=clock,
+            ),
+            alerts=Alerts(
+                database,
+                stats,
+                channels=lambda: channels_of(live.current.alerts, post=guarded_post, clock=clock),
+                clock=clock,
+            ),
             slack=await _slack_bot(
                 settings, database, durable, conversing, feedback, clock=clock, opened=opened
             ),
@@ -479,6 +500,9 @@ async def _working(platform: Platform, durable: Durable, pipeline: Pipeline) -> 
         group.create_task(platform.sources.tend(stop=stop))
         group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
         group.create_task(platform.rollups.tend(stop=stop))
+        group.create_task(platform.alerts.tend(stop=stop))
+        if platform.settings.telemetry.top_questions:
+            group.create_task(platform.top_questions.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield
@@ -515,6 +539,11 @@ def _preparation(
         providers.tokenizer(), default_tokens=settings.knowledge.chunk_tokens, contexts=contexts
     )
     return Preparation(strategies=strategies, personal_data=PersonalData(settings.guard))
+
+
+async def _question_vectors(gateway: Gateway, questions: Sequence[str]) -> Vectors:
+    request = EmbedRequest(model="embed", texts=tuple(questions))
+    return (await gateway.embed(request, Call(principal=SYSTEM, purpose="top_questions"))).vectors
 
 
 async def _embedding_model(settings: Settings, providers: Providers, gateway: Gateway) -> EmbeddingModel:

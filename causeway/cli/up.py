@@ -198,6 +198,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         ),
         evals=platform.evals,
         stats=platform.stats,
+        alerts=platform.alerts,
         slack=platform.slack,
         examples={settings.knowledge.collection: EXAMPLES} if demo else {},
     )

@@ -99,6 +99,13 @@ _GROUPS: Final = (
                 lambda who, _: who.may(Scope.ADMIN) or who.user is not None,
                 "calls spans waterfall",
             ),
+            Entry(
+                "alerts",
+                "Alerts",
+                "alert",
+                lambda who, parts: who.may(Scope.ADMIN) and parts.alerts is not None,
+                "notify threshold webhook slack mail",
+            ),
             Entry("review", "Review", "review", _administrator, "feedback thumbs votes"),
             Entry(
                 "evals",

@@ -61,6 +61,7 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
+from causeway.observability.alerts import Alerts
 from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_store import Trace, TraceSummary
 from causeway.settings import ServerSettings
@@ -449,6 +450,7 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
+        alerts: What is watched; None where nothing is.
         stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
@@ -478,5 +480,6 @@ class WebParts:
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
     stats: StatsDoor | None = None
+    alerts: Alerts | None = None
     slack: SlackBot | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
