@@ -5,7 +5,7 @@
 Loads the sample shop (small) into the data folder of the settings. *Naive* is the whole schema as CREATE TABLE statements and
 the question, one reply, run as it is. *Pipeline* is what `POST /api/analyst/ask` does. With *pairs*, the shop's other
 39 questions with their SQL are verified pairs (leave-one-out); those that come with the semantic layer are left out. A query is right when it returns the gold rows: floats to one
-part in ten thousand, rows in any order, columns in any order and under any name, at most two further columns. ``--perfect`` replaces the model by one that writes the gold query: what the rest of the pipeline
+part in ten thousand, rows in any order, columns in any order and under any name, at most two further columns; a share may be a percentage, a month its number. ``--perfect`` replaces the model by one that writes the gold query: what the rest of the pipeline
 loses.
 """
 
@@ -29,7 +29,7 @@ from pydantic import SecretStr
 
 from bench.machine import describe
 from causeway import settings as configuration
-from causeway.analyst import draft_sql, shop_tables
+from causeway.analyst import draft_sql, shop_tables, sql_rules
 from causeway.analyst.analyst import Analyst, Answer, Question
 from causeway.analyst.asked import SHOP, AskedDatabases
 from causeway.analyst.result import Caps, Row
@@ -51,13 +51,14 @@ _MOST_FURTHER_COLUMNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question with every query that answers it."""
+    """A question with every query that answers it; ``pair`` is the one that somebody would approve, where it is another."""
 
     id: str
     level: str
     database: str
     question: str
     gold: tuple[str, ...]
+    pair: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,16 @@ def main() -> None:
     parser.add_argument("--perfect", action="store_true")
     parser.add_argument("--skip-naive", action="store_true")
     parser.add_argument("--log", type=Path, help="append one line of JSON an answer")
+    parser.add_argument(
+        "--verify", action="store_true", help="run the shop's pairs beside its gold queries, and ask nothing"
+    )
     parser.add_argument("--regrade", type=Path, help="run the queries of a log anew and write it anew")
     parser.add_argument("--report", type=Path, help="print the page of a log, and ask nothing")
     arguments = parser.parse_args()
     if arguments.report:
         _print(_read_log(arguments.report), arguments)
+    elif arguments.verify:
+        asyncio.run(_verify(arguments))
     elif arguments.regrade:
         asyncio.run(_regrade(arguments))
     else:
@@ -134,6 +140,20 @@ async def _main(arguments: argparse.Namespace) -> None:
                         _told(await subject.ask(case), subject.name, log)
                     )
     _print(list(found.items()), arguments)
+
+
+async def _verify(arguments: argparse.Namespace) -> None:
+    """Every pair finds what its gold query finds: the two are written over different tables, so that a slip in one shows."""
+    async with open_platform(configuration.load(), work=Work.NEVER) as platform:
+        await load_shop(platform)
+        asked = await _databases(platform, {SHOP: shop_tables.reader(platform.database.url)}).asked(
+            SHOP, SYSTEM
+        )
+        for case in _shop_cases(arguments.shop):
+            checked = sql_rules.check(case.pair or case.gold[0], asked.offer)
+            found = await asked.database.run(checked.sql, _CAPS, asked.reach)
+            is_right = await _is_right(found.rows, case, asked)
+            print(case.id, "same" if is_right else "DIFFERENT", len(found.rows), found.rows[:2])
 
 
 async def _regrade(arguments: argparse.Namespace) -> None:
@@ -164,7 +184,7 @@ async def _shop(platform: Platform, arguments: argparse.Namespace) -> list[tuple
     everything = list(_shop_cases(arguments.shop))
     cases = everything[arguments.offset :: arguments.shop_every]
     shop = {SHOP: shop_tables.reader(platform.database.url)}
-    pairs = [Pair(question=case.question, sql=case.gold[0]) for case in everything]
+    pairs = [Pair(question=case.question, sql=case.pair or case.gold[0]) for case in everything]
     subjects: list[_Subject] = (
         [] if arguments.skip_naive else [_Naive("shop, naive", platform, shop, {SHOP: shop_tables._TABLES})]
     )
@@ -201,7 +221,14 @@ def _gateway(platform: Platform, cases: Sequence[Case], arguments: argparse.Name
 def _shop_cases(file: Path) -> Iterator[Case]:
     for line in file.read_text().splitlines():
         one = json.loads(line)
-        yield Case(one["id"], one["level"], SHOP, one["question"], (one["sql"],))
+        yield Case(
+            one["id"],
+            one["level"],
+            SHOP,
+            one["question"],
+            (one["sql"], *one.get("also", ())),
+            one.get("pair", ""),
+        )
 
 
 def _public_cases(folder: Path) -> Iterator[Case]:

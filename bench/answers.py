@@ -1,8 +1,8 @@
 """Answers the sample company's questions and grades the answers against what is known.
 
-    python bench/answers.py [--every 1] [--retrieval-only] > bench/results/answers.md
+    python bench/answers.py [--questions FILE ...] [--every 1] [--retrieval-only] > bench/results/answers.md
 
-Works on the data folder of the settings, into which `make up` has loaded the sample company. An answerable question is
+Works on the data folder and with the chat model of the settings; `make up` loads the sample company. An answerable question is
 right when the answer has every required fact and cites a document that holds the answer; an unanswerable one is right
 when it is refused. Coefficients were fitted to the development half alone: the
 questions whose document (for an unanswerable one: whose best hit's) falls into it.
@@ -21,14 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.answer_cache import RememberingGateway, RememberingSearch, Replies
+from bench.answer_gold import GoldGateway
 from bench.machine import describe
 from causeway import settings as configuration
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
-from causeway.knowledge import AskRequest, Finished, Hit, Retrieved, TextDelta
+from causeway.knowledge import Answerer, AskRequest, Finished, Hit, Retrieved, TextDelta
+from causeway.knowledge.answer.answerability import probability
+from causeway.knowledge.search.sections import SectionSearch
+from causeway.observability.spans import Spans
+from causeway.prompts.shelf import Shelf
 from causeway.wiring import Platform, Work, open_platform
 
-QUESTIONS = Path(__file__).parent.parent / "samples" / "questions.jsonl"
+SAMPLES = Path(__file__).parent.parent / "samples" / "questions.jsonl"
+NEW = Path(__file__).parent / "answer_questions.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +59,23 @@ class Graded:
         return bool(self.finished and self.finished.refused)
 
     @property
+    def is_cautious(self) -> bool:
+        """Whether the answer came with the caution that it may be none."""
+        return bool(self.finished and not self.finished.refused and not self.finished.is_sure)
+
+    @property
     def is_development(self) -> bool:
         """Whether the question belongs to the half that was developed on."""
+        if self.question["id"].startswith("e"):
+            return int(self.question["id"][1:]) % 2 == 1
         document = next(iter(self.question["documents"] or (hit.path for hit in self.hits)), "")
         return zlib.crc32(document.encode()) % 2 == 1
 
     @property
     def has_facts(self) -> bool:
         """Whether the answer has every required fact."""
-        said = _plain(self.finished.answer if self.finished else "")
-        return all(any(_plain(way) in said for way in _ways(fact)) for fact in self.question["facts"])
+        said = self.finished.answer if self.finished else ""
+        return all(_has(said, fact) for fact in self.question["facts"])
 
     @property
     def cites_truth(self) -> bool:
@@ -73,40 +87,73 @@ class Graded:
 def main() -> None:
     """Ask, grade and print a page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--questions", type=Path, nargs="+", default=[SAMPLES, NEW])
     parser.add_argument("--every", type=int, default=1, help="ask every Nth question")
     parser.add_argument("--retrieval-only", action="store_true")
+    parser.add_argument("--gold", action="store_true", help="with a chat model that reads perfectly")
+    parser.add_argument("--cache", type=Path, help="a folder to remember replies in")
+    parser.add_argument("--seconds", type=float, default=1e9, help="ask no further question after so long")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
-    questions = [json.loads(line) for line in QUESTIONS.read_text().splitlines()][:: arguments.every]
-    graded = asyncio.run(
-        _ask_all(questions, is_whole=not arguments.retrieval_only, is_verbose=arguments.verbose)
-    )
+    lines = [line for file in arguments.questions for line in file.read_text().splitlines()]
+    questions = [json.loads(line) for line in lines][:: arguments.every]
+    graded = asyncio.run(_ask_all(questions, arguments))
     _print(graded, is_whole=not arguments.retrieval_only)
 
 
-async def _ask_all(questions: Sequence[dict[str, Any]], *, is_whole: bool, is_verbose: bool) -> list[Graded]:
-    graded = []
-    async with open_platform(configuration.load(), work=Work.NEVER) as platform:
+async def _ask_all(questions: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> list[Graded]:
+    graded: list[Graded] = []
+    settings = configuration.load()
+    started = time.perf_counter()
+    async with open_platform(settings, work=Work.NEVER) as platform:
+        answerer = answerer_of(platform, questions, cache=arguments.cache, is_gold=arguments.gold)
         for question in questions:
-            one = await _ask(platform, question, is_whole=is_whole)
+            if time.perf_counter() - started > arguments.seconds:
+                break
+            one = await _ask(answerer, question, is_whole=not arguments.retrieval_only)
             graded.append(one)
-            if is_verbose:
+            if arguments.verbose:
                 answer = one.finished.answer if one.finished else ""
                 print(
                     f"<!-- {question['id']} {'A' if question['answerable'] else 'U'} refused={one.is_refused} "
-                    f"found={one.is_found} facts={one.has_facts} cites={one.cites_truth} "
-                    f"first={one.first_text_s} {question['question']} => {answer!r} want={question['facts']} -->",
+                    f"found={one.is_found} facts={one.has_facts} cautious={one.is_cautious} p={_likely(one)} "
+                    f"cites={one.cites_truth} first={one.first_text_s} {question['question']} => {answer!r} "
+                    f"want={question['facts']} -->",
                     flush=True,
                 )
     return graded
 
 
-async def _ask(platform: Platform, question: dict[str, Any], *, is_whole: bool) -> Graded:
+def answerer_of(
+    platform: Platform, questions: Sequence[dict[str, Any]], *, cache: Path | None, is_gold: bool = False
+) -> Answerer:
+    """The platform's own, with replies that are remembered and, if asked for, with the model that reads perfectly."""
+    replies = Replies(cache)
+    gateway: Any = RememberingGateway(platform.gateway, replies)
+    knowledge = platform.settings.knowledge
+    if is_gold:
+        gateway = GoldGateway(gateway, {one["question"]: one for one in questions}, _has)
+        knowledge = knowledge.model_copy(update={"answers": "written", "check": "words"})
+    elif knowledge.answers == "auto":
+        is_local = platform.providers.local_card("chat") is not None
+        knowledge = knowledge.model_copy(update={"answers": "quoted" if is_local else "written"})
+    search: Any = RememberingSearch(SectionSearch(platform.search, platform.database), replies)
+    return Answerer(
+        search=search,
+        gateway=gateway,
+        prompts=Shelf.packaged(),
+        spans=Spans(),
+        clock=platform.clock,
+        settings=lambda: knowledge,
+    )
+
+
+async def _ask(answerer: Answerer, question: dict[str, Any], *, is_whole: bool) -> Graded:
     call = Call(principal=SYSTEM, purpose="bench")
     started = time.perf_counter()
     hits: tuple[Hit, ...] = ()
     finished, first = None, None
-    events = platform.answerer.ask(AskRequest(question=question["question"]), call)
+    events = answerer.ask(AskRequest(question=question["question"]), call)
     async for event in events:
         match event:
             case Retrieved():
@@ -123,6 +170,15 @@ async def _ask(platform: Platform, question: dict[str, Any], *, is_whole: bool) 
     return Graded(question, hits, finished, first, time.perf_counter() - started)
 
 
+def _has(text: str, fact: str | list[str]) -> bool:
+    return any(_plain(way) in _plain(text) for way in _ways(fact))
+
+
+def _likely(one: Graded) -> float | None:
+    signals = one.finished.signals if one.finished else None
+    return round(probability(signals), 2) if signals else None
+
+
 def _ways(fact: str | list[str]) -> list[str]:
     return [fact] if isinstance(fact, str) else fact
 
@@ -135,7 +191,8 @@ def _plain(text: str) -> str:
 def _print(graded: list[Graded], *, is_whole: bool) -> None:
     print("# Answers about the sample company\n")
     print(describe())
-    print(f"\nMade by `bench/answers.py` over {len(graded)} questions of `samples/questions.jsonl`.\n")
+    model = next((one.finished.model for one in graded if one.finished and one.finished.model), "none")
+    print(f"\nMade by `bench/answers.py` over {len(graded)} questions. Answers by: {model}.\n")
     halves = [
         graded,
         [one for one in graded if one.is_development],
@@ -153,7 +210,13 @@ def _print(graded: list[Graded], *, is_whole: bool) -> None:
             answerable,
             lambda one: one.has_facts and one.cites_truth,
         )
+        _row("answerable, answered with a caution", answerable, lambda one: one.is_cautious)
         _row("unanswerable, refused", unanswerable, lambda one: one.is_refused)
+        _row(
+            "unanswerable, refused or with a caution",
+            unanswerable,
+            lambda one: one.is_refused or one.is_cautious,
+        )
         firsts = sorted(one.first_text_s for one in graded if one.first_text_s is not None)
         print(
             f"\nSeconds to the first word: median {statistics.median(firsts):.1f}, longest {firsts[-1]:.1f}."

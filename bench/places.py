@@ -27,6 +27,7 @@ from sqlalchemy import text
 from bench.machine import describe
 from causeway.contracts.identity import SYSTEM
 from causeway.knowledge.page_words import PageWords
+from causeway.observability.trace_search import TraceQuery
 from causeway.settings import Settings, StorageSettings, load
 from causeway.wiring import Platform, Work, open_platform, sample_documents
 
@@ -209,7 +210,7 @@ async def ingested(platform: Platform, name: str, content: str) -> Edit:
     document = await platform.library.document(added.document_id)
     if document.failure:
         raise SystemExit(document.failure)
-    await platform.traces.recent(limit=1)  # writes what is waiting
+    await platform.traces.find(TraceQuery(limit=1))  # writes what is waiting
     async with platform.database.connect() as connection:
         embedded = await connection.scalar(
             text(

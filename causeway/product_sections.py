@@ -59,13 +59,21 @@ class KnowledgeSettings(Section):
         default=500, ge=200, description="Most tokens of these passages' statements that the model reads"
     )
     answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
+    answers: Literal["auto", "written", "quoted"] = Field(
+        default="auto",
+        description="Whether the chat model writes answers, or the documents' own words are quoted, which asks no model;"
+        " auto: quoted with the small models that Causeway runs itself, written with any other",
+    )
     check: Literal["logprobs", "words", "off"] = Field(
         default="logprobs",
-        description="Ask the chat model whether the passages answer, and read how sure it is (logprobs) or its yes or"
-        " no (words, for providers that do not tell)",
+        description="Before it writes, ask the chat model whether the passages answer, and read how sure it is (logprobs)"
+        " or its yes or no (words, for providers that do not tell)",
     )
     refuse_below: float = Field(
-        default=0.5, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
+        default=0.35, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
+    )
+    sure_above: float = Field(
+        default=0.65, ge=0, le=1, description="Quote without a caution when that probability is at least this"
     )
 
 
@@ -122,12 +130,27 @@ class SlackSettings(Section):
         return bool(self.signing_secret.get_secret_value() and self.token.get_secret_value())
 
 
+class TraceProjectSettings(Section):
+    """Traces of one team; what is not said is as for all."""
+
+    sample: float | None = Field(default=None, ge=0, le=1, description="The share of its traces that is kept")
+    days: int | None = Field(default=None, ge=1, description="Its traces older than this are deleted")
+    capture_content: bool | None = Field(
+        default=None, description="false keeps what people and documents said out of its traces"
+    )
+
+
 class TelemetrySettings(Section):
-    """Traces and logs."""
+    """Traces, metrics and logs."""
 
     capture_content: bool = Field(
         default=True,
         description="Keep questions, passages and answers in traces, which stay in your database",
+    )
+    mask: Literal["imported", "all", "off"] = Field(
+        default="imported",
+        description="Whose content is stored with placeholders for personal data and secrets: other programs', all, or"
+        " nobody's; what a tier masks on its way to a model is masked in its trace anyway",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log line"
@@ -144,6 +167,36 @@ class TelemetrySettings(Section):
         lt=2,
         description="How far questions of a group may be apart on average: cosine distance without what all questions"
         " have in common",
+    )
+    sample: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="The share of traces that is kept; those with an error always are",
+    )
+    max_attribute_characters: int = Field(
+        default=200_000,
+        ge=1_000,
+        description="Longer values of a span are cut, and causeway.truncated says how long they were",
+    )
+    projects: dict[str, TraceProjectSettings] = Field(
+        default_factory=dict, description="By a team's id: how its traces differ from the rest"
+    )
+    import_max_bytes: int = Field(
+        default=16 << 20, ge=1_024, description="Largest body that /otlp/v1/traces takes, unpacked"
+    )
+    otlp_endpoint: str = Field(
+        default="",
+        description="Where spans are sent as well, such as http://collector:4318/v1/traces (OTLP over HTTP)",
+    )
+    otlp_headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Headers to send with them, such as authorization"
+    )
+    otlp_content: bool = Field(
+        default=False, description="Send questions, passages and answers there too; they leave your database"
+    )
+    metrics_open: bool = Field(
+        default=False, description="Let everyone who reaches the port read /metrics; else an admin key must"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from causeway.analyst import semantic_layer, shop_tables
 from causeway.analyst.database import Reach, ReadOnlyDatabase
@@ -16,9 +16,15 @@ from causeway.analyst.offer import Offer
 from causeway.analyst.schema import Schema
 from causeway.analyst.semantic_layer import Layer
 from causeway.contracts.clock import Clock
-from causeway.contracts.identity import Principal
+from causeway.contracts.identity import SYSTEM, Principal
 from causeway.errors import NotFoundError
 from causeway.product_sections import AnalystDatabaseSettings
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    from causeway.analyst import views
+else:
+    views = deferred("causeway.analyst.views")  # brings sqlglot
 
 SHOP: Final = "shop"
 """The name of the sample shop."""
@@ -80,7 +86,7 @@ class AskedDatabases:
         if chosen not in self._settings:
             raise NotFoundError(f"no database is called '{chosen}'; there are {', '.join(self._settings)}")
         known = await self._read(chosen)
-        offered = semantic_layer.offer(known.schema, known.layer, principal)
+        offered = _offer(known.schema, known.layer, principal)
         return Asked(
             name=chosen,
             database=known.database,
@@ -110,6 +116,7 @@ class AskedDatabases:
             )
             schema = await database.read_schema(hidden=semantic_layer.hidden(layer))
             semantic_layer.require_fits(schema, layer)
+            _offer(schema, layer, SYSTEM)
             self._known[name] = _Known(database, schema, layer, self._clock.monotonic() + _SCHEMA_LIFE_S)
             return self._known[name]
 
@@ -121,6 +128,10 @@ class AskedDatabases:
             if name == SHOP and shop_tables.DATABASE in settings.url.get_secret_value()
             else Layer()
         )
+
+
+def _offer(schema: Schema, layer: Layer, principal: Principal) -> Offer:
+    return views.with_views(semantic_layer.offer(schema, layer, principal), layer)
 
 
 def shop_layer() -> Layer:

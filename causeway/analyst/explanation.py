@@ -136,7 +136,12 @@ def _thing(part: exp.Expr, offer: Offer) -> str:
 
 def _assumptions(checked: CheckedSql, result: Result, offer: Offer, linked: Linked | None) -> list[str]:
     said = []
-    ruled = [name for name in checked.tables if offer.tables[name].rows]
+    views = [name for name in checked.tables if offer.tables[name].view]
+    said += [
+        f"{name}: {offer.tables[name].table.comment}." for name in views if offer.tables[name].table.comment
+    ]
+    read = dict.fromkeys(inner for name in checked.tables for inner in (name, *offer.tables[name].reads))
+    ruled = [name for name in read if offer.tables[name].rows]
     if ruled:
         said.append(f"Only the rows of {_listed(ruled)} that you may see are counted.")
     if result.is_cut:

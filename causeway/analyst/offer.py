@@ -19,11 +19,15 @@ class OfferedTable:
         table: With the offered columns alone.
         hidden: Columns that exist and are not offered, in lower case.
         rows: A condition in SQL that every row satisfies; ``:asker`` and ``:team`` in it are replaced by who asks.
+        view: The query that stands for it, where the semantic layer made it; empty for what the database has.
+        reads: The tables that the view reads, each with the columns that it uses.
     """
 
     table: Table
     hidden: frozenset[str] = frozenset()
     rows: str = ""
+    view: str = ""
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ for the sample shop, whose whole schema has three times as many.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from causeway.analyst.offer import Offer
 from causeway.analyst.schema import Column
-from causeway.analyst.semantic_layer import Layer, LayerColumn, LayerTable
+from causeway.analyst.semantic_layer import Layer, LayerColumn, LayerTable, LayerView
 from causeway.analyst.words import STOP_WORDS, content_words, name_words, words
 
 _MOST_TABLES = 7
@@ -78,13 +78,13 @@ def link(question: str, offer: Offer, layer: Layer) -> Linked:
         name for name, metric in layer.metrics.items() if _is_said(line, [name, *metric.synonyms], known)
     ]
     terms = [name for name, term in layer.terms.items() if _is_said(line, [name, *term.synonyms], known)]
-    needed = [layer.metrics[name].tables for name in metrics] + [layer.terms[name].tables for name in terms]
-    for table in (table for each in needed for table in each):
-        if table in scores:
-            scores[table] += _METRIC
+    means = [layer.metrics[name].tables for name in metrics] + [layer.terms[name].tables for name in terms]
+    needed = frozenset(table for each in means for table in each if table in scores)
+    for table in needed:
+        scores[table] += _METRIC
     content = content_words(question)
     return Linked(
-        tables=_chosen(scores, offer),
+        tables=_chosen(_Said(scores, needed, columns), offer),
         columns={name: frozenset(found) for name, found in columns.items()},
         mentions=tuple(mentions),
         metrics=tuple(metrics),
@@ -94,10 +94,9 @@ def link(question: str, offer: Offer, layer: Layer) -> Linked:
     )
 
 
-def _said(layer: Layer, name: str) -> LayerTable:
-    return next(
-        (table for known, table in layer.tables.items() if known.lower() == name.lower()), LayerTable()
-    )
+def _said(layer: Layer, name: str) -> LayerTable | LayerView:
+    every: dict[str, LayerTable | LayerView] = {**layer.tables, **layer.views}
+    return next((part for known, part in every.items() if known.lower() == name.lower()), LayerTable())
 
 
 def _name_score(name: str, synonyms: Iterable[str], line: str, bag: frozenset[str], known: set[str]) -> float:
@@ -159,19 +158,59 @@ def _values_in(column: Column, line: str) -> list[str]:
     return found
 
 
-def _chosen(scores: Mapping[str, float], offer: Offer) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a question says of tables: how much of each, which its metrics and terms need, which columns it mentions."""
+
+    scores: Mapping[str, float]
+    needed: frozenset[str]
+    columns: Mapping[str, Collection[str]]
+
+
+def _chosen(said: _Said, offer: Offer) -> tuple[str, ...]:
     """The tables that most is said of, and those between them."""
+    scores = said.scores
     ranked = sorted(scores, key=lambda name: (-scores[name], name))
     best = scores[ranked[0]] if ranked else 0.0
     if best <= 0:
         return tuple(ranked[:_MOST_TABLES])
-    kept = [name for name in ranked if scores[name] >= max(0.8, _LEAST_SHARE * best)][:_MOST_TABLES]
+    least = max(0.8, _LEAST_SHARE * best)
+    kept = [name for name in ranked if scores[name] >= least or name in said.needed]
+    kept = _either_view_or_tables(kept, said, offer)[:_MOST_TABLES]
     bridges: list[str] = []
     for other in kept[1:]:
+        if offer.tables[kept[0]].view and offer.tables[other].view:
+            continue  # they have the names of what they would be joined by
         bridges += [
             name for name in _between(kept[0], other, offer) if name not in kept and name not in bridges
         ]
     return (*kept, *bridges[:3])
+
+
+def _either_view_or_tables(kept: list[str], said: _Said, offer: Offer) -> list[str]:
+    """Without views that say less of the question than a table they read, and without tables that a view stands for."""
+    views = [name for name in kept if offer.tables[name].view and _is_best(name, kept, said, offer)]
+    if not any(name in said.needed for name in views):
+        views = views[:1]
+    return [name for name in kept if name in views or _adds(name, views, said, offer)]
+
+
+def _adds(table: str, views: Sequence[str], said: _Said, offer: Offer) -> bool:
+    """Whether a table has something of the question that no chosen view reads of it."""
+    offered = offer.tables[table]
+    if offered.view or (said.needed.intersection(views) and said.scores[table] < _TABLE):
+        return False  # what a metric is computed from will do, unless the table is named
+    reading = [offer.tables[view].reads[table] for view in views if table in offer.tables[view].reads]
+    keys = {name for key in offer.foreign_keys if key.table == table for name in key.columns}
+    missing = set(said.columns[table]) - keys - set(offered.table.primary_key)
+    return not reading or bool(missing.difference(*reading))
+
+
+def _is_best(view: str, kept: list[str], said: _Said, offer: Offer) -> bool:
+    """Whether a view is what the question is about, and not one of the tables that it reads."""
+    if said.needed:
+        return view in said.needed
+    return all(said.scores[table] <= said.scores[view] for table in offer.tables[view].reads if table in kept)
 
 
 def _between(start: str, end: str, offer: Offer) -> list[str]:

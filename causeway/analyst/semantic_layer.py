@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from causeway.analyst.database import Reach
 from causeway.analyst.offer import Offer, OfferedTable
-from causeway.analyst.schema import Column, ForeignKey, Schema, Table
+from causeway.analyst.schema import Column, ForeignKey, Kind, Schema, Table
 from causeway.contracts.identity import Principal
 from causeway.errors import SettingsError
 from causeway.seams import deferred
@@ -32,9 +32,10 @@ class _Part(BaseModel):
 
 
 class LayerColumn(_Part):
-    """What a column means."""
+    """What a column means; ``kind`` is told of computed columns of views that are no numbers."""
 
     about: str = ""
+    kind: Kind | None = None
     synonyms: list[str] = Field(default_factory=list)
 
 
@@ -45,6 +46,15 @@ class LayerTable(_Part):
     synonyms: list[str] = Field(default_factory=list)
     hidden: list[str] = Field(default_factory=list)
     rows: str = ""
+    columns: dict[str, LayerColumn] = Field(default_factory=dict)
+
+
+class LayerView(_Part):
+    """A query with a name, asked as a table: joins and conditions that every question would need anew."""
+
+    sql: str
+    about: str = ""
+    synonyms: list[str] = Field(default_factory=list)
     columns: dict[str, LayerColumn] = Field(default_factory=dict)
 
 
@@ -86,6 +96,7 @@ class Layer(_Part):
     description: str = ""
     tables: dict[str, LayerTable] = Field(default_factory=dict)
     only_listed: bool = False
+    views: dict[str, LayerView] = Field(default_factory=dict)
     metrics: dict[str, Metric] = Field(default_factory=dict)
     terms: dict[str, Term] = Field(default_factory=dict)
     joins: list[str] = Field(default_factory=list)
@@ -153,7 +164,7 @@ def _readable(table: Table, names: list[str]) -> list[str]:
 
 
 def offer(schema: Schema, layer: Layer, principal: Principal) -> Offer:
-    """What ``principal`` is offered of ``schema``."""
+    """What ``principal`` is offered of ``schema``, without the layer's views."""
     by_name = {name.lower(): table for name, table in layer.tables.items()}
     tables: dict[str, OfferedTable] = {}
     for name, table in schema.tables.items():
@@ -194,6 +205,8 @@ def reach(schema: Schema, offered: Offer) -> Reach:
     """What queries over ``offered`` may read: its columns, and those that row rules name."""
     found: dict[str, frozenset[str]] = {}
     for name, table in offered.tables.items():
+        if table.view:
+            continue
         columns = {column.name.lower() for column in table.table.columns}
         if table.rows:
             rule = sqlglot.parse_one(table.rows, read=schema.dialect, into=sqlglot.exp.Condition)
@@ -235,6 +248,7 @@ def draft(schema: Schema) -> str:
     written: Mapping[str, Any] = {
         "description": "",
         "tables": tables,
+        "views": {},
         "metrics": {},
         "terms": {},
         "joins": [],

@@ -3,7 +3,7 @@
 The first of three layers (`docs/adr/0025-safe-sql.md`). It fails closed: what cannot be parsed, and every node, clause,
 function, type, table and column that is not on a list, is refused. What passes is never the text that came in, but SQL
 made anew from the tree without its comments, in which every table is named in full, ``*`` is written out, and a table
-with hidden columns or a row rule is replaced by a subquery that has neither.
+with hidden columns or a row rule, or a view, is replaced by a subquery.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def check(written: str, offer: Offer) -> CheckedSql:
         RefusedSqlError: It is not one query, or goes beyond what is offered; the message says what and why.
     """
     try:
-        tree = _parsed(written, offer)
+        tree = parsed(written, offer)
         require_known_shape(tree, offer)
         tables = require_offered(tree, offer)
         shown = tree.sql(dialect=offer.dialect, comments=False, pretty=True)
@@ -67,7 +67,12 @@ def check(written: str, offer: Offer) -> CheckedSql:
     return CheckedSql(sql=sql, shown=shown, tables=tables, tree=tree)
 
 
-def _parsed(written: str, offer: Offer) -> exp.Query:
+def parsed(written: str, offer: Offer) -> exp.Query:
+    """The one query that ``written`` is, its names and nodes not looked at yet.
+
+    Raises:
+        RefusedSqlError: It is something else.
+    """
     text = written.strip()
     if len(text) > _LONGEST:
         raise RefusedSqlError(
@@ -108,6 +113,9 @@ def _guarded(tree: exp.Query, offer: Offer) -> exp.Query:
         if table.name.lower() in names:
             continue
         found = offered(table, offer)
+        if found.view:
+            table.replace(_viewed(found, table, offer))
+            continue
         named = exp.Table(this=exp.to_identifier(found.table.name, quoted=True))
         if found.table.namespace:
             named.set("db", exp.to_identifier(found.table.namespace, quoted=True))
@@ -124,6 +132,15 @@ def _guarded(tree: exp.Query, offer: Offer) -> exp.Query:
         name = alias.copy() if alias is not None else exp.TableAlias(this=table.this.copy())
         table.replace(exp.Subquery(this=inner, alias=name))
     return tree
+
+
+def _viewed(found: OfferedTable, place: exp.Table, offer: Offer) -> exp.Subquery:
+    """The query of a view, made safe as one that was asked."""
+    tree = parsed(found.view, offer)
+    require_offered(tree, offer)
+    alias = place.args.get("alias")
+    name = alias.copy() if alias is not None else exp.TableAlias(this=place.this.copy())
+    return exp.Subquery(this=_guarded(tree, offer), alias=name)
 
 
 def _rule(offered: OfferedTable, offer: Offer) -> exp.Expr:

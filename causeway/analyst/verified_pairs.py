@@ -6,6 +6,7 @@ The nearest by meaning are shown to the model (`bench/analyst.py` measures what 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _MOST_PAIRS = 2_000
 _LEAST_SIMILARITY = 0.6
+_WORDING = 0.3
+"""What the same wording weighs beside the same meaning: "by what percentage did ... from ... to" is a shape of query, whatever grew."""
 _MOST_VECTORS = 10_000
 
 
@@ -98,7 +101,7 @@ class VerifiedPairs:
             return [Pair(question=row.question, sql=row.sql) for row in await connection.execute(found)]
 
     async def nearest(self, question: str, pairs: Sequence[Pair], count: int, call: Call) -> list[Pair]:
-        """The ``count`` pairs nearest in meaning, the nearest last; by shared words while embedding fails."""
+        """The ``count`` pairs nearest in meaning and in how they ask, the nearest last; by shared words while embedding fails."""
         if not pairs or count == 0:
             return []
         try:
@@ -106,7 +109,11 @@ class VerifiedPairs:
         except CausewayError as exc:
             log.warning("verified pairs chosen by words alone", extra={"reason": exc.code})
             similar = [_shared_words(question, pair.question) for pair in pairs]
-        ranked = sorted(range(len(pairs)), key=lambda place: -similar[place])[:count]
+        near = [
+            likeness + _WORDING * _shared_wording(question, pair.question)
+            for likeness, pair in zip(similar, pairs, strict=True)
+        ]
+        ranked = sorted(range(len(pairs)), key=lambda place: -near[place])[:count]
         return [pairs[place] for place in reversed(ranked) if similar[place] >= _LEAST_SIMILARITY]
 
     async def _similarity(self, question: str, others: Sequence[str], call: Call) -> list[float]:
@@ -200,6 +207,15 @@ class Notebook:
                     analyst_saved.c.id == saved_id, analyst_saved.c.principal_id == principal_id
                 )
             )
+
+
+def _shared_wording(one: str, other: str) -> float:
+    """The share of words that both have, small ones too, numbers counting as one word."""
+    ours, theirs = (
+        {"#" if word.isdigit() else word for word in re.findall(r"[^\W_]+", text.lower())}
+        for text in (one, other)
+    )
+    return len(ours & theirs) / max(1, len(ours | theirs))
 
 
 def _shared_words(one: str, other: str) -> float:

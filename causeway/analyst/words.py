@@ -16,7 +16,8 @@ _STOP: Final = (
     "where which while who whom why will with would you your find compare return display number amount total average mean "
     "count sum highest lowest maximum minimum max min percentage percent share rate ratio trend distribution rank ranking "
     "biggest largest smallest best worst different distinct unique overall across median sorted sort descending ascending "
-    "year years month months week weeks day days quarter date time today yesterday three four five ten bring brought belong belongs together longer come came made make sell sold buy bought there's what's"
+    "year years month months week weeks day days quarter date time today yesterday three four five ten bring brought belong belongs together longer come came made make sell sold buy bought there's what's "
+    "grow grew growth change changed increase increased decrease decreased rise rose fell among altogether gave given running"
 )
 STOP_WORDS: Final = frozenset(_STOP.split())
 """Words that say how to count or ask, and nothing of what."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from causeway.gateway.keys import Bounds, Key
     from causeway.wiring import Platform
 
-SCOPES = ("models", "ask", "ingest", "admin")
+SCOPES = ("models", "ask", "ingest", "traces", "admin")
 ENDPOINTS = ("chat", "embeddings", "rerank", "images")
 
 Command = TypeVar("Command", bound=Callable[..., Any])

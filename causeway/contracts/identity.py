@@ -26,6 +26,8 @@ class Scope(StrEnum):
     """Search the knowledge base, ask it, and see its documents."""
     INGEST = "ingest"
     """Add and delete documents."""
+    TRACES = "traces"
+    """Send traces of other programs in."""
     ADMIN = "admin"
     """Everything, keys and traces included."""
 
@@ -52,10 +54,10 @@ class Role(StrEnum):
                 return frozenset({Scope.ASK})
 
     def bounded(self, scopes: frozenset[Scope]) -> frozenset[Scope]:
-        """Of a key's ``scopes`` those that a person of this role can have; calling models is the key's own matter."""
+        """Of a key's ``scopes`` those that a person of this role can have; calling models and sending traces is the key's own matter."""
         if self is Role.ADMIN:
             return scopes
-        may = self.scopes | {Scope.MODELS}
+        may = self.scopes | {Scope.MODELS, Scope.TRACES}
         return may if Scope.ADMIN in scopes else scopes & may
 
 

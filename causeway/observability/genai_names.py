@@ -26,6 +26,8 @@ OUTPUT_MESSAGES = "gen_ai.output.messages"
 CONVERSATION = "gen_ai.conversation.id"
 PROMPT = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
+PROMPT_VALUES = "causeway.prompt.values"
+"""What prompts were filled with: values by name, by prompt; only where content may be captured."""
 DATA_SOURCE = "gen_ai.data_source.id"
 RETRIEVAL_TOP_K = "gen_ai.retrieval.top_k"
 RETRIEVAL_QUERY = "gen_ai.retrieval.query.text"
@@ -67,6 +69,12 @@ QUESTION = "causeway.question"
 ANSWER = "causeway.answer"
 REFUSED = "causeway.refused"
 """Whether the answer was a refusal."""
+UNDERSTOOD = "causeway.understood"
+"""The question as it was searched for."""
+SQL = "causeway.analyst.sql"
+INPUT_VALUE = "input.value"
+"""What a step of another program was given (OpenInference)."""
+OUTPUT_VALUE = "output.value"
 TRUNCATED = "causeway.truncated"
 """JSON ``{"attribute": characters}``: what was cut, and how long it had been."""
 CLOCK = "causeway.clock"
@@ -83,6 +91,31 @@ CONTENT = frozenset(
         TOOL_RESULT,
         QUESTION,
         ANSWER,
+        UNDERSTOOD,
+        SQL,
+        INPUT_VALUE,
+        OUTPUT_VALUE,
     }
 )
 """What people and documents said: kept only where content may be captured."""
+
+FOREIGN_CONTENT = (
+    "ai.prompt",
+    "ai.response",
+    "all_messages_events",
+    "embedding.embeddings.",
+    "events",
+    "gen_ai.completion",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "llm.completions",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompt_template.variables",
+    "llm.prompts",
+    "retrieval.documents",
+    "tool.parameters",
+)
+"""How attributes of other programs begin that hold content under names of their own."""

@@ -150,6 +150,8 @@ class Spans:
         self._finished: deque[Span] = deque()
         self._most_waiting = most_waiting
         self._lost = 0
+        self._told = 0
+        self._failed = 0
         self._storing = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -181,17 +183,28 @@ class Spans:
             return
         self._finished.append(span)
 
+    @property
+    def waiting(self) -> int:
+        """Spans that no sink has yet."""
+        return len(self._finished)
+
+    @property
+    def lost(self) -> int:
+        """Spans that were dropped since the start, for the sinks were too slow or failed."""
+        return self._lost + self._failed
+
     def flush(self) -> None:
         """Store what has ended; blocks, so call it in a thread."""
         with self._storing:
             while batch := self._next_batch():
                 for sink in self._sinks:
-                    _store(sink, batch)
-            if self._lost:
+                    self._hand(sink, batch)
+            if self._lost > self._told:
                 log.error(
-                    "spans dropped: they end faster than they can be stored", extra={"count": self._lost}
+                    "spans dropped: they end faster than they can be stored",
+                    extra={"count": self._lost - self._told},
                 )
-                self._lost = 0
+                self._told = self._lost
 
     def close(self) -> None:
         """Store what has ended and stop; blocks, so call it in a thread."""
@@ -207,16 +220,16 @@ class Spans:
         while not self._stop.wait(_STORE_EVERY_S):
             self.flush()
 
+    def _hand(self, sink: SpanSink, batch: Sequence[Span]) -> None:
+        try:
+            sink.store(batch)
+        except Exception:
+            log.exception("spans lost", extra={"count": len(batch)})
+            self._failed += len(batch)
+
     def _next_batch(self) -> list[Span]:
         finished = self._finished
         return [finished.popleft() for _ in range(min(len(finished), _MOST_AT_ONCE))]
-
-
-def _store(sink: SpanSink, batch: Sequence[Span]) -> None:
-    try:
-        sink.store(batch)
-    except Exception:
-        log.exception("spans lost", extra={"count": len(batch)})
 
 
 def _attribute(value: object) -> Attribute:

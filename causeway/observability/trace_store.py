@@ -1,35 +1,66 @@
 """Traces in PostgreSQL: finished spans go in by batches, whole traces and lists of them come out.
 
-A batch costs one commit a second at most; ``bench/spans.py`` says what a span costs.
+A batch costs one commit a second at most; ``bench/spans.py`` says what a span costs, ``bench/traces.py`` what a search does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import psycopg
-from sqlalchemy import ColumnElement, create_engine, delete, select
+from sqlalchemy import ColumnElement, create_engine, distinct, func, select
 from sqlalchemy.exc import OperationalError
 
 from causeway.contracts.money import Micros
 from causeway.errors import NotFoundError
+from causeway.observability import trace_retention
 from causeway.observability.spans import Span, Spans
 from causeway.observability.storable import cleaned, stored_json
+from causeway.observability.trace_policy import TracePolicy
+from causeway.observability.trace_search import TraceQuery, matching
 from causeway.observability.trace_summaries import MERGE, lines
+from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
 from causeway.storage.database_failures import first_line
-from causeway.storage.schema import spans
+from causeway.storage.product_schema import eval_results, eval_runs
+from causeway.storage.schema import spans, votes
 from causeway.storage.telemetry_schema import trace_summaries
 
 log = logging.getLogger(__name__)
 
-_COPY = """COPY spans (span_id, trace_id, parent_id, name, kind, started_at, duration_ms, status, status_message,
-attributes, events) FROM STDIN"""
+_COLUMNS = "span_id, trace_id, parent_id, name, kind, started_at, duration_ms, status, status_message, attributes, events"
+_COPY = f"COPY spans ({_COLUMNS}) FROM STDIN"
+_INSERT = (
+    f"INSERT INTO spans ({_COLUMNS}) SELECT {_COLUMNS} "  # noqa: S608 - our own column names
+    "FROM json_populate_recordset(CAST(NULL AS spans), CAST(%s AS json)) ON CONFLICT DO NOTHING RETURNING trace_id, span_id"
+)
+_OTHERS = (
+    "SELECT trace_id FROM trace_summaries WHERE trace_id = ANY(%s) AND owner IS DISTINCT FROM %s FOR SHARE"
+)
+
+
+_MOST_HELD = 16_384
+
+
+class StoredSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished span as it is stored: what may not be kept is gone."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    started_at: datetime
+    duration_s: float
+    failure: str | None
+    attributes: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +90,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSummary:
-    """One line of a list of traces; tokens and cost are the sums over its model calls."""
+    """One line of a list of traces; tokens and cost are the sums over its model calls.
+
+    Attributes:
+        prompt: ``name@version`` of the last chat that had one.
+        is_half: Its root has not come (yet): only the calls of another program went through here.
+        votes_up, votes_down: Thumbs.
+    """
 
     trace_id: str
     name: str
@@ -71,30 +108,164 @@ class TraceSummary:
     output_tokens: int
     cost_micros: Micros
     question: str | None
+    answer: str | None = None
+    error_type: str | None = None
+    owner: str | None = None
+    end_user: str | None = None
+    team: str | None = None
+    tier: str | None = None
+    service: str = "causeway"
+    product: str | None = None
+    provider: str | None = None
+    prompt: str | None = None
+    refused: bool | None = None
+    cache: str | None = None
+    ttft_ms: int | None = None
+    span_count: int = 1
+    conversation_id: str | None = None
+    is_half: bool = False
+    votes_up: int = 0
+    votes_down: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """What a person or a check said of a trace's answer.
+
+    Attributes:
+        by: ``vote``, or the suite whose case asked.
+        name: ``up`` or ``down``, or the check's.
+        value: From 0 to 1; None when the check could not tell.
+        run_id: The run of the suite.
+    """
+
+    by: str
+    name: str
+    value: float | None
+    passed: bool | None = None
+    reason: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceChoices:
+    """What lists of traces can be narrowed by."""
+
+    models: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
 
 
 class SpanWriter:
-    """A `causeway.observability.spans.SpanSink` that copies spans into PostgreSQL, a batch a transaction."""
+    """A `causeway.observability.spans.SpanSink` that copies spans into PostgreSQL, a batch a transaction.
 
-    def __init__(self, database_url: str) -> None:
-        self._engine = create_engine(database_url, pool_size=1, max_overflow=0, pool_pre_ping=True)
+    While the database is away the newest wait here, up to a bound.
+
+    Attributes:
+        lost: Spans that no room was left for, or that PostgreSQL refuses.
+    """
+
+    def __init__(self, database_url: str, policy: TracePolicy | None = None, *, connections: int = 1) -> None:
+        self._engine = create_engine(database_url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
+        self._policy = policy or TracePolicy(TelemetrySettings())
+        self._held: list[StoredSpan] = []
+        self.lost = 0
 
     def store(self, batch: Sequence[Span]) -> None:
         """Insert ``batch`` by COPY, which costs a third of what INSERT does (``bench/spans.py``), and its traces' lines."""
+        pending = self._held + [self._kept(span) for span in batch]
+        self._held = []
         try:
-            with self._engine.begin() as connection:
-                driver: Any = connection.connection.driver_connection  # psycopg's own: the DBAPI has no COPY
-                with driver.cursor() as cursor:
-                    with cursor.copy(_COPY) as copy:
-                        for span in batch:
-                            copy.write_row(_row(span))
-                    cursor.execute(MERGE, (stored_json(lines(batch)),))
+            self._insert(pending)
         except (OperationalError, psycopg.OperationalError) as exc:  # away or full: others say so too
-            log.warning("spans lost", extra={"count": len(batch), "reason": first_line(exc)})
+            self._held = pending[:_MOST_HELD]
+            lost = len(pending) - len(self._held)
+            self.lost += lost
+            extra = {"waiting": len(self._held), "lost": lost, "reason": first_line(exc)}
+            log.warning("spans wait for the database", extra=extra)
+
+    def add(self, given: Sequence[StoredSpan], *, owner: str | None = None) -> Added:
+        """Insert those that are not there yet.
+
+        Args:
+            given: In any order; one that comes twice is stored once.
+            owner: Whose traces they may be part of; None is everybody's.
+        """
+        with self._engine.begin() as connection:
+            driver: Any = connection.connection.driver_connection
+            with driver.cursor() as cursor:
+                others: set[str] = set()
+                if owner is not None:
+                    cursor.execute(_OTHERS, (list({span.trace_id for span in given}), owner))
+                    others = {trace_id for (trace_id,) in cursor.fetchall()}
+                allowed = {
+                    (span.trace_id, span.span_id): span for span in given if span.trace_id not in others
+                }
+                cursor.execute(_INSERT, (stored_json([_record(span) for span in allowed.values()]),))
+                fresh = [allowed[key] for key in cursor.fetchall()]
+                if fresh:
+                    cursor.execute(MERGE, (stored_json(lines(fresh)),))
+        refused = sum(span.trace_id in others for span in given)
+        return Added(stored=len(fresh), refused=refused, known=len(given) - refused - len(fresh))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; what still waits for the database is lost."""
+        if self._held:
+            log.error("spans lost", extra={"count": len(self._held), "reason": "the database stayed away"})
         self._engine.dispose()
+
+    def _insert(self, given: Sequence[StoredSpan]) -> None:
+        """All of them; one that PostgreSQL refuses does not take the others with it."""
+        try:
+            self._copy(given)
+        except psycopg.errors.UniqueViolation:  # somebody sent one of ours in, as an export to ourselves does
+            self.add(given)
+        except psycopg.DataError:
+            if len(given) == 1:
+                self.lost += 1
+                log.exception("the database refuses a span", extra={"trace_id": given[0].trace_id})
+                return
+            middle = len(given) // 2
+            self._insert(given[:middle])
+            self._insert(given[middle:])
+
+    def _copy(self, kept: Sequence[StoredSpan]) -> None:
+        with self._engine.begin() as connection:
+            driver: Any = connection.connection.driver_connection  # psycopg's own: the DBAPI has no COPY
+            with driver.cursor() as cursor:
+                with cursor.copy(_COPY) as copy:
+                    for span in kept:
+                        copy.write_row(_row(span))
+                cursor.execute(MERGE, (stored_json(lines(kept)),))
+
+    def _kept(self, span: Span) -> StoredSpan:
+        return StoredSpan(
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            parent_id=span.parent_id,
+            name=span.name,
+            kind=span.kind,
+            started_at=span.started_at,
+            duration_s=span.duration_s,
+            failure=span.failure,
+            attributes=self._policy.kept(span.attributes, is_own=True),
+            events=[
+                {"name": name, "at": at.isoformat(), "attributes": attributes}
+                for name, at, attributes in span.events
+            ],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What became of spans that were sent in: stored, refused as parts of another's trace, or there already."""
+
+    stored: int
+    refused: int
+    known: int
 
 
 class TraceStore:
@@ -104,33 +275,16 @@ class TraceStore:
         self._database = database
         self._recorder = recorder
 
-    async def recent(
-        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
-    ) -> list[TraceSummary]:
-        """The newest traces, of ``owner`` or of all, newest first; ``before`` pages backwards."""
+    async def find(self, query: TraceQuery) -> list[TraceSummary]:
+        """The traces that match, in the order that ``query`` asks for.
+
+        Raises:
+            DeadlineError: The search took too long; narrow it.
+        """
         await asyncio.to_thread(self._recorder.flush)
-        query = select(trace_summaries).order_by(trace_summaries.c.started_at.desc()).limit(limit)
-        if before is not None:
-            query = query.where(trace_summaries.c.started_at < before)
-        if owner is not None:
-            query = query.where(trace_summaries.c.owner == owner)
         async with self._database.connect() as connection:
-            rows = (await connection.execute(query)).mappings()
-            return [
-                TraceSummary(
-                    trace_id=row["trace_id"],
-                    name=row["name"],
-                    started_at=row["started_at"],
-                    duration_ms=row["duration_ms"],
-                    status=row["status"],
-                    model=row["model"],
-                    input_tokens=row["input_tokens"],
-                    output_tokens=row["output_tokens"],
-                    cost_micros=Micros(row["cost_micros"]),
-                    question=row["question"],
-                )
-                for row in rows
-            ]
+            rows = (await connection.execute(matching(query))).mappings()
+            return [_summary(row) for row in rows]
 
     async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
         """One whole trace; with ``owner``, only of theirs.
@@ -152,12 +306,69 @@ class TraceStore:
             )
         return Trace(trace_id=trace_id, spans=found)
 
-    async def forget_before(self, moment: datetime) -> int:
-        """Delete spans that started before ``moment``; how many there were."""
-        async with self._database.begin() as connection:
-            await connection.execute(delete(trace_summaries).where(trace_summaries.c.started_at < moment))
-            gone = await connection.execute(delete(spans).where(spans.c.started_at < moment))
-            return int(gone.rowcount)
+    async def ratings(self, trace_id: str) -> list[Rating]:
+        """Thumbs, and what evaluations found where the trace is of a case of a suite."""
+        voted = select(votes.c.is_up, votes.c.reason).where(votes.c.trace_id == trace_id).order_by(votes.c.at)
+        scored = (
+            select(eval_runs.c.suite, eval_results.c.scores, eval_results.c.run_id)
+            .join(eval_runs, eval_runs.c.id == eval_results.c.run_id)
+            .where(eval_results.c.outcome["trace_id"].astext == trace_id)
+            .order_by(eval_results.c.at)
+        )
+        async with self._database.connect() as connection:
+            found = [
+                Rating(by="vote", name="up" if is_up else "down", value=float(is_up), reason=reason)
+                for is_up, reason in await connection.execute(voted)
+            ]
+            for suite, scores, run_id in await connection.execute(scored):
+                found += [
+                    Rating(
+                        by=suite,
+                        name=each["name"],
+                        value=each["value"],
+                        passed=each.get("passed"),
+                        reason=each.get("reason") or None,
+                        run_id=run_id,
+                    )
+                    for each in scores
+                ]
+            return found
+
+    async def choices(self, *, owner: str | None = None) -> TraceChoices:
+        """What the newest traces, of ``owner`` or of all, can be narrowed by."""
+        newest = select(trace_summaries).order_by(trace_summaries.c.started_at.desc()).limit(_RECENT)
+        if owner is not None:
+            newest = newest.where(trace_summaries.c.owner == owner)
+        line = newest.subquery().c
+        columns = (line.model, line.prompt, line.product, line.service, line.team, line.tier)
+        query = select(*(func.array_agg(distinct(column)) for column in columns))
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).one()
+        models, prompts, products, services, teams, tiers = (_named(values) for values in row)
+        return TraceChoices(
+            models=models, prompts=prompts, products=products, services=services, teams=teams, tiers=tiers
+        )
+
+    async def forget_old(self, now: datetime, policy: TracePolicy) -> int:
+        """Delete traces that are older than their project keeps them; how many there were."""
+        return await trace_retention.forget_old(self._database, now, policy)
+
+
+_RECENT = 5_000
+
+
+def _named(values: Iterable[str | None] | None) -> tuple[str, ...]:
+    return tuple(sorted(value for value in values or () if value))
+
+
+def _summary(row: Mapping[Any, Any]) -> TraceSummary:
+    told = {name: row[name] for name in _SHOWN}
+    return TraceSummary(
+        **{**told, "cost_micros": Micros(row["cost_micros"]), "is_half": row["root_id"] is None}
+    )
+
+
+_SHOWN = tuple(name for name in TraceSummary.__dataclass_fields__ if name != "is_half")
 
 
 def is_owned(trace_id: str, owner: str) -> ColumnElement[bool]:
@@ -171,11 +382,8 @@ def is_owned(trace_id: str, owner: str) -> ColumnElement[bool]:
     return line.correlate(None).exists()
 
 
-def _row(span: Span) -> tuple[object, ...]:
-    """Values in the order of ``_COPY``."""
-    events = [
-        {"name": name, "at": at.isoformat(), "attributes": attributes} for name, at, attributes in span.events
-    ]
+def _row(span: StoredSpan) -> tuple[object, ...]:
+    """Values in the order of ``_COLUMNS``."""
     return (
         span.span_id,
         span.trace_id,
@@ -187,5 +395,13 @@ def _row(span: Span) -> tuple[object, ...]:
         "ok" if span.failure is None else "error",
         cleaned(span.failure),
         stored_json(span.attributes),
-        stored_json(events),
+        stored_json(span.events),
     )
+
+
+def _record(span: StoredSpan) -> dict[str, object]:
+    values = dict(zip(_NAMES, _row(span), strict=True))
+    return {**values, "attributes": span.attributes, "events": span.events}
+
+
+_NAMES = _COLUMNS.split(", ")

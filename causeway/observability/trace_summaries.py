@@ -149,7 +149,7 @@ def _line(spans: list[Summarised]) -> Line:
                 )
     if last_chat is not None:
         _note_chat(line, last_chat)
-    if not line.is_told and first_chat is not None and last_chat is not None:
+    if not line.is_told and first_chat is not None and last_chat is not None and not _is_prompted(first_chat):
         line.question = _asked(first_chat.attributes.get(names.INPUT_MESSAGES))
         line.answer = _replied(last_chat.attributes.get(names.OUTPUT_MESSAGES))
     return line
@@ -203,6 +203,11 @@ def _note_chat(line: Line, chat: Summarised) -> None:
     if (prompt := attributes.get(names.PROMPT)) is not None:
         version = attributes.get(names.PROMPT_VERSION)
         line.prompt = f"{prompt}@{version}" if version is not None else str(prompt)
+
+
+def _is_prompted(chat: Summarised) -> bool:
+    """Whether a prompt of ours wrote the messages: then they hold passages, and the question comes with the root."""
+    return names.PROMPT in chat.attributes and names.SERVICE not in chat.attributes
 
 
 def _asked(value: object) -> str | None:

@@ -38,6 +38,7 @@ SCOPES = {
     Scope.MODELS: "Call models through /v1",
     Scope.ASK: "Search and ask the documents",
     Scope.INGEST: "Add and delete documents",
+    Scope.TRACES: "Send traces of other programs in, at /otlp/v1/traces",
     Scope.ADMIN: "Everything, this page included",
 }
 ENDPOINTS = {"chat": "Chat", "embeddings": "Embeddings", "rerank": "Reranking", "images": "Images"}

@@ -1,8 +1,8 @@
-"""``/api/search``, ``/api/ask`` and ``/api/feedback``."""
+"""``/api/search`` and ``/api/ask``."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -83,15 +83,6 @@ class AskBody(_Body):
     )
 
 
-class FeedbackBody(_Body):
-    """What somebody thinks of an answer."""
-
-    trace_id: str = Field(pattern="^[0-9a-f]{32}$", description="The answer's `trace_id`")
-    vote: Literal["up", "down"]
-    reason: str | None = Field(default=None, max_length=500)
-    correction: str | None = Field(default=None, max_length=10_000, description="What would have been right")
-
-
 def call_of(principal: Principal, purpose: str, conversation_id: str | None = None) -> Call:
     """A call on behalf of whoever is asking."""
     return Call(principal=principal, purpose=purpose, conversation_id=conversation_id)
@@ -158,16 +149,3 @@ async def stop(
     """Stop an answer that nobody reads any more; one that is over, or not here, is left alone."""
     stops: Stops = request.app.state.stops
     stops.stop(asker.owner, answer_id)
-
-
-@router.post("/feedback", name="api_feedback", status_code=204)
-async def feedback(body: FeedbackBody, parts: Parts, asker: Asker) -> None:
-    """A thumb up or down on an answer; a second one replaces the first."""
-    await parts.feedback.vote(
-        body.trace_id,
-        asker.owner,
-        is_up=body.vote == "up",
-        reason=body.reason,
-        correction=body.correction,
-        owner=asker.owner if asker.sees_as is not None else None,
-    )

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from causeway.contracts.identity import Principal
 from causeway.errors import InvalidInputError
 from causeway.knowledge import LONGEST_ID, AskRequest, DocumentState
+from causeway.observability.feedback import REASONS
 from causeway.web.answers import collect
 from causeway.web.ask_api import MAX_QUESTION_CHARS, call_of
 from causeway.web.cited_revision import passage_link
@@ -76,4 +77,5 @@ async def welcome(parts: WebParts, asker: Principal) -> dict[str, object]:
         "collections": ready,
         "examples": examples[:_MOST_EXAMPLES],
         "max_chars": MAX_QUESTION_CHARS,
+        "reasons": REASONS,
     }

@@ -115,6 +115,18 @@ def _tracer(caller: Caller) -> Principal:
     return caller
 
 
+async def _scraper(
+    request: Request,
+    parts: Parts,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    token: Annotated[str | None, Depends(_cookie)],
+) -> None:
+    if parts.telemetry is None or not parts.telemetry.is_open:
+        (await _known(request, parts, bearer, token)).require(Scope.ADMIN)
+
+
+Scraper = Annotated[None, Depends(_scraper)]
+"""An administrator, or anybody where the settings say so: whoever reads the meters."""
 Asker = Annotated[Principal, Depends(_asker)]
 Tracer = Annotated[Principal, Depends(_tracer)]
 """A person, who may see their own traces, or an administrator, who may see all."""

@@ -95,7 +95,7 @@ async def test_a_perfect_model_scores_a_hundred_per_cent(
 async def test_an_answer_has_rows_chart_explanation_and_terms(
     shop: Shop, database: Database, tmp_path: Path
 ) -> None:
-    case = next(json.loads(line) for line in QUESTIONS.read_text().splitlines() if '"m02"' in line)
+    case = next(json.loads(line) for line in QUESTIONS.read_text().splitlines() if '"m09"' in line)
     answer = await bench_of(shop, database, tmp_path, [case["sql"]]).ask(case["question"])
     assert answer.state == "answered"
     assert answer.chart is not None
@@ -104,6 +104,23 @@ async def test_an_answer_has_rows_chart_explanation_and_terms(
     assert "status is not cancelled" in answer.explanation.text
     assert dict(answer.explanation.terms)["revenue"].startswith("What the lines of orders")
     assert len(answer.trace_id) == 32
+
+
+async def test_a_condition_that_nobody_asked_for_is_doubted_once(
+    shop: Shop, database: Database, tmp_path: Path
+) -> None:
+    narrowed = "SELECT COUNT(*) AS orders FROM orders WHERE channel = 'phone'"
+    bench = bench_of(shop, database, tmp_path, [narrowed, COUNT])
+    answer = await bench.ask("How many orders are there?")
+    assert "phone" not in answer.sql
+    assert "channel = 'phone'" in answer.attempts[0].problem
+    asked_for = await bench_of(shop, database, tmp_path, [narrowed]).ask("How many orders came in by phone?")
+    assert len(asked_for.attempts) == 1
+    kept = await bench_of(shop, database, tmp_path, [narrowed, "nonsense", "nonsense"]).ask(
+        "How many orders?"
+    )
+    assert kept.state == "answered"
+    assert "phone" in kept.sql
 
 
 async def test_a_draft_that_fails_is_repaired_from_its_error(

@@ -16,6 +16,7 @@ from causeway.analyst.semantic_layer import Layer
 from causeway.analyst.shop_tables import HIDDEN
 from causeway.analyst.sql_rules import check
 from causeway.analyst.sqlite_database import SqliteDatabase
+from causeway.analyst.views import with_views
 from causeway.contracts.identity import Principal
 from causeway.errors import QueryFailedError, RefusedSqlError, SettingsError
 
@@ -79,7 +80,7 @@ async def test_the_shops_layer_fits_the_shop_and_its_pairs_pass(shop_database: P
     layer = shop_layer()
     schema = await shop_database.read_schema(hidden=semantic_layer.hidden(layer))
     semantic_layer.require_fits(schema, layer)
-    offered = semantic_layer.offer(schema, layer, ANN)
+    offered = with_views(semantic_layer.offer(schema, layer, ANN), layer)
     for pair in layer.pairs:
         found = await shop_database.run(
             check(pair.sql, offered).sql, Caps(), semantic_layer.reach(schema, offered)

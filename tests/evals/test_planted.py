@@ -160,7 +160,7 @@ def _knowledge(index: PostgresIndex, prompts: Shelf) -> KnowledgeSubject:
         prompts=prompts,
         spans=Spans(),
         clock=FrozenClock(),
-        settings=KnowledgeSettings(check="words"),
+        settings=lambda: KnowledgeSettings(check="words"),
     )
     return KnowledgeSubject(answerer, _identity, FrozenClock())
 

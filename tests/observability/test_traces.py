@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from causeway.contracts.clock import SystemClock
 from causeway.errors import NotFoundError, UpstreamError
 from causeway.observability import genai_names as names
 from causeway.observability import logs
 from causeway.observability.feedback import Feedback
 from causeway.observability.spans import Span, Spans
+from causeway.observability.trace_policy import TracePolicy
+from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
@@ -74,7 +77,7 @@ async def test_a_list_of_traces_sums_tokens_and_cost_and_is_newest_first(
                 with spans.start("chat m", parent=root.traceparent) as call:
                     call.set({names.OPERATION: "chat", names.RESPONSE_MODEL: "m"})
                     call.set({names.INPUT_TOKENS: 3, names.OUTPUT_TOKENS: 2, names.COST_MICROS: 7})
-    found = await TraceStore(database, spans).recent()
+    found = await TraceStore(database, spans).find(TraceQuery())
     assert [trace.question for trace in found] == ["second", "first"]
     assert (found[0].input_tokens, found[0].output_tokens, found[0].cost_micros) == (6, 4, 14)
     assert found[0].model == "m"
@@ -94,7 +97,9 @@ async def test_old_traces_are_forgotten(database: Database, spans: Spans) -> Non
         pass
     store = TraceStore(database, spans)
     await store.trace(root.trace_id)
-    assert await store.forget_before(datetime(9999, 1, 1, tzinfo=UTC)) == 1
+    policy = TracePolicy(TelemetrySettings())
+    assert await store.forget_old(SystemClock().now() + timedelta(days=89), policy) == 0
+    assert await store.forget_old(datetime(9999, 1, 1, tzinfo=UTC), policy) == 1
     with pytest.raises(NotFoundError):
         await store.trace(root.trace_id)
 

@@ -183,7 +183,7 @@ async def furnish(site: AdminSite) -> None:
     await site.ledger.flush()
 
 
-class _Server(uvicorn.Server):
+class ListeningServer(uvicorn.Server):
     """Tells when it listens."""
 
     def __init__(self, config: uvicorn.Config, listens: threading.Event) -> None:
@@ -215,7 +215,7 @@ def serving_admin(
             config = uvicorn.Config(
                 build_app(site.parts), port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
             )
-            found.update(site=site, server=_Server(config, listens))
+            found.update(site=site, server=ListeningServer(config, listens))
             await found["server"].serve()
 
     def run() -> None:

@@ -9,13 +9,13 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 from tokenizers import Tokenizer
@@ -60,7 +60,9 @@ from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
-from causeway.observability.trace_store import SpanRecord, Trace, TraceSummary
+from causeway.observability.feedback import Vote
+from causeway.observability.trace_search import TraceQuery
+from causeway.observability.trace_store import Rating, SpanRecord, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
 from causeway.web.parts import AsgiScope, Receive, Send, WebParts
 from tests.web.scripted_conversations import ScriptedConversations
@@ -274,6 +276,7 @@ class ScriptedLibrary:
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
@@ -285,7 +288,13 @@ class ScriptedLibrary:
         ]
         counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
         listed = [document for document in matching if state in (None, document.state)]
-        listed.sort(key=lambda document: document.updated_at, reverse=True)
+        keys: Mapping[str, Callable[[Document], Any]] = {
+            "title": lambda document: document.title.lower(),
+            "collection": lambda document: document.collection,
+            "size": lambda document: document.size_bytes,
+            "updated": lambda document: document.updated_at,
+        }
+        listed.sort(key=keys[order.removeprefix("-")], reverse=order.startswith("-"))
         return DocumentPage(
             documents=tuple(listed[offset : offset + limit]), total=len(listed), counts=counts
         )
@@ -522,6 +531,7 @@ class ScriptedTraces:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._traces: dict[str, tuple[TraceSummary, Trace]] = {}
+        self.rated: dict[str, list[Rating]] = {}
 
     def record(self, question: str, answer: str, hits: Sequence[Hit], usage: Usage) -> str:
         trace_id = uuid4().hex
@@ -542,13 +552,27 @@ class ScriptedTraces:
         self._traces[trace_id] = (summary, Trace(trace_id=trace_id, spans=spans))
         return trace_id
 
-    async def recent(
-        self, *, limit: int = 50, before: datetime | None = None, owner: str | None = None
-    ) -> list[TraceSummary]:
-        newest = sorted(
-            (each for each, _ in self._traces.values()), key=lambda each: each.started_at, reverse=True
-        )
-        return [each for each in newest if before is None or each.started_at < before][:limit]
+    async def find(self, query: TraceQuery) -> list[TraceSummary]:
+        found = [
+            each
+            for each, _ in self._traces.values()
+            if query.text.lower() in f"{each.name} {each.question}".lower()
+            and query.status in ("", each.status)
+            and query.model in ("", each.model)
+        ]
+        newest = sorted(found, key=lambda each: (each.started_at, each.trace_id), reverse=True)
+        places = [place for place, each in enumerate(newest, 1) if each.trace_id == query.after]
+        return newest[places[0] if places else 0 :][: query.limit]
+
+    async def ratings(self, trace_id: str) -> list[Rating]:
+        return self.rated.get(trace_id, [])
+
+    async def choices(self, *, owner: str | None = None) -> TraceChoices:
+        return TraceChoices(models=(MODEL,), products=("ask",), services=("causeway",))
+
+    def put(self, summary: TraceSummary, trace: Trace) -> None:
+        """Keep a trace of somebody else's making."""
+        self._traces[summary.trace_id] = (summary, trace)
 
     async def trace(self, trace_id: str, *, owner: str | None = None) -> Trace:
         if trace_id not in self._traces:
@@ -665,10 +689,12 @@ def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
 
 
 class ScriptedFeedback:
-    """Remembers votes."""
+    """Remembers votes; those that hold now are in ``held``."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.votes: list[tuple[str, bool, str | None]] = []
+        self.held: dict[tuple[str, str], Vote] = {}
 
     async def vote(
         self,
@@ -681,6 +707,21 @@ class ScriptedFeedback:
         owner: str | None = None,
     ) -> None:
         self.votes.append((trace_id, is_up, correction))
+        self.held[trace_id, principal_id] = Vote(
+            trace_id=trace_id,
+            is_up=is_up,
+            reason=reason,
+            correction=correction,
+            at=self._clock.now(),
+        )
+
+    async def withdraw(self, trace_id: str, principal_id: str) -> bool:
+        return self.held.pop((trace_id, principal_id), None) is not None
+
+    async def given(self, principal_id: str, trace_ids: Sequence[str]) -> list[Vote]:
+        return [
+            vote for (trace_id, by), vote in self.held.items() if by == principal_id and trace_id in trace_ids
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -715,7 +756,7 @@ def scripted(
     answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
     conversations = ScriptedConversations(clock)
     conversing = ConversingAnswerer(cast("Answerer", answerer), cast("Conversations", conversations))
-    feedback = ScriptedFeedback()
+    feedback = ScriptedFeedback(clock)
     sources = ScriptedSources(clock)
     evals = ScriptedEvals(clock)
     stats = ScriptedStats(is_empty=not is_loaded)

@@ -1,48 +1,52 @@
-"""A question becomes a cited stream: search, choose statements, refuse or write, check every citation.
+"""A question becomes a cited stream: gather passages, refuse or answer, check every sentence.
 
-An answer is refused in four places: the question names something by a number or code that no passage has; the model is
-too little sure that the passages state the answer; no passage supports the first full sentence that it writes; or it
-is too little sure that the statements which do support it answer the question. That sentence is therefore held back
-until it has been checked. The calls share one prompt, of which the model has to read only what is new each time.
+How it is answered depends on the model. A strong one writes: it is asked whether the passages state the answer, and every
+sentence that it writes needs support. For a small one on this machine the strongest statements are quoted instead, without
+a model: faster, and right more often. Either way one probability decides whether there is an answer at all
+(`causeway.knowledge.answer.answerability`), and quotes are what is left when nothing that was written has support.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.money import Micros
-from causeway.contracts.vectors import RerankRequest
-from causeway.errors import CausewayError, InvalidInputError
+from causeway.errors import InvalidInputError
 from causeway.knowledge.answer.answerability import Signals, likeliest, log_odds_of_yes, probability
 from causeway.knowledge.answer.citations import CitedText
-from causeway.knowledge.answer.context import Candidate, Passage, choose, cut
+from causeway.knowledge.answer.context import Passage, choose
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
+from causeway.knowledge.answer.evidence import Evidence, in_turn, strongest
 from causeway.knowledge.answer.examples import Example, Examples, with_examples
 from causeway.knowledge.answer.follow_up import Exchange, standalone
-from causeway.knowledge.answer.support import codes, is_of_another, proper_names
+from causeway.knowledge.answer.freshness import day
+from causeway.knowledge.answer.gathering import Gathered, gather, rated
+from causeway.knowledge.answer.quoting import quotes
+from causeway.knowledge.answer.support import codes, is_of_another
 from causeway.knowledge.answer.support import names as names_in
+from causeway.knowledge.answer.thinking import Spoken
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
 from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
+from causeway.prompts.prompt import Prompt
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings
 
-log = logging.getLogger(__name__)
-
 REFUSAL: Final = "The documents don't say. I found no passage that answers this question."
-_RERANK_TIMEOUT_S: Final = 15.0
+_QUOTED: Final = "quotes"
+"""What stands for the model's name where none was asked."""
 _WORDS_OF_A_VERDICT: Final = 4
+
+Check = Literal["", "answer", "sentence"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +69,31 @@ class AskRequest:
     before: tuple[Exchange, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Draft:
     """An answer under way."""
 
-    question: str
-    passages: tuple[Passage, ...]
-    cited: CitedText
+    gathered: Gathered
+    settings: KnowledgeSettings
     call: Call
+    prompt: Prompt
+    rated: tuple[tuple[Evidence, ...], ...] = ()
+    passages: tuple[Passage, ...] = ()
     examples: tuple[Example, ...] = ()
     signals: Signals | None = None
+    text: str = ""
+    citations: tuple[Cited, ...] = ()
+    is_sure: bool = True
+    left_out: int = 0
     usage: Usage = Usage()  # noqa: RUF009 - frozen
     cost_micros: Micros = Micros(0)  # noqa: RUF009 - an int
     model: str = ""
     is_refused: bool = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a model is asked to write it."""
+        return self.settings.answers != "quoted"
 
     def count(self, chunk: ChatChunk) -> None:
         """Add what a call used, which its last chunk tells."""
@@ -88,7 +103,11 @@ class _Draft:
 
 
 class Answerer:
-    """Answers questions from the documents."""
+    """Answers questions from the documents.
+
+    Args:
+        settings: Those in force, asked for each question. Where they leave it open whether a model writes, it does.
+    """
 
     def __init__(
         self,
@@ -98,7 +117,7 @@ class Answerer:
         prompts: Shelf,
         spans: Spans,
         clock: Clock,
-        settings: KnowledgeSettings,
+        settings: Callable[[], KnowledgeSettings],
         capture_content: bool = True,
     ) -> None:
         self._search = search
@@ -106,7 +125,7 @@ class Answerer:
         self._prompts = prompts
         self._spans = spans
         self._clock = clock
-        self._settings = settings
+        self._settings_now = settings
         self._capture_content = capture_content
         self._examples: Examples | None = None
 
@@ -128,12 +147,14 @@ class Answerer:
             msg = "the question is empty; ask something"
             raise InvalidInputError(msg)
         started = self._clock.monotonic()
+        settings = self._settings_now()
         with self._spans.start("ask", kind="server", parent=call.traceparent) as span:
             span.set(
                 {
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
@@ -144,113 +165,83 @@ class Answerer:
             )
             if meant.question != question:
                 span.set({"causeway.understood": meant.question if self._capture_content else None})
-            question = meant.question
-            passages, understood = await self._passages(replace(request, question=question), inner)
-            hits = tuple(passage.hit for passage in passages)
+            gathered = await gather(
+                _wanted(request, meant.question, top_k=settings.passages), self._search, inner
+            )
             yield Retrieved(
-                hits=hits,
-                question=question,
-                understood=understood,
+                hits=gathered.hits,
+                question=meant.question,
+                understood=gathered.understood,
                 conversation_id=request.conversation_id,
             )
-            # what said a filter has been done by then, and would only make a model doubt
-            sought = str(understood.get("query") or question)
-            draft = _Draft(sought, passages, CitedText(hits, sought), inner)
-            draft.usage, draft.cost_micros = meant.usage, meant.cost_micros
-            if self._examples is not None:
-                draft.examples = await self._examples.near(sought, request.collection, inner)
+            draft = _Draft(
+                gathered=gathered,
+                settings=settings,
+                call=inner,
+                prompt=self._prompts.get("answer", key=request.conversation_id or span.trace_id),
+                usage=meant.usage,
+                cost_micros=meant.cost_micros,
+            )
+            if self._examples is not None and draft.is_written:
+                draft.examples = await self._examples.near(gathered.question, request.collection, inner)
                 span.set({"causeway.examples": len(draft.examples) or None})
-            draft.is_refused = not _is_about(sought, hits) or not await self._is_told(draft)
-            if not draft.is_refused:
-                async with aclosing(self._write(draft)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-            if draft.is_refused:
-                yield TextDelta(text=REFUSAL)
-            finished = self._finish(draft, span, request, round((self._clock.monotonic() - started) * 1000))
-            yield finished
+            async with aclosing(self._answer(draft)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            yield self._finish(draft, span, request, round((self._clock.monotonic() - started) * 1000))
 
-    # --- passages ------------------------------------------------------------------------------------
+    # --- whether and how to answer -------------------------------------------------------------------
 
-    async def _passages(
-        self, request: AskRequest, call: Call
-    ) -> tuple[tuple[Passage, ...], Mapping[str, object]]:
-        """The passages to answer from, and how search read the question."""
-        asked = SearchRequest(
-            query=request.question,
-            collection=request.collection,
-            filters=request.filters,
-            top_k=self._settings.passages,
-            literal=request.literal,
-            time_zone=request.time_zone,
+    async def _answer(self, draft: _Draft) -> AsyncGenerator[TextDelta | Cited, None]:
+        """The pieces of the answer, or the words of a refusal."""
+        draft.is_refused = not _is_about(draft.gathered.question, draft.gathered.hits)
+        if not draft.is_refused:
+            await self._weigh(draft)
+        if not draft.is_refused and draft.is_written:
+            async with aclosing(self._write(draft)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        if not draft.is_refused and not draft.citations:
+            for piece in self._quote(draft):
+                yield piece
+        if draft.is_refused:
+            draft.text = REFUSAL
+            yield TextDelta(text=REFUSAL)
+
+    async def _weigh(self, draft: _Draft) -> None:
+        """Rate the statements, choose what a model would read, and decide whether there is an answer."""
+        candidates, draft.rated = await rated(draft.gathered, self._gateway, draft.call)
+        if not candidates:
+            draft.is_refused = True
+            return
+        draft.passages = choose(
+            draft.gathered.hits,
+            candidates,
+            in_turn(draft.rated),
+            budget_tokens=draft.settings.context_tokens,
         )
-        found = await self._search.search(asked, call)
-        hits = found.hits
-        candidates = cut(hits)
-        relevance = await self._relevance(request.question, hits, candidates, call)
-        chosen = choose(hits, candidates, relevance, budget_tokens=self._settings.context_tokens)
-        return chosen, found.understood
+        draft.signals = Signals.of([strongest(evidence)[0].traits for evidence in draft.rated])
+        if draft.is_written and draft.settings.check != "off":
+            question = draft.gathered.question
+            asked = _messages(draft, question, draft.passages, check="answer")
+            told = await self._verdict(draft, asked)
+            draft.signals = replace(draft.signals, told=told)
+        if not draft.is_written or draft.settings.check != "off":
+            draft.is_refused = probability(draft.signals) < draft.settings.refuse_below
 
-    async def _relevance(
-        self, question: str, hits: Sequence[Hit], candidates: Sequence[Candidate], call: Call
-    ) -> Sequence[float]:
-        """How well each statement answers, by the cross-encoder; all the same where search did without it."""
-        nothing_known = [0.5] * len(candidates)
-        if not any(hit.scores.rerank is not None for hit in hits):
-            return nothing_known
-        texts = tuple(f"{hits[one.hit].heading}\n{one.statement.words}" for one in candidates)
-        try:
-            async with asyncio.timeout(_RERANK_TIMEOUT_S):
-                return (
-                    await self._gateway.rerank(
-                        RerankRequest(model="rerank", query=question, texts=texts),
-                        replace(call, purpose="answer"),
-                    )
-                ).scores
-        except (CausewayError, TimeoutError) as exc:
-            reason = exc.code if isinstance(exc, CausewayError) else "timeout"
-            log.warning("statements in the order of their passages", extra={"reason": reason})
-            return nothing_known
-
-    # --- whether they answer -------------------------------------------------------------------------
-
-    async def _is_told(self, draft: _Draft) -> bool:
-        """Whether the model may be sure enough, once it has written, that the passages state the answer."""
-        if self._settings.check == "off":
-            return True
-        draft.signals = Signals(told=await self._verdict(draft, draft.passages))
-        return probability(draft.signals) >= self._settings.refuse_below
-
-    async def _is_confirmed(self, draft: _Draft) -> bool:
-        """Whether the first sentence has support, which answers the question by itself."""
-        evidence = draft.cited.sentences[0].evidence
-        if not evidence or draft.signals is None:
-            return bool(evidence)
-        shown = [
-            Passage(draft.passages[n - 1].hit, statements or draft.passages[n - 1].statements)
-            for n, statements in evidence.items()
-        ]
-        said = " ".join(f"{one.hit.heading} {one.hit.text}" for one in shown).lower()
-        draft.signals = replace(
-            draft.signals,
-            confirmed=await self._verdict(draft, shown),
-            is_unnamed=any(name not in said for name in proper_names(draft.question)),
-        )
-        return probability(draft.signals) >= self._settings.refuse_below
-
-    async def _verdict(self, draft: _Draft, passages: Sequence[Passage]) -> float:
-        """Log-odds that ``passages`` state the answer."""
-        is_measured = self._settings.check == "logprobs"
+    async def _verdict(self, draft: _Draft, messages: tuple[Message, ...]) -> float:
+        """Log-odds of yes, of a question that asks for yes or no."""
+        is_measured = draft.settings.check == "logprobs"
         request = ChatRequest(
             model="chat",
-            messages=with_examples(self._messages(draft.question, passages, is_check=True), draft.examples),
+            messages=messages,
             max_tokens=1 if is_measured else _WORDS_OF_A_VERDICT,
             temperature=0.0,
             options={"logprobs": True, "top_logprobs": 10} if is_measured else {},
         )
         said = ""
         likely: dict[str, float] = {}
-        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
+        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
             async for chunk in chunks:
                 draft.count(chunk)
                 likely = likely or likeliest(chunk.logprobs)
@@ -260,62 +251,67 @@ class Answerer:
     # --- the text ------------------------------------------------------------------------------------
 
     async def _write(self, draft: _Draft) -> AsyncGenerator[TextDelta | Cited, None]:
-        """The model's answer, checked; nothing when ``draft`` turns out to be refused."""
+        """The model's answer, of which only sentences with support are given out."""
+
+        async def states(sentence: str, n: int) -> bool:
+            shown = [passage for passage in draft.passages if passage.n == n]
+            if not shown or draft.settings.check == "off":
+                return False
+            return await self._verdict(draft, _messages(draft, sentence, shown, check="sentence")) > 0
+
         request = ChatRequest(
             model="chat",
-            messages=with_examples(self._messages(draft.question, draft.passages), draft.examples),
-            max_tokens=self._settings.answer_tokens,
+            messages=_messages(draft, draft.gathered.question, draft.passages),
+            max_tokens=draft.settings.answer_tokens,
             temperature=0.0,
         )
-        held: list[TextDelta | Cited] = []
-        is_open = False
-        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
+        cited, aloud = CitedText(draft.gathered.hits, draft.gathered.question, states), Spoken()
+        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
             async for chunk in chunks:
                 draft.count(chunk)
-                held += draft.cited.feed(chunk.text)
-                if not is_open and draft.cited.sentences:
-                    is_open = await self._is_confirmed(draft)
-                    if not is_open:
-                        draft.is_refused = True
-                        return
-                while is_open and held:
-                    yield held.pop(0)
-        held += draft.cited.finish()
-        if not is_open:
-            draft.is_refused = not draft.cited.sentences or not await self._is_confirmed(draft)
-        for piece in held if not draft.is_refused else ():
+                async for piece in cited.feed(aloud.feed(chunk.text)):
+                    yield piece
+        async for piece in cited.feed(aloud.finish()):
             yield piece
+        async for piece in cited.finish():
+            yield piece
+        draft.text, draft.citations, draft.left_out = (
+            cited.text.strip(),
+            tuple(cited.citations),
+            cited.left_out,
+        )
 
-    def _messages(
-        self, question: str, passages: Sequence[Passage], *, is_check: bool = False
-    ) -> tuple[Message, ...]:
-        """The prompt to answer; to check whether there is an answer, it goes on from where the other ends."""
-        shown = [
-            {"n": n, "heading": passage.hit.heading, "text": passage.text}
-            for n, passage in enumerate(passages, start=1)
-        ]
-        values = {"question": question, "passages": shown, "is_check": is_check}
-        return self._prompts.get("answer").messages(values)
-
-    def _as_answer(self, call: Call) -> Call:
-        return replace(call, purpose="answer", prompt=self._prompts.get("answer").reference)
+    def _quote(self, draft: _Draft) -> list[TextDelta | Cited]:
+        """The documents' own words; a caution before them when it is not sure that they answer."""
+        likely = probability(draft.signals) if draft.signals else 0.0
+        draft.is_sure = likely >= draft.settings.sure_above and not draft.left_out
+        gathered = draft.gathered
+        pieces = list(quotes(gathered.parts, draft.rated, gathered.hits, is_sure=draft.is_sure))
+        draft.text = "".join(piece.text for piece in pieces if isinstance(piece, TextDelta))
+        draft.citations = tuple(piece for piece in pieces if isinstance(piece, Cited))
+        draft.model = draft.model or _QUOTED
+        return pieces
 
     def _finish(self, draft: _Draft, span: Span, request: AskRequest, took_ms: int) -> Finished:
         finished = Finished(
-            answer=REFUSAL if draft.is_refused else draft.cited.text.strip(),
+            answer=draft.text,
             refused=draft.is_refused,
-            citations=() if draft.is_refused else tuple(draft.cited.citations),
+            citations=draft.citations,
             trace_id=span.trace_id,
             conversation_id=request.conversation_id,
-            question=draft.question,
+            question=draft.gathered.question,
             usage=draft.usage,
             cost_micros=draft.cost_micros,
             model=draft.model,
             took_ms=took_ms,
             signals=draft.signals,
+            is_sure=draft.is_sure,
+            left_out=draft.left_out,
         )
+        values = {"answer": _values(draft.gathered.question, draft.passages)}
+        span.set({names.PROMPT_VALUES: values if self._capture_content and draft.passages else None})
         span.set({names.ANSWER: finished.answer if self._capture_content else None})
-        span.set({names.REFUSED: finished.refused})
+        span.set({names.REFUSED: finished.refused, "causeway.left_out": finished.left_out})
         if draft.signals is not None:
             span.set({"causeway.answerable": round(probability(draft.signals), 3)})
         span.set(
@@ -327,6 +323,43 @@ class Answerer:
             }
         )
         return finished
+
+
+def _messages(
+    draft: _Draft, question: str, passages: Sequence[Passage], *, check: Check = ""
+) -> tuple[Message, ...]:
+    """The prompt to answer; to check whether there is an answer, it goes on from where the other ends."""
+    messages = draft.prompt.messages(_values(question, passages, check=check))
+    return with_examples(messages, () if check == "sentence" else draft.examples)
+
+
+def _values(question: str, passages: Sequence[Passage], *, check: Check = "") -> Mapping[str, object]:
+    """What the prompt is filled with."""
+    shown = [
+        {
+            "n": passage.n,
+            "heading": passage.hit.heading,
+            "written": day(passage.hit),
+            "text": passage.text,
+        }
+        for passage in passages
+    ]
+    return {"question": question, "passages": shown, "check": check}
+
+
+def _as_answer(draft: _Draft) -> Call:
+    return replace(draft.call, purpose="answer", prompt=draft.prompt.reference)
+
+
+def _wanted(request: AskRequest, question: str, *, top_k: int) -> SearchRequest:
+    return SearchRequest(
+        query=question,
+        collection=request.collection,
+        filters=request.filters,
+        top_k=top_k,
+        literal=request.literal,
+        time_zone=request.time_zone,
+    )
 
 
 def _is_about(question: str, hits: Sequence[Hit]) -> bool:

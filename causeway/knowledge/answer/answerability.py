@@ -1,18 +1,20 @@
-"""How likely it is that the passages answer the question, from how sure the model is of it, twice.
+"""How likely it is that the found statements answer the question.
 
-Asked whether passages state an answer, a small model says yes too often, and no to what is put in other words; how sure
-it is tells more than which of the two it says. So its log-odds of yes against no are read over all that it was shown,
-before it writes, and over only the few statements that its first sentence rests on. Both weigh alike: the questions that
-they were fitted to cannot tell their weights apart. ``bench/answerability.py`` fitted the coefficients, and
-docs/adr/0007-when-to-refuse.md has the numbers, with what else was tried.
+First from the statements alone, which costs nothing: how well search likes the passage of each part's strongest statement,
+and what the rules of `causeway.knowledge.answer.evidence` say of it. Then, where a chat model is asked whether the passages
+state the answer, from how sure it is of its yes: a small model says yes too often, and no to what is put in other words,
+so how sure it is tells more than which of the two it says. ``bench/answerability.py`` fitted the coefficients, and
+docs/adr/0034-what-a-question-asks-for.md has the numbers; docs/adr/0007-when-to-refuse.md has what else was tried.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from causeway.knowledge.answer.evidence import Traits
 
 SUREST: Final = 3.0
 """Log-odds beyond it count as it: a model with a wider range than the one that was fitted is not surer than sure."""
@@ -24,37 +26,97 @@ class Weights:
     """What a point of each signal is worth in log-odds; ``bias`` is what there is without any."""
 
     bias: float
-    verdict: float
-    unnamed: float
+    score: float
+    of_kind: float
+    named: float
+    dated: float
+    of_another: float
+    elsewhere: float
 
 
-FITTED: Final = Weights(bias=-0.42, verdict=0.99, unnamed=-1.17)
+@dataclass(frozen=True, slots=True)
+class VerdictWeights:
+    """The same where a model was asked too: its verdict, and what the statements by themselves are still worth."""
+
+    bias: float
+    told: float
+    statements: float
+
+
+FITTED: Final = Weights(
+    bias=-12.73, score=12.0, of_kind=1.33, named=2.18, dated=2.11, of_another=-2.42, elsewhere=-2.0
+)
+WITH_VERDICT: Final = VerdictWeights(bias=-0.5, told=0.9, statements=0.5)
+_MOST_OF_STATEMENTS: Final = 2.0
+"""Log-odds: rules that are sure do not overrule a model that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
-    """What is known about one question.
+    """What is known about one question: of its parts' strongest statements, the mean.
 
     Attributes:
-        told: Log-odds that the passages state the answer, by the model.
-        confirmed: The same for the statements that the first sentence rests on; None until it is written.
-        is_unnamed: Whether the passages that the first sentence rests on lack a proper name of the question.
+        score: Of the statements' passages, by search.
+        is_of_kind: Share of parts whose statement has a value of the kind that is asked for. The rest likewise; see
+            `causeway.knowledge.answer.evidence.Traits`.
+        told: Log-odds that the passages state the answer, by the model; None when it was not asked.
     """
 
-    told: float
-    confirmed: float | None = None
-    is_unnamed: bool = False
+    score: float
+    is_of_kind: float = 1.0
+    is_named: float = 1.0
+    is_dated: float = 1.0
+    is_of_another: float = 0.0
+    is_elsewhere: float = 0.0
+    told: float | None = None
+
+    @classmethod
+    def of(cls, strongest: Sequence[Traits]) -> Signals:
+        """The signals of the strongest statement of each part; there is at least one."""
+        many = len(strongest)
+        return cls(
+            score=sum(one.score for one in strongest) / many,
+            is_of_kind=sum(one.is_of_kind for one in strongest) / many,
+            is_named=sum(one.is_named for one in strongest) / many,
+            is_dated=sum(one.is_dated for one in strongest) / many,
+            is_of_another=sum(one.is_of_another for one in strongest) / many,
+            is_elsewhere=sum(one.is_elsewhere for one in strongest) / many,
+        )
 
     @property
-    def verdict(self) -> float:
-        """The mean of both verdicts; while one is not known, with the best that it can be."""
-        confirmed = SUREST if self.confirmed is None else self.confirmed
-        return (_limited(self.told) + _limited(confirmed)) / 2
+    def inputs(self) -> tuple[float, ...]:
+        """What the statements tell, in the order of `Weights`, a one for its bias first."""
+        return (
+            1.0,
+            self.score,
+            self.is_of_kind,
+            self.is_named,
+            self.is_dated,
+            self.is_of_another,
+            self.is_elsewhere,
+        )
 
 
-def probability(signals: Signals, weights: Weights = FITTED) -> float:
-    """In [0, 1]; before ``confirmed`` is known, what it can be at most."""
-    log_odds = weights.bias + weights.verdict * signals.verdict + weights.unnamed * float(signals.is_unnamed)
+def probability(
+    signals: Signals, weights: Weights = FITTED, with_verdict: VerdictWeights = WITH_VERDICT
+) -> float:
+    """That the statements answer, in [0, 1]."""
+    worth = (
+        weights.bias,
+        weights.score,
+        weights.of_kind,
+        weights.named,
+        weights.dated,
+        weights.of_another,
+        weights.elsewhere,
+    )
+    log_odds = sum(a * b for a, b in zip(worth, signals.inputs, strict=True))
+    if signals.told is not None:
+        log_odds = (
+            with_verdict.bias
+            + with_verdict.told * _limited(signals.told, SUREST)
+            + with_verdict.statements * _limited(log_odds, _MOST_OF_STATEMENTS)
+        )
     return 1 / (1 + math.exp(-log_odds))
 
 
@@ -74,7 +136,7 @@ def log_odds_of_yes(said: str, likely: Mapping[str, float]) -> float:
         word = token.strip().lower()
         if word in mass:
             mass[word] += math.exp(logprob)
-    return _limited(math.log(mass["yes"] / mass["no"]))
+    return _limited(math.log(mass["yes"] / mass["no"]), SUREST)
 
 
 def likeliest(logprobs: Mapping[str, object] | None) -> dict[str, float]:
@@ -89,5 +151,5 @@ def likeliest(logprobs: Mapping[str, object] | None) -> dict[str, float]:
     return {str(one["token"]): float(one["logprob"]) for one in told or () if isinstance(one, dict)}
 
 
-def _limited(log_odds: float) -> float:
-    return min(max(log_odds, -SUREST), SUREST)
+def _limited(log_odds: float, most: float) -> float:
+    return min(max(log_odds, -most), most)

@@ -1,14 +1,15 @@
-"""Checks citations while the answer streams.
+"""Checks citations while the answer streams, sentence by sentence.
 
-A model's ``[n]`` is kept when passage n supports the sentence, moved when only another passage does, dropped when
-none does; a sentence that came without one gets the mark of the passage that clearly supports it. So every mark in
-an answer has been checked, and small models that forget marks still give cited answers.
+A model's ``[n]`` is kept when passage n supports the sentence, and moved when only another passage does; a sentence that came
+without one gets the mark of the passage that clearly supports it. A sentence that no passage supports is left out, unless
+whoever asked for the check can say otherwise. So every sentence of an answer has been checked, and small models that forget
+marks still give cited answers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -29,6 +30,9 @@ _MARK_BEGUN = re.compile(r"\[[\s\d,;a-z]{0,24}\Z", re.IGNORECASE)
 _ENDING = re.compile(r"[.!?:]+(?=[\s\[]|\Z)|\n")
 
 
+Verify = Callable[[str, int], Awaitable[bool]]
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """A sentence that has been checked.
@@ -42,15 +46,23 @@ class Sentence:
 
 
 class CitedText:
-    """Turns a model's text into checked text; feed it what arrives, then `finish`."""
+    """Turns a model's text into checked text; feed it what arrives, then `finish`.
 
-    def __init__(self, passages: Sequence[Hit], question: str) -> None:
+    Args:
+        passages: The first is [1].
+        question: The text answers.
+        verify: Asked about a sentence whose words no passage has, and that nothing contradicts, with the number of the
+            passage that comes nearest: whether that states it in other words. None leaves it to the words.
+    """
+
+    def __init__(self, passages: Sequence[Hit], question: str, verify: Verify | None = None) -> None:
         self._passages = passages
         self._statements = [statements(passage.text) for passage in passages]
         self._question = question
+        self._verify = verify
         self._held = ""  # arrived, and not yet decided about
         self._sentence = ""  # the sentence under way, without marks
-        self._gap = ""  # spaces that a mark may come to stand before
+        self._shown = ""  # the same as it will be shown, with what comes before it
         self._marks: list[int] = []
         self._written: list[str] = []
         self.sentences: list[Sentence] = []
@@ -61,47 +73,53 @@ class CitedText:
         """What has been given out."""
         return "".join(self._written)
 
-    def feed(self, text: str) -> Iterator[TextDelta | Cited]:
+    @property
+    def left_out(self) -> int:
+        """How many sentences had no support."""
+        return sum(not sentence.evidence for sentence in self.sentences)
+
+    async def feed(self, text: str) -> AsyncIterator[TextDelta | Cited]:
         """What ``text`` lets be given out."""
         self._held += text
-        yield from self._drain(at_end=False)
+        async for piece in self._drain(at_end=False):
+            yield piece
 
-    def finish(self) -> Iterator[TextDelta | Cited]:
+    async def finish(self) -> AsyncIterator[TextDelta | Cited]:
         """What is left, when no more text comes."""
-        yield from self._drain(at_end=True)
-        yield from self._close_sentence("")
+        async for piece in self._drain(at_end=True):
+            yield piece
+        async for piece in self._close_sentence(""):
+            yield piece
 
-    def _drain(self, *, at_end: bool) -> Iterator[TextDelta | Cited]:
+    async def _drain(self, *, at_end: bool) -> AsyncIterator[TextDelta | Cited]:
         while self._held:
             mark, ending = _MARK.search(self._held), _ENDING.search(self._held)
             begun = None if at_end else _MARK_BEGUN.search(self._held)
             stop = min((found.start() for found in (mark, ending, begun) if found), default=None)
             if stop != 0:
-                yield from self._say(self._held[:stop])
+                self._say(self._held[:stop])
                 self._held = "" if stop is None else self._held[stop:]
             elif mark and mark.start() == 0:
                 self._held = self._take_mark(mark, self._held)
             elif ending and ending.start() == 0:
                 if not at_end and not self._held[ending.end() :].strip():
                     return  # a mark may yet follow the full stop
-                yield from self._end_sentence(ending)
+                async for piece in self._end_sentence(ending):
+                    yield piece
             else:
                 return
 
-    def _say(self, text: str) -> Iterator[TextDelta]:
+    def _say(self, text: str) -> None:
         self._sentence += text
-        whole = self._gap + text
-        shown = whole.rstrip(" ")
-        self._gap = whole[len(shown) :]
-        if shown:
-            yield self._write(shown)
+        self._shown += text
 
     def _take_mark(self, mark: re.Match[str], text: str) -> str:
         """Note the numbers of ``mark``; what follows it in ``text``."""
         self._marks += [int(number) for number in re.findall(r"\d+", mark[1])]
+        self._shown = self._shown.rstrip(" ")
         return text[mark.end() :]
 
-    def _end_sentence(self, ending: re.Match[str]) -> Iterator[TextDelta | Cited]:
+    async def _end_sentence(self, ending: re.Match[str]) -> AsyncIterator[TextDelta | Cited]:
         rest = self._held[ending.end() :]
         while following := _MARK.match(
             rest.lstrip(" ")
@@ -109,25 +127,40 @@ class CitedText:
             rest = self._take_mark(following, rest.lstrip(" "))
         self._held = rest
         if weight(self._sentence) < _FULL_SENTENCE_WORDS and ending[0] != "\n":
-            self._sentence += ending[0]
-            self._gap = ""
-            yield self._write(ending[0])
+            self._say(ending[0])
             return
-        yield from self._close_sentence(ending[0])
+        async for piece in self._close_sentence(ending[0]):
+            yield piece
 
-    def _close_sentence(self, ending: str) -> Iterator[TextDelta | Cited]:
-        sentence = self._sentence.strip()
-        found = self._check(sentence) if weight(sentence) else {}
-        known = {cited.n for cited in self.citations}
+    async def _close_sentence(self, ending: str) -> AsyncIterator[TextDelta | Cited]:
+        """Give out the sentence under way when a passage supports it, or when it claims nothing."""
+        sentence, shown = self._sentence.strip(), self._shown
+        found = await self._found(sentence) if weight(sentence) else {}
+        self._sentence, self._shown, self._marks = "", "", []
+        if weight(sentence) and not ending.startswith(":"):
+            self.sentences.append(Sentence(sentence, {n: self._evidence(n, found[n]) for n in found}))
+            if not found:
+                return
+        known = {citation.n for citation in self.citations}
         fresh = [self._cite(n, support) for n, support in found.items() if n not in known]
         marks = "".join(f" [{n}]" for n in found)
-        if marks or ending:
-            yield self._write(marks + ending)
-        yield from fresh
+        if not self._written:
+            shown = shown.lstrip()
+        if said := (shown.rstrip(" ") + marks + ending if marks or ending else shown):
+            yield self._write(said)
+        for citation in fresh:
+            yield citation
         self.citations += fresh
-        if weight(sentence):
-            self.sentences.append(Sentence(sentence, {n: self._evidence(n, found[n]) for n in found}))
-        self._sentence, self._marks, self._gap = "", [], ""
+
+    async def _found(self, sentence: str) -> dict[int, Support]:
+        if (found := self._check(sentence)) or self._verify is None:
+            return found
+        marked = next((n for n in self._marks if 0 < n <= len(self._passages)), None)
+        near = {n: self._support(sentence, n) for n in range(1, len(self._passages) + 1)}
+        n = marked or max(near, key=lambda n: near[n].share, default=None)
+        if n is None or near[n].is_contradicted or not await self._verify(sentence, n):
+            return {}
+        return {n: near[n]}
 
     def _check(self, sentence: str) -> dict[int, Support]:
         """The passages to cite for ``sentence``, and how far each supports it."""
@@ -162,24 +195,29 @@ class CitedText:
 
     def _cite(self, n: int, found: Support) -> Cited:
         hit = self._passages[n - 1]
-        return Cited(
-            n=n,
-            document_id=hit.document_id,
-            chunk_id=hit.chunk_id,
-            ordinal=hit.ordinal,
-            title=hit.title,
-            source=hit.source,
-            path=hit.path,
-            page=hit.page,
-            heading=hit.heading,
-            quote=self._statements[n - 1][found.statements[0]].quote
-            if found.statements
-            else hit.text.strip(),
-            score=round(found.share, 3),
-            revision=hit.revision,
-            places=hit.places,
-        )
+        has_quote = bool(found.statements)
+        quote = self._statements[n - 1][found.statements[0]].quote if has_quote else hit.text.strip()
+        return cited(n, hit, quote, found.share)
 
     def _write(self, text: str) -> TextDelta:
         self._written.append(text)
         return TextDelta(text=text)
+
+
+def cited(n: int, hit: Hit, quote: str, share: float) -> Cited:
+    """The citation [n] of ``hit``, for a sentence of whose words ``quote`` has ``share``."""
+    return Cited(
+        n=n,
+        document_id=hit.document_id,
+        chunk_id=hit.chunk_id,
+        ordinal=hit.ordinal,
+        title=hit.title,
+        source=hit.source,
+        path=hit.path,
+        page=hit.page,
+        heading=hit.heading,
+        quote=quote,
+        score=round(share, 3),
+        revision=hit.revision,
+        places=hit.places,
+    )

@@ -8,7 +8,6 @@ company's questions 500 tokens of statements hold the answer more often than 900
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,18 +16,15 @@ from typing import Final
 from causeway.knowledge.answer.statements import Statement, statements
 from causeway.knowledge.search.request import Hit
 
-_STATEMENT_WEIGHT: Final = 0.5
-"""Share of a statement's own relevance beside its passage's score; anything from .3 to 1 does as well."""
-_TEMPERATURE: Final = 3.0
-"""Flattens the cross-encoder's log-odds, which are -8 to 8: only 0 and 1 would be left otherwise."""
 _CHARACTERS_PER_TOKEN: Final = 3.2
 """Of statements, which are full of numbers; prose alone has four."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A hit, and what of it the model reads, in its order."""
+    """The hit that is cited as ``[n]``, and what of it the model reads, in its order."""
 
+    n: int
     hit: Hit
     statements: tuple[Statement, ...]
 
@@ -58,25 +54,20 @@ def cut(hits: Sequence[Hit]) -> tuple[Candidate, ...]:
 
 
 def choose(
-    hits: Sequence[Hit], candidates: Sequence[Candidate], relevance: Sequence[float], *, budget_tokens: int
+    hits: Sequence[Hit], candidates: Sequence[Candidate], order: Sequence[int], *, budget_tokens: int
 ) -> tuple[Passage, ...]:
-    """The best statements that fit into ``budget_tokens`` together; the best one always does.
+    """The first statements in ``order`` that fit into ``budget_tokens`` together; the very first one always does.
 
     Args:
-        hits: Best first, which is the order of the passages.
+        hits: Best first; hit number 0 is cited as [1].
         candidates: Of `cut`.
-        relevance: For each candidate the cross-encoder's probability; all the same where there is none, so that the
-            best hits are shown from their beginning.
+        order: Numbers of candidates, the best first.
         budget_tokens: Headings included, estimated by characters.
     """
-    scores = [
-        hits[one.hit].score + _STATEMENT_WEIGHT * _flattened(probability)
-        for one, probability in zip(candidates, relevance, strict=True)
-    ]
     kept: set[int] = set()
     shown: set[int] = set()
     left = budget_tokens * _CHARACTERS_PER_TOKEN
-    for number in sorted(range(len(candidates)), key=lambda number: -scores[number]):
+    for number in order:
         one = candidates[number]
         needed = len(one.statement.text) + (0 if one.hit in shown else len(hits[one.hit].heading))
         if needed <= left or not kept:
@@ -85,11 +76,6 @@ def choose(
             left -= needed
     chosen = [candidates[number] for number in sorted(kept)]
     return tuple(
-        Passage(hits[number], tuple(one.statement for one in ones))
+        Passage(number + 1, hits[number], tuple(one.statement for one in ones))
         for number, ones in groupby(chosen, key=lambda one: one.hit)
     )
-
-
-def _flattened(probability: float) -> float:
-    certain = min(max(probability, 1e-6), 1 - 1e-6)
-    return 1 / (1 + math.exp(-math.log(certain / (1 - certain)) / _TEMPERATURE))

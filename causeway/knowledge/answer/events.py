@@ -29,7 +29,7 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
-    """The next piece of the answer, citation marks such as ``[1]`` included."""
+    """The next piece of the answer, a checked sentence or a quote with its marks such as ``[1]``."""
 
     text: str
 
@@ -69,7 +69,9 @@ class Finished:
     Attributes:
         question: As it was understood: a follow-up stands alone in it.
         answer: The whole text, and the refusal's words when ``refused``.
-        signals: What was known of whether the passages answer; None when that was not asked.
+        signals: What was known of whether the passages answer; None when none was about what the question names.
+        is_sure: Whether it came without a caution.
+        left_out: Sentences of the model that no passage supported.
     """
 
     answer: str
@@ -83,6 +85,8 @@ class Finished:
     took_ms: int
     question: str = ""
     signals: Signals | None = None
+    is_sure: bool = True
+    left_out: int = 0
 
 
 AnswerEvent = Retrieved | TextDelta | Cited | Finished

@@ -18,6 +18,7 @@ from causeway.contracts.chat import ChatRequest, Usage
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.money import Micros
 from causeway.errors import CausewayError
+from causeway.knowledge.answer.thinking import spoken
 from causeway.prompts.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ async def standalone(
     """
     if not before or not leans(question):
         return Standalone(question=question)
-    prompt = prompts.get(PROMPT)
+    prompt = prompts.get(PROMPT, key=call.conversation_id)
     recent = before[-_MOST_TURNS:]
     turns = [{"question": one.question, "answer": one.answer[:_MOST_ANSWER_CHARS]} for one in recent]
     request = ChatRequest(
@@ -97,7 +98,8 @@ async def standalone(
     except CausewayError as exc:
         log.warning("a follow-up is asked beside the question before", extra={"reason": exc.code})
         return beside
-    rewritten = reply.text.strip().splitlines()[0].strip() if reply.text.strip() else ""
+    said = spoken(reply.text).strip()
+    rewritten = said.splitlines()[0].strip() if said else ""
     kept = rewritten if _is_faithful(rewritten, question, recent) else beside.question
     return Standalone(question=kept, usage=reply.usage, cost_micros=Micros(reply.cost_micros or 0))
 

@@ -1,7 +1,8 @@
 """Cuts a passage into statements: the sentences, list items and table rows that can each answer a question alone.
 
 A table row is written out with its header ("Retail price 2026; Brook: £42; Weir: £89"): a small model reads a row far
-from its header wrongly, and a number then stands beside the words that say what it is.
+from its header wrongly, and a number then stands beside the words that say what it is. A statement that gives orders to a
+model is none: it is neither shown to one nor quoted, and supports nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from causeway.guard.injection import suspicion
+
+_SUSPICIOUS: Final = 0.85
 _ITEM = re.compile(r"^\s*(?:[-*+\u2022]|\(?\d{1,3}[.)]|\[ ?\])\s+")
 _HEADING = re.compile(r"^#{1,6}\s+")
 _TABLE_RULE = re.compile(r"^\|?\s*:?-{2,}")
@@ -50,7 +55,7 @@ def statements(passage: str) -> tuple[Statement, ...]:
             found += _rows(lines, above)
         else:
             found += _sentences(lines, above)
-    return tuple(found)
+    return tuple(one for one in found if suspicion(one.text).score < _SUSPICIOUS)
 
 
 def _rows(lines: Sequence[str], above: str) -> Iterator[Statement]:

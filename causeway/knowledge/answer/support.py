@@ -2,7 +2,8 @@
 
 A word check and not a model: it costs microseconds, so every sentence is checked while it streams. Numbers and codes
 weigh double and must all be there, since a wrong number in a fluent sentence is the error that hurts; and they must be
-there together, since a number of another row is as wrong as one that is made up.
+there together, since a number of another row is as wrong as one that is made up. What shared words cannot see, a 'not' or the
+number of another column, is left to `causeway.knowledge.answer.contradiction`; bench/results/support.md has the rates.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+
+from causeway.knowledge.answer import contradiction
 
 _WORD = re.compile(r"[^\W_]+(?:[-.,:/'][^\W_]+)*")
 _NUMBERED = re.compile(r"\b([A-Z][a-z]+)\s(\d{1,4})\b(?![.,:]\d|\s*(?:%|per\b))")
@@ -158,12 +161,15 @@ class Support:
     """How far a passage backs a sentence.
 
     Attributes:
-        share: Of the sentence's content words, in [0, 1]; 0 when a number or code of it is not backed.
+        share: Of the sentence's content words, in [0, 1]; 0 when the passage contradicts it.
         statements: Which of the passage's statements have the words, the most telling first.
+        is_contradicted: Whether a number, code or name of it is not there, or the statements say something else with its
+            words (`causeway.knowledge.answer.contradiction`).
     """
 
     share: float
     statements: tuple[int, ...] = ()
+    is_contradicted: bool = False
 
 
 def support(sentence: str, heading: str, statements: Sequence[str], *, given: str = "") -> Support:
@@ -178,17 +184,17 @@ def support(sentence: str, heading: str, statements: Sequence[str], *, given: st
         statements: The passage, cut by `causeway.knowledge.answer.statements`.
         given: The question. The sentence may repeat its numbers and codes, and its words weigh little.
     """
-    asked = _terms(given)
+    asked = terms(given)
     said = {
         term: (2.0 if _is_exact(term) else 1.0) * (_REPEATED if term in asked else 1.0)
-        for term in _terms(sentence)
+        for term in terms(sentence)
     }
     if not said:
         return Support(0.0)
-    backed = said.keys() & _terms(heading)
+    backed = said.keys() & terms(heading)
     named = names(sentence)
     pieces = {
-        number: said.keys() & _terms(statement)
+        number: said.keys() & terms(statement)
         for number, statement in enumerate(statements)
         if not is_of_another(named, names(statement))
     }
@@ -201,9 +207,41 @@ def support(sentence: str, heading: str, statements: Sequence[str], *, given: st
             break
         backed |= pieces.pop(best)
         chosen.append(best)
-    if any(_is_exact(term) for term in said.keys() - backed - asked):
-        return Support(0.0)
+    shown = [statements[number] for number in chosen]
+    is_contradicted = any(_is_exact(term) for term in said.keys() - backed - asked) or _is_contradicted(
+        sentence, heading, shown, statements, given=given
+    )
+    if is_contradicted or _says_more(sentence, heading, shown, given=given):
+        return Support(0.0, is_contradicted=is_contradicted)
     return Support(sum(said[term] for term in backed) / sum(said.values()), tuple(chosen))
+
+
+def _is_contradicted(
+    sentence: str, heading: str, shown: Sequence[str], statements: Sequence[str], *, given: str
+) -> bool:
+    """Whether ``shown`` has the sentence's words and says something else."""
+    said = terms(sentence)
+    is_same_language = any(not _is_exact(term) for one in shown for term in said & terms(one))
+    numbers = {term for term in said - terms(given) - terms(heading) if _is_exact(term)}
+    having = [terms(one) for one in statements if numbers <= terms(one)]
+    others = [
+        terms(one) for one in statements if not numbers & terms(one) and any(map(_is_exact, terms(one)))
+    ]
+    return (
+        contradiction.is_turned(sentence, shown, terms)
+        or (is_same_language and contradiction.has_other_units(sentence, shown, terms))
+        or any(contradiction.is_of_other_column(sentence, one, terms) for one in shown)
+        or (bool(numbers and having) and contradiction.is_of_better_statement(said, having, others))
+    )
+
+
+def _says_more(sentence: str, heading: str, shown: Sequence[str], *, given: str) -> bool:
+    """Whether a name or a clause of the sentence is neither in ``shown`` nor in the question."""
+    asked = terms(given)
+    around = terms(heading).union(*(terms(statement) for statement in shown))
+    return bool(
+        terms(" ".join(contradiction.named(sentence))) - around - asked
+    ) or contradiction.unbacked_clause(sentence, around, asked, terms)
 
 
 def _shape(name: str) -> str:
@@ -240,17 +278,18 @@ def proper_names(question: str) -> frozenset[str]:
 def codes(text: str) -> frozenset[str]:
     """The identifiers in ``text``, lower case: words of letters and digits such as ``e-4017`` or ``fs-tnt-210``."""
     return frozenset(
-        term for term in _terms(text) if _is_exact(term) and any(letter.isalpha() for letter in term)
+        term for term in terms(text) if _is_exact(term) and any(letter.isalpha() for letter in term)
     )
 
 
 def weight(sentence: str) -> int:
     """How many content words a sentence has."""
-    return len(_terms(sentence))
+    return len(terms(sentence))
 
 
 @lru_cache(maxsize=512)
-def _terms(text: str) -> frozenset[str]:
+def terms(text: str) -> frozenset[str]:
+    """The content words of ``text``, stemmed, with numbers and codes as they are."""
     return frozenset(_content_words(text))
 
 

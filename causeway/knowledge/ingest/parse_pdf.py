@@ -20,11 +20,11 @@ from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
+from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
 from causeway.knowledge.ingest.pdf_page import read_page
 from causeway.knowledge.ingest.pdf_running import without_running_lines
 from causeway.knowledge.ingest.pdf_shapes import Page, Sheet
-from causeway.knowledge.ingest.pdf_words import LetterWidths
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
 
@@ -203,7 +203,7 @@ def _drawn(document: pdfium.PdfDocument, index: int) -> tuple[Image.Image, float
 
 def _is_legible(page: Page) -> bool:
     """Whether the words are language: not what a bad OCR or a font without an alphabet leaves behind."""
-    text = "".join(word.text for word in page.words)
+    text = "".join([word.text for word in page.words])
     if not text:
         return False
     lost = 0 if text.isascii() else len(_LOST.findall(text))
@@ -214,11 +214,12 @@ def _is_legible(page: Page) -> bool:
     letters = sum(letter.isalnum() for letter in text)
     if letters < 12 or letters < 0.55 * len(text):
         return False
-    latin = [word.text for word in page.words if len(word.text) >= 3 and _LATIN.match(word.text)]
+    words = [word for words in page.words for word in words.text.split()]
+    latin = [word for word in words if len(word) >= 3 and _LATIN.match(word)]
     speakable = sum(bool(_LIGHT_WORD.search(word)) for word in latin)
     if len(latin) >= 10 and speakable < 0.6 * len(latin):
         return False
-    return len({word.text for word in page.words}) > 0.08 * len(page.words) or len(page.words) < 100
+    return len(set(words)) > 0.08 * len(words) or len(words) < 100
 
 
 def _metadata(document: pdfium.PdfDocument) -> dict[str, str]:

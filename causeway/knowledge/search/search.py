@@ -234,6 +234,7 @@ class Search:
                 names.RETRIEVAL_QUERY: request.query if self._capture_content else None,
                 names.PRINCIPAL: call.principal.id,
                 names.OWNER: call.principal.owner,
+                names.TEAM: call.principal.team,
                 names.PURPOSE: call.purpose,
                 "causeway.filters": dict(request.filters) or None,
             }

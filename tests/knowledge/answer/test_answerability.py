@@ -13,12 +13,13 @@ from causeway.knowledge.answer.answerability import (
     log_odds_of_yes,
     probability,
 )
+from causeway.knowledge.answer.evidence import Traits
 
 LOG_ODDS = st.floats(-8, 8)
 
 
-def _signals(told: float, confirmed: float | None = 0.0) -> Signals:
-    return Signals(told=told, confirmed=confirmed)
+def _signals(told: float | None = None, **traits: float) -> Signals:
+    return Signals(score=0.7, told=told, **traits)
 
 
 def test_how_sure_the_model_is_comes_from_its_first_token() -> None:
@@ -48,25 +49,31 @@ def test_a_word_that_is_not_among_the_likely_ones_is_as_unlikely_as_can_be() -> 
     assert log_odds_of_yes("no", {"no": -0.01}) == -SUREST
 
 
-@given(LOG_ODDS, LOG_ODDS, LOG_ODDS)
-def test_a_surer_model_makes_an_answer_likelier(less: float, more: float, confirmed: float) -> None:
-    low, high = sorted((less, more))
-    assert 0 <= probability(_signals(low, confirmed)) <= probability(_signals(high, confirmed)) <= 1
-    assert probability(_signals(confirmed, low)) <= probability(_signals(confirmed, high))
-
-
 @given(LOG_ODDS, LOG_ODDS)
-def test_what_is_not_known_yet_may_still_turn_out_well(told: float, confirmed: float) -> None:
-    assert probability(_signals(told, None)) >= probability(_signals(told, confirmed))
+def test_a_surer_model_makes_an_answer_likelier(one: float, other: float) -> None:
+    less, more = sorted((one, other))
+    assert 0 <= probability(_signals(less)) <= probability(_signals(more)) <= 1
 
 
-def test_a_plain_yes_twice_is_answered_a_plain_no_refused_at_once_and_a_yes_taken_back_refused() -> None:
-    assert probability(_signals(SUREST, SUREST)) > 0.5
-    assert probability(_signals(-SUREST, None)) < 0.5
-    assert probability(_signals(SUREST, -SUREST)) < 0.5
+def test_a_plain_no_of_the_model_refuses_what_looks_well_and_a_plain_yes_saves_what_does_not() -> None:
+    assert probability(_signals(-SUREST)) < 0.35 < probability(_signals(SUREST, is_of_kind=0.0))
 
 
-def test_a_passage_that_does_not_name_what_the_question_names_is_doubted() -> None:
-    named = Signals(told=1.0, confirmed=1.0)
-    unnamed = Signals(told=1.0, confirmed=1.0, is_unnamed=True)
-    assert probability(unnamed) < 0.5 < probability(named)
+@pytest.mark.parametrize(
+    "worse",
+    [
+        {"is_of_kind": 0.0},
+        {"is_named": 0.0},
+        {"is_dated": 0.0},
+        {"is_of_another": 1.0},
+        {"is_elsewhere": 1.0},
+    ],
+)
+def test_each_rule_speaks_against_an_answer(worse: dict[str, float]) -> None:
+    assert probability(_signals(**worse)) < probability(_signals())
+
+
+def test_of_several_parts_the_mean_counts() -> None:
+    told = Traits(relevance=0.0, score=0.8)
+    missing = Traits(relevance=0.0, score=0.6, is_of_kind=False)
+    assert Signals.of([told, missing]) == Signals(score=pytest.approx(0.7), is_of_kind=0.5)
