@@ -2,7 +2,7 @@
 
 Owns pdfium's text interface. A page has hundreds of words and thousands of letters, and each question takes a third of a
 microsecond and as long again to make something of the answer, so as few as possible are asked; `bench/parsing_bars.py`
-compares with asking for the bare text.
+compares with asking for the bare text. Longer than most modules, because what is asked and what the answers mean are one.
 """
 
 from __future__ import annotations
