@@ -186,6 +186,13 @@ class TooLargeError(InvalidInputError):
     http_status = 413
 
 
+class StaleEditError(InvalidInputError):
+    """What was edited has been changed by somebody else meanwhile."""
+
+    code = "stale_edit"
+    http_status = 409
+
+
 class UnreadableDocumentError(InvalidInputError):
     """A file cannot be made searchable; the message tells its owner why."""
 

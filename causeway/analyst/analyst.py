@@ -7,7 +7,7 @@ stands in a table cannot steer it. Everything else here is computed by rules, so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
@@ -27,6 +27,7 @@ from causeway.contracts.money import Micros
 from causeway.errors import InvalidInputError, QueryFailedError, RefusedSqlError
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Spans
+from causeway.prompts.prompt import Prompt
 from causeway.prompts.shelf import Shelf
 from causeway.seams import deferred
 from causeway.settings import AnalystSettings
@@ -102,6 +103,9 @@ class _Work:
     asked: Asked
     background: Background
     call: Call
+    prompt: Prompt
+    repair: Prompt
+    values: Mapping[str, object] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage = Usage()  # noqa: RUF009 - frozen
     cost_micros: Micros = Micros(0)  # noqa: RUF009 - an int
@@ -168,13 +172,14 @@ class Analyst:
                     names.QUESTION: shown,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
             inner = replace(call, traceparent=span.traceparent, purpose="analyst", may_cache=False)
             asked = await self.databases.asked(question.database, call.principal)
             conversation = question.conversation_id or f"talk_{uuid4().hex}"
-            answer, work = await self._answer(text, question, asked, inner)
+            answer, work = await self._answer(text, question, asked, inner, key=conversation)
             span.set(
                 {
                     names.REFUSED: answer.state in ("refused", "unclear"),
@@ -188,6 +193,8 @@ class Analyst:
             took_ms = round((self._clock.monotonic() - began) * 1000)
             answer = replace(answer, trace_id=span.trace_id, conversation_id=conversation, took_ms=took_ms)
             if work is not None:
+                shown_values = {"analyst_sql": work.values} if self._capture_content else None
+                span.set({names.PROMPT_VALUES: shown_values})
                 answer = replace(
                     answer,
                     usage=work.usage,
@@ -222,6 +229,7 @@ class Analyst:
                 {
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     "causeway.analyst.sql": sql if self._capture_content else None,
                 }
             )
@@ -261,7 +269,7 @@ class Analyst:
     # --- the steps -----------------------------------------------------------------------------------
 
     async def _answer(
-        self, text: str, question: Question, asked: Asked, call: Call
+        self, text: str, question: Question, asked: Asked, call: Call, *, key: str
     ) -> tuple[Answer, _Work | None]:
         earlier = None
         if question.conversation_id:
@@ -277,7 +285,8 @@ class Analyst:
         background = Background(
             offer=asked.offer, layer=asked.layer, linked=linked, pairs=pairs, earlier=earlier
         )
-        work = _Work(text, asked, background, call)
+        drafting, repair = (self._prompts.get(name, key=key) for name in ("analyst_sql", "analyst_repair"))
+        work = _Work(text, asked, background, call, drafting, repair)
         ran, cannot = await self._drafted(work)
         attempts = tuple(work.attempts)
         if ran is None:
@@ -326,9 +335,8 @@ class Analyst:
 
     async def _drafted(self, work: _Work) -> tuple[_Ran | None, str]:
         """The query that answers, and why there is none when the model says that there cannot be one."""
-        prompt = draft_sql.messages(
-            work.question, work.background, self._prompts, tokens=self._settings.prompt_tokens
-        )
+        work.values = draft_sql.values(work.question, work.background, tokens=self._settings.prompt_tokens)
+        prompt = work.prompt.messages(work.values)
         chat = list(prompt)
         empty: _Ran | None = None
         doubted: _Ran | None = None
@@ -364,7 +372,7 @@ class Analyst:
                     f"'{m.value}' is a value of {m.table}.{m.column}."
                     for m in work.background.linked.mentions[:4]
                 ]
-            follow = draft_sql.repair_message(work.question, problem, hints, self._prompts)
+            follow = draft_sql.repair_message(work.question, problem, hints, work.repair)
             chat = [*prompt, Message("assistant", reply), follow]
         found = doubted or empty
         return (await self._voted(work, prompt, found), "") if found is not None else (None, "")
@@ -393,7 +401,7 @@ class Analyst:
             model="chat", messages=tuple(chat), max_tokens=_REPLY_TOKENS, temperature=temperature
         )
         began = self._clock.monotonic()
-        call = replace(work.call, prompt=self._prompts.get("analyst_sql").reference)
+        call = replace(work.call, prompt=work.prompt.reference)
         reply = await self._gateway.complete(request, call)
         work.model_s += self._clock.monotonic() - began
         work.usage += reply.usage

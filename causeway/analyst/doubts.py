@@ -60,13 +60,17 @@ def _said(question: str, background: Background) -> Iterator[str]:
 
 
 def _conditions(tree: exp.Query) -> Iterator[tuple[exp.Column, str]]:
-    """Columns that have to be a given text; what they must not be, and alternatives of CASE, do not narrow a result so."""
-    for condition in tree.find_all(exp.EQ):
+    """Columns that have to be a given text, or must not be it, for a row to count; in a CASE they do not narrow a result."""
+    for condition in tree.find_all(exp.EQ, exp.NEQ):
         sides = (condition.this, condition.expression)
         for column, literal in (sides, sides[::-1]):
             is_text = isinstance(literal, exp.Literal) and literal.is_string
-            if isinstance(column, exp.Column) and is_text and condition.find_ancestor(exp.Where):
+            if isinstance(column, exp.Column) and is_text and _is_filter(condition):
                 yield column, str(literal.this)
+
+
+def _is_filter(condition: exp.Expr) -> bool:
+    return condition.find_ancestor(exp.Where) is not None and condition.find_ancestor(exp.Case) is None
 
 
 def _flags(tree: exp.Query) -> Iterator[tuple[exp.Column, str]]:
@@ -75,7 +79,7 @@ def _flags(tree: exp.Query) -> Iterator[tuple[exp.Column, str]]:
         if (
             isinstance(condition.this, exp.Column)
             and isinstance(condition.expression, exp.Boolean)
-            and condition.find_ancestor(exp.Where)
+            and _is_filter(condition)
         ):
             yield condition.this, condition.expression.sql()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from causeway.analyst.schema import Column
 from causeway.analyst.schema_linking import Linked
 from causeway.analyst.semantic_layer import Layer, Pair
 from causeway.contracts.chat import Message
-from causeway.prompts.shelf import Shelf
+from causeway.prompts.prompt import Prompt
 
 _DIALECTS: Final = {"postgres": "PostgreSQL", "sqlite": "SQLite", "duckdb": "DuckDB", "mysql": "MySQL"}
 _CHARS_A_TOKEN: Final = 3.4
@@ -52,8 +52,8 @@ class Background:
     earlier: Earlier | None = None
 
 
-def messages(question: str, background: Background, prompts: Shelf, *, tokens: int) -> tuple[Message, ...]:
-    """The prompt for a draft, about ``tokens`` long."""
+def values(question: str, background: Background, *, tokens: int) -> Mapping[str, object]:
+    """What the prompt for a draft is filled with, about ``tokens`` long."""
     layer, linked = background.layer, background.linked
     pairs = [{"question": pair.question, "sql": pair.sql.strip()} for pair in background.pairs]
     glossary = [f"{name}: {layer.metrics[name].about} = {layer.metrics[name].sql}" for name in linked.metrics]
@@ -62,7 +62,7 @@ def messages(question: str, background: Background, prompts: Shelf, *, tokens: i
         sum(len(pair["question"]) + len(pair["sql"]) + 30 for pair in pairs) + sum(map(len, glossary)) + 700
     )
     room = max(900, int(tokens * _CHARS_A_TOKEN) - spent)
-    values = {
+    return {
         "dialect": _DIALECTS[background.offer.dialect],
         "schema": _schema(background, room),
         "glossary": glossary,
@@ -73,13 +73,11 @@ def messages(question: str, background: Background, prompts: Shelf, *, tokens: i
         else None,
         "question": question,
     }
-    return prompts.get("analyst_sql").messages(values)
 
 
-def repair_message(question: str, problem: str, hints: Sequence[str], prompts: Shelf) -> Message:
+def repair_message(question: str, problem: str, hints: Sequence[str], prompt: Prompt) -> Message:
     """What follows a draft that did not work."""
-    values = {"question": question, "problem": problem, "hints": list(hints)}
-    return prompts.get("analyst_repair").messages(values)[-1]
+    return prompt.messages({"question": question, "problem": problem, "hints": list(hints)})[-1]
 
 
 def read(reply: str) -> Drafted:

@@ -17,6 +17,7 @@ from causeway.cli.ask import ask, search
 from causeway.cli.collections import collections
 from causeway.cli.doctor import doctor
 from causeway.cli.evals import evals
+from causeway.cli.feedback import feedback
 from causeway.cli.ingest import ingest
 from causeway.cli.keys import keys
 from causeway.cli.mcp import mcp
@@ -60,6 +61,7 @@ for command in (
     models,
     settings,
     evals,
+    feedback,
     prompts,
     doctor,
 ):

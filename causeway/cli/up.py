@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from causeway.accounts.single_sign_on import SingleSignOn
     from causeway.accounts.users import Users
     from causeway.settings import Settings
-    from causeway.web.parts import AccountParts, AdminParts
+    from causeway.web.parts import AccountParts, AdminParts, PromptParts
     from causeway.wiring import Platform
 
 _GRACE_S = 5
@@ -158,7 +158,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
     from causeway.accounts.users import Users
     from causeway.web.app import build_app
     from causeway.web.bounded_http import BoundedHttp
-    from causeway.web.parts import IngestParts, TelemetryParts, WebParts
+    from causeway.web.parts import IngestParts, ReviewParts, TelemetryParts, WebParts
     from causeway.web.sessions import Sessions
 
     class Quiet(uvicorn.Server):
@@ -198,7 +198,12 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
             collections=platform.collections, control=platform.control, progress=platform.progress
         ),
         evals=platform.evals,
+        prompts=_prompts(platform),
         stats=platform.stats,
+        alerts=platform.alerts,
+        review=ReviewParts(
+            reviewing=platform.reviewing, collected=platform.collected, experiments=platform.experiments
+        ),
         slack=platform.slack,
         telemetry=TelemetryParts(
             imports=platform.telemetry.imports,
@@ -275,6 +280,27 @@ def _administration(platform: Platform, users: Users) -> AdminParts:
         audit=Audit(database),
         routes=lambda: live.built.steps.routes,
         breakers=lambda: live.built.steps.failover.breakers.open_ones(),
+    )
+
+
+def _prompts(platform: Platform) -> PromptParts:
+    from causeway.errors import UnknownModelError
+    from causeway.prompts.usage import PromptUsage
+    from causeway.web.parts import PromptParts
+
+    def models() -> list[str]:
+        routes, found = platform.live.built.steps.routes, []
+        for name in routes.names():
+            with suppress(UnknownModelError):  # it embeds, ranks or draws
+                routes.chat(name)
+                found.append(name)
+        return found
+
+    return PromptParts(
+        registry=platform.prompts,
+        usage=PromptUsage(platform.database, platform.ledger.flush),
+        gateway=platform.gateway,
+        models=models,
     )
 
 

@@ -137,6 +137,15 @@ def draft_case(vote: Vote, asked: Asked) -> Case:
     )
 
 
+def unvoted_case(trace_id: str, asked: Asked) -> Case:
+    """The case of an answer that nobody voted on: what it cites are gold documents if whoever makes the case agrees."""
+    return Case(
+        name=f"asked {trace_id[:12]}",
+        inputs=Inputs(question=asked.question, collection=asked.collection),
+        metadata=Metadata(documents=asked.documents, tags=("asked",), origin=trace_id),
+    )
+
+
 def facts_of(right: str) -> list[str]:
     """What a right answer probably has to say: its dates, amounts, numbers with their units and codes, else itself.
 

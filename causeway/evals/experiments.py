@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 from sqlalchemy import Row, delete, func, select, update
@@ -37,6 +37,7 @@ from causeway.storage.schema import collections, documents
 
 log = logging.getLogger(__name__)
 
+Progress = Literal["queued", "running", "done", "failed"]
 WORK: Final = "experiments"
 """What the queue calls this work."""
 CONFIRMED: Final = "confirmed"
@@ -48,7 +49,6 @@ class Experiment:
     """One, as far as it is.
 
     Attributes:
-        state: queued, running, done or failed.
         problem: Why it failed.
         done: Questions that have been scored.
         proof: Once it is done.
@@ -59,7 +59,7 @@ class Experiment:
     collection_id: str
     collection: str
     suite: str
-    state: str
+    state: Progress
     problem: str | None
     total: int
     done: int
@@ -171,6 +171,10 @@ class Experiments:
     async def suites(self) -> list[str]:
         """What may be asked: the confirmed answers' questions, collected suites, packaged ones."""
         return [CONFIRMED, *await self._suites.names(), *packaged_names()]
+
+    async def confirmed(self) -> Mapping[str, int]:
+        """How many confirmed answers there are, by the id of the collection."""
+        return await self._answers.counts()
 
     async def standings(self) -> list[Standing]:
         """How every improvement stands."""

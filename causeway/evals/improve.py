@@ -26,7 +26,7 @@ from causeway.evals.outcome import Outcome
 from causeway.evals.record import CaseRecord, Record, digest_of
 from causeway.evals.subject import EVALS, PURPOSE, Subject
 from causeway.evals.suite import Case, Suite
-from causeway.prompts.prompt import Prompt
+from causeway.prompts.prompt import Prompt, as_file
 from causeway.prompts.shelf import Shelf
 
 _REWRITES: Final = 4
@@ -230,18 +230,6 @@ def read_edits(text: str, *, origin: str) -> list[Edit]:
         return msgspec.convert(yaml.safe_load(text), list[Edit])
     except (yaml.YAMLError, msgspec.ValidationError) as exc:
         raise InvalidInputError(f"{origin}: no list of edits: {' '.join(str(exc).split())}") from exc
-
-
-def as_file(prompt: Prompt) -> str:
-    """A prompt as the text of a ``.prompt`` file."""
-    head = yaml.safe_dump(
-        {"name": prompt.name, "version": prompt.version, "description": prompt.description},
-        sort_keys=False,
-        allow_unicode=True,
-        width=1000,
-    )
-    body = "\n\n".join(f"=== {role}\n{template}" for role, template in prompt.sections)
-    return f"---\n{head}---\n{body}\n"
 
 
 def _candidates(

@@ -7,13 +7,13 @@ answer was put. A decision that is taken back, or a dismissal, unteaches it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from causeway.contracts.model_gateway import Call
 from causeway.errors import CausewayError, NotFoundError
-from causeway.evals.collect import Asked, Documents, Traces, asked_in, draft_case
+from causeway.evals.collect import Asked, Documents, Traces, asked_in, draft_case, unvoted_case
 from causeway.evals.subject import EVALS
 from causeway.evals.suite import Case
 from causeway.observability.feedback import Vote
@@ -95,10 +95,18 @@ class Reviewing:
         except NotFoundError:
             return None
 
-    async def draft(self, vote: Reviewed) -> Case | None:
-        """The case that a vote makes, as far as it tells; None when the question was not kept."""
-        asked = await self.asked(vote.trace_id)
-        return draft_case(as_vote(vote), asked) if asked else None
+    async def draft(self, trace_id: str, votes: Sequence[Reviewed]) -> Case:
+        """The case that an answer makes, as far as its newest vote tells; nobody has to have voted on it.
+
+        Raises:
+            NotFoundError: The question was not kept, or its trace is gone.
+        """
+        asked = await self.asked(trace_id)
+        if asked is None:
+            raise NotFoundError(
+                f"the question of trace '{trace_id}' was not kept, or is older than telemetry.trace_days"
+            )
+        return draft_case(as_vote(votes[0]), asked) if votes else unvoted_case(trace_id, asked)
 
     async def _learn(self, decided: Iterable[Reviewed]) -> None:
         for vote in decided:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, func, literal, or_, select, update
@@ -124,3 +124,18 @@ def matching(collection: str | None, text: str) -> list[ColumnElement[bool]]:
         for word in text.split()
     ]
     return wanted
+
+
+ORDERS: Final = {
+    "title": func.lower(documents.c.title),
+    "collection": func.lower(collections.c.name),
+    "size": documents.c.size_bytes,
+    "updated": documents.c.updated_at,
+}
+"""What lists of documents can be sorted by."""
+
+
+def ordered(order: str) -> tuple[ColumnElement[Any], ...]:
+    """The columns to sort by; ``-`` before a name of `ORDERS` turns it round. The same rows have the same order each time."""
+    column = ORDERS[order.removeprefix("-")]
+    return (column.desc() if order.startswith("-") else column.asc(), documents.c.id)

@@ -41,6 +41,7 @@ from causeway.knowledge.document_rows import (
     insert_row,
     lock_row,
     matching,
+    ordered,
     queued_again,
     title_of,
     update_row,
@@ -344,13 +345,14 @@ class Library:
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
-        """Documents, those that changed last first; ``text`` is looked for in titles and paths."""
+        """Documents in an ``order`` of `document_rows.ORDERS`; the words of ``text`` are looked for in titles and paths."""
         wanted = [*matching(collection, text.strip()), self._sight.documents]
         counted = select(documents.c.state, func.count().label("number")).join(collections).where(*wanted)
-        listed = _rows().where(*wanted).order_by(documents.c.updated_at.desc(), documents.c.id)
+        listed = _rows().where(*wanted).order_by(*ordered(order))
         if state is not None:
             listed = listed.where(documents.c.state == state)
         async with self._sight.connect() as connection:

@@ -101,19 +101,10 @@ class Reviews:
         return {state: found.get(state, 0) for state in STATES}
 
     async def of(self, trace_id: str) -> list[Reviewed]:
-        """Every vote on one answer, newest first.
-
-        Raises:
-            NotFoundError: Nobody voted on it.
-        """
+        """Every vote on one answer, newest first; none when nobody voted on it."""
         listed = _listed(ReviewQuery(trace_id=trace_id)).order_by(votes.c.at.desc(), votes.c.principal_id)
         async with self._database.connect() as connection:
-            found = [_reviewed(row) for row in await connection.execute(listed)]
-        if not found:
-            raise NotFoundError(
-                f"nobody voted on the answer of trace '{trace_id}'; it may have been taken back"
-            )
-        return found
+            return [_reviewed(row) for row in await connection.execute(listed)]
 
     async def decide(
         self,

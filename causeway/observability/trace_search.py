@@ -48,6 +48,8 @@ class TraceQuery:
         prompt: ``name@version``, or a name for all its versions.
         status: ``ok``, ``error``, or an error's code.
         product: The purpose of its calls: ask, analyst, v1.
+        cache: ``exact`` or ``semantic``, or ``any`` of both.
+        min_attempts: How often providers were called for it: 2 finds what was tried again or elsewhere.
         refused: Whether the answer was a refusal.
         score: Whether an evaluation's checks of it all passed, or some failed.
         since, until: When it began: from, and before.
@@ -65,6 +67,7 @@ class TraceQuery:
     product: str = ""
     service: str = ""
     cache: str = ""
+    min_attempts: int | None = None
     conversation: str = ""
     cluster: str = ""
     vote: Literal["up", "down", "any", "none", ""] = ""
@@ -108,7 +111,7 @@ def conditions(query: TraceQuery) -> list[ColumnElement[bool]]:
             ("model", query.model),
             ("product", query.product),
             ("service", query.service),
-            ("cache", query.cache),
+            ("cache", "" if query.cache == "any" else query.cache),
             ("conversation_id", query.conversation),
         )
         if value
@@ -137,6 +140,10 @@ def conditions(query: TraceQuery) -> list[ColumnElement[bool]]:
 def _bounds(query: TraceQuery) -> list[ColumnElement[bool]]:
     line = trace_summaries.c
     wanted: list[ColumnElement[bool]] = []
+    if query.cache == "any":
+        wanted.append(line.cache.is_not(None))
+    if query.min_attempts is not None:
+        wanted.append(line.attempts >= query.min_attempts)
     if query.refused is not None:
         wanted.append(line.refused.is_(True) if query.refused else line.refused.is_not(True))
     if query.min_cost_micros is not None:

@@ -218,6 +218,7 @@ ledger = Table(
     Index(None, "team", "at", **_COST),
     Index(None, "tier", "at", **_COST),
     Index(None, "model", "at"),
+    Index(None, "prompt", "at", postgresql_where=text("prompt IS NOT NULL")),
 )
 
 spans = Table(

@@ -5,7 +5,7 @@ Their forms are in `causeway.web.admin_keys_pages` and `causeway.web.admin_secti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from causeway.gateway.budgets import dollars
 from causeway.gateway.usage import By, Period
 from causeway.web.admin_access import Desk, Storable
-from causeway.web.admin_keys_api import key_shape, matches, team_names, team_shape
+from causeway.web.admin_keys_api import KeyShape, key_shape, matches, team_names, team_shape
 from causeway.web.admin_providers import provider_list
 from causeway.web.admin_settings_api import SettingShape, route_list, setting_list, tier_list
 from causeway.web.admin_usage_api import (
@@ -30,6 +30,7 @@ from causeway.web.admin_usage_api import (
 from causeway.web.parts import AdminParts
 from causeway.web.rendering import is_fragment, link, page
 from causeway.web.sign_in import Admin, Parts
+from causeway.web.tables import Listing, Order
 
 router = APIRouter(include_in_schema=False)
 
@@ -52,6 +53,14 @@ _USAGE_BY: Mapping[By, str] = {
 _UNTOLD = frozenset({"id", "created_at", "created_by", "last_used_at"})
 _MICROS = frozenset({"budget_per_day", "budget_per_month"})
 _KEY_STATES = ("in force", "expired", "revoked")
+_KEY_ORDERS: Mapping[str, Callable[[KeyShape], Any]] = {
+    "name": lambda key: key.name.casefold(),
+    "tier": lambda key: key.tier,
+    "team": lambda key: key.team and key.team.casefold(),
+    "day": lambda key: key.budget_usd_per_day,
+    "month": lambda key: key.budget_usd_per_month,
+    "used": lambda key: key.last_used_at,
+}
 
 Words = Annotated[Storable, Query(max_length=200)]
 
@@ -73,7 +82,13 @@ async def admin(request: Request, _desk: Desk) -> Response:
 
 @router.get("/admin/keys", name="admin_keys")
 async def keys(
-    request: Request, parts: Parts, desk: Desk, q: Words = "", state: str = "in force", changed: str = ""
+    request: Request,
+    parts: Parts,
+    desk: Desk,
+    q: Words = "",
+    state: Annotated[str, Query(max_length=20)] = "in force",
+    sort: Annotated[str, Query(max_length=20)] = "",
+    changed: str = "",
 ) -> Response:
     """The keys; their table alone when htmx asks."""
     names = await team_names(desk)
@@ -81,8 +96,22 @@ async def keys(
     everyone = [key_shape(key, names, now) for key in await desk.keys.list()]
     found = [key for key in everyone if matches(key, q)]
     counts = {each: sum(key.state == each for key in found) for each in _KEY_STATES}
-    listed = [key for key in found if state in ("all", key.state)]
-    values = {"keys": listed, "counts": counts, "state": state, "q": q, "is_empty": not everyone}
+    order = Order.read(sort, _KEY_ORDERS, "name")
+    listed = order.sort([key for key in found if state in ("all", key.state)], _KEY_ORDERS)
+    values = {
+        "keys": listed,
+        "counts": counts,
+        "state": state,
+        "q": q,
+        "is_empty": not everyone,
+        "listing": Listing(
+            request=request,
+            route="admin_keys",
+            values={"q": q, "state": state, "sort": sort},
+            order=order,
+            first=("day", "month", "used"),
+        ),
+    }
     return admin_page(request, desk, "keys", {**values, "changed": changed})
 
 

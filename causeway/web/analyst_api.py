@@ -15,6 +15,7 @@ from causeway.analyst.analyst import Analyst, Question
 from causeway.analyst.charts import chart
 from causeway.analyst.verified_pairs import Saved
 from causeway.errors import InvalidInputError, NotFoundError
+from causeway.observability.feedback import LONGEST_REASON
 from causeway.web.analyst_shapes import AnalystAnswerShape, AskedDatabaseShape, answer_shape, database_shape
 from causeway.web.ask_api import MAX_QUESTION_CHARS, call_of
 from causeway.web.event_stream import until_gone
@@ -73,6 +74,9 @@ class AnalystVoteBody(_Body):
 
     trace_id: str = Field(pattern="^[0-9a-f]{32}$")
     vote: Literal["up", "down"]
+    reason: str | None = Field(
+        default=None, max_length=LONGEST_REASON, description="What was wrong, as at `POST /api/feedback`"
+    )
     sql: str = Field(
         default="",
         max_length=MAX_SQL_CHARS,
@@ -159,7 +163,14 @@ async def vote(body: AnalystVoteBody, analyst: AnalystDoor, parts: Parts, asker:
     """Whether an answer was right; with the scope `ingest`, a right one becomes a verified pair."""
     is_up = body.vote == "up"
     own = asker.owner if asker.sees_as is not None else None
-    await parts.feedback.vote(body.trace_id, asker.owner, is_up=is_up, correction=body.sql or None, owner=own)
+    await parts.feedback.vote(
+        body.trace_id,
+        asker.owner,
+        is_up=is_up,
+        reason=body.reason,
+        correction=body.sql or None,
+        owner=own,
+    )
     if not is_up and not body.sql:
         return AnalystVoteAnswer(verified=False)
     return AnalystVoteAnswer(

@@ -143,7 +143,7 @@ async def vote(
         said = (
             "Kept as a verified query: later questions learn from it." if is_verified else "Noted, thank you."
         )
-    return page(request, "analyst_note.html", {"said": said})
+    return page(request, "analyst_note.html", {"said": said, "voted": trace_id})
 
 
 def _kept_as(chart: Text = "", pinned: Text = "") -> tuple[str, bool]:

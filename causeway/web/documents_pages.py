@@ -7,32 +7,46 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
 from causeway.contracts.identity import Principal, Scope
 from causeway.errors import NotFoundError
 from causeway.knowledge import SHOWN, Chunk, DocumentState
+from causeway.web.admin_access import Storable
 from causeway.web.cited_revision import look
 from causeway.web.collections_api import Action, Shelves, act
 from causeway.web.documents_api import DocumentId
 from causeway.web.parts import WebParts
 from causeway.web.rendering import is_fragment, link, page, place
 from causeway.web.sign_in import CSRF_FIELD, Asker, Ingester, Known, Parts, check_csrf
+from causeway.web.tables import Listing, Order
 from causeway.web.uploads import read_upload, store
 
 router = APIRouter(include_in_schema=False)
 
 PAGE_SIZE = 50
+_SORTED_BY = ("title", "collection", "size", "updated")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Which documents are looked at."""
+class View(BaseModel):
+    """Which documents are looked at, and in which order, as the address says."""
 
-    q: str = ""
-    state: DocumentState | None = None
-    collection: str = ""
-    number: int = 1
+    q: Annotated[Storable, Field(max_length=200)] = ""
+    state: str = Field(default="", max_length=20)
+    collection: Annotated[Storable, Field(max_length=200)] = ""
+    sort: str = Field(default="", max_length=20)
+    number: int = Field(default=1, alias="page", ge=1, le=100_000)
+
+    @property
+    def wanted(self) -> DocumentState | None:
+        """The state that is looked for; None is every one."""
+        return DocumentState(self.state) if self.state in set(DocumentState) else None
+
+    @property
+    def order(self) -> Order:
+        """By what they are sorted."""
+        return Order.read(self.sort, _SORTED_BY, "-updated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +58,17 @@ class Section:
 
 
 @router.get("/documents", name="documents")
-async def show(
-    request: Request,
-    parts: Parts,
-    asker: Asker,
-    q: Annotated[str, Query(max_length=200)] = "",
-    state: str = "",
-    collection: str = "",
-    number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
-) -> Response:
+async def show(request: Request, parts: Parts, asker: Asker, view: Annotated[View, Query()]) -> Response:
     """The page; its table alone when htmx asks."""
-    view = View(q=q, state=_state(state), collection=collection, number=number)
+    listing = Listing(
+        request=request,
+        route="documents",
+        values={"q": view.q, "state": view.state, "collection": view.collection, "sort": view.sort},
+        order=view.order,
+        first=("size", "updated"),
+    )
     template = "documents_table.html" if is_fragment(request) else "documents.html"
-    return page(request, template, await _listing(parts, asker, view))
+    return page(request, template, {**await _listing(parts, asker, view), "listing": listing})
 
 
 @router.post("/documents", name="documents_post")
@@ -142,16 +154,13 @@ async def control(
     return RedirectResponse(link(request, "documents"), status_code=303)
 
 
-def _state(name: str) -> DocumentState | None:
-    return DocumentState(name) if name in set(DocumentState) else None
-
-
 async def _listing(parts: WebParts, asker: Principal, view: View) -> dict[str, object]:
     library = parts.library.seen_by(asker)
     found = await library.documents(
         collection=view.collection or None,
-        state=view.state,
+        state=view.wanted,
         text=view.q,
+        order=str(view.order),
         limit=PAGE_SIZE,
         offset=(view.number - 1) * PAGE_SIZE,
     )

@@ -82,7 +82,7 @@ Evals = Annotated[EvalDoor, Depends(_door)]
 
 
 @router.get("/evals", name="evals")
-async def show(request: Request, evals: Evals, _admin: Admin) -> Response:
+async def show(request: Request, evals: Evals, parts: Parts, _admin: Admin) -> Response:
     """The runs; their table alone when htmx asks."""
     runs = await evals.runs(limit=_RUNS)
     found = [await evals.progress(run.id) for run in runs]
@@ -91,7 +91,10 @@ async def show(request: Request, evals: Evals, _admin: Admin) -> Response:
         "found": found,
         "is_busy": is_busy,
         "trends": _trends(runs),
-        "suites": sorted(packaged_names(), key=lambda name: (name != _FIRST, name)),
+        "suites": [
+            *sorted(packaged_names(), key=lambda name: (name != _FIRST, name)),
+            *(await parts.review.collected.names() if parts.review else ()),
+        ],
         "subjects": _SUBJECTS,
     }
     return page(request, "evals_table.html" if is_fragment(request) else "evals.html", values)
@@ -101,17 +104,24 @@ async def show(request: Request, evals: Evals, _admin: Admin) -> Response:
 async def start(
     request: Request,
     evals: Evals,
+    parts: Parts,
     admin: Admin,
     suite: Annotated[str, Form(max_length=80)],
     subject: Annotated[str, Form(max_length=200)],
     reuse: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Run a packaged suite, from a plain form."""
-    if suite not in packaged_names():
+    """Run a packaged or a collected suite, from a plain form."""
+    collected = await parts.review.collected.names() if parts.review else {}
+    if suite not in packaged_names() and suite not in collected:
         raise NotFoundError(
-            f"no packaged suite is called '{suite[:80]}'; there are {', '.join(packaged_names())}"
+            f"no suite is called '{suite[:80]}'; there are {', '.join((*packaged_names(), *collected))}"
         )
-    run = await evals.start(find_suite(suite), subject, RunOptions(reuse=reuse), principal=admin)
+    asked = (
+        await parts.review.collected.suite(suite)
+        if parts.review and suite in collected
+        else find_suite(suite)
+    )
+    run = await evals.start(asked, subject, RunOptions(reuse=reuse), principal=admin)
     return RedirectResponse(link(request, "eval_run", run_id=run.id), status_code=303)
 
 

@@ -26,7 +26,10 @@ from causeway.accounts.users import Users
 from causeway.analyst.analyst import Analyst
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
-from causeway.contracts.model_gateway import Call
+from causeway.contracts.model_gateway import Call, ModelGateway
+from causeway.evals.collected import CollectedSuites
+from causeway.evals.experiments import Experiments
+from causeway.evals.learning import Reviewing
 from causeway.evals.record import Record
 from causeway.evals.run import Progress, Result, Run, RunOptions
 from causeway.evals.suite import Suite
@@ -61,10 +64,14 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
-from causeway.observability.otlp_import import TraceImport
+from causeway.observability.alerts import Alerts
+from causeway.observability.feedback import Vote
+from causeway.observability.otlp_import import Imported
 from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import Rating, Trace, TraceChoices, TraceSummary
+from causeway.prompts.registry import Registry
+from causeway.prompts.usage import PromptUsage
 from causeway.settings import ServerSettings
 
 if TYPE_CHECKING:  # they bring libraries of cryptography and HTTP, which few need
@@ -142,10 +149,11 @@ class SeenLibraryDoor(Protocol):
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
-        """Documents that match, those that changed last first."""
+        """Documents that match, sorted by title, collection, size or updated; ``-`` turns it round."""
         ...
 
     async def text_of(self, document_id: str) -> Sequence[Chunk]:
@@ -341,6 +349,14 @@ class FeedbackDoor(Protocol):
         """Record a thumb; with ``owner``, only on their own answers."""
         ...
 
+    async def withdraw(self, trace_id: str, principal_id: str) -> bool:
+        """Take one back."""
+        ...
+
+    async def given(self, principal_id: str, trace_ids: Sequence[str]) -> Sequence[Vote]:
+        """What somebody has said of answers."""
+        ...
+
 
 class EvalDoor(Protocol):
     """Suites and their runs; `causeway.evals.evals.Evals`."""
@@ -447,6 +463,28 @@ class IngestParts:
     progress: ProgressReader
 
 
+class ImportDoor(Protocol):
+    """Takes other programs' spans; `causeway.observability.otlp_import.TraceImport`."""
+
+    async def take(self, body: bytes, *, is_json: bool, sender: Principal) -> Imported:
+        """Store the spans of an OTLP request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptParts:
+    """What prompts are managed and tried by.
+
+    Attributes:
+        models: Names of the chat models that can be asked, aliases first.
+    """
+
+    registry: Registry
+    usage: PromptUsage
+    gateway: ModelGateway
+    models: Callable[[], Sequence[str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryParts:
     """How other programs' spans come in, and what Prometheus reads.
@@ -456,10 +494,19 @@ class TelemetryParts:
         is_open: Whether everybody may read the meters.
     """
 
-    imports: TraceImport
+    imports: ImportDoor
     metrics: Callable[[], Awaitable[str]]
     import_max_bytes: int
     is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewParts:
+    """What feedback is reviewed, collected and learnt from by."""
+
+    reviewing: Reviewing
+    collected: CollectedSuites
+    experiments: Experiments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,9 +519,12 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
+        alerts: What is watched; None where nothing is.
+        prompts: What prompts are managed by; None where there is no database, as in the pages' demo.
         stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
         readiness: What ``/health/ready`` asks.
+        review: Review of feedback; None where there is no database, as in the pages' demo.
         slack: The bot; None where Slack is not set up.
         telemetry: The doors of spans and meters; None where there are none, as in the pages' demo.
         examples: Questions to suggest, when a document of the named collection is ready.
@@ -501,7 +551,10 @@ class WebParts:
     ingest: IngestParts | None = None
     accounts: AccountParts | None = None
     evals: EvalDoor | None = None
+    prompts: PromptParts | None = None
     stats: StatsDoor | None = None
+    alerts: Alerts | None = None
+    review: ReviewParts | None = None
     slack: SlackBot | None = None
     telemetry: TelemetryParts | None = None
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -54,7 +54,8 @@ class TraceFilters(BaseModel):
     status: Words = Field(default="", description="`ok`, `error`, or an error's code")
     product: Words = Field(default="", description="What its calls were for, such as ask, analyst or v1")
     service: Words = Field(default="", description="`causeway`, or the program that sent it")
-    cache: Literal["", "exact", "semantic"] = ""
+    cache: Literal["", "any", "exact", "semantic"] = ""
+    min_attempts: Count = Field(default=None, description="2 finds what was tried again or elsewhere")
     conversation: Words = ""
     cluster: Words = Field(default="", description="The id of a group of like questions")
     vote: Literal["", "up", "down", "any", "none"] = ""
@@ -89,6 +90,7 @@ class TraceFilters(BaseModel):
             product=self.product,
             service=self.service,
             cache=self.cache,
+            min_attempts=self.min_attempts,
             conversation=self.conversation,
             cluster=self.cluster,
             vote=self.vote,
@@ -112,6 +114,12 @@ class TraceFilters(BaseModel):
             for name, value in self.model_dump().items()
             if value not in ("", None) and name != "after" and (name, value) != ("order", "newest")
         }
+
+
+class ListedTraces(TraceFilters):
+    """The same, so many at a time."""
+
+    limit: int = Field(default=50, ge=1, le=200)
 
 
 def _moment(said: str, now: datetime) -> datetime | None:
@@ -204,14 +212,13 @@ class TraceShape(BaseModel):
 async def traces(
     parts: Parts,
     asker: Tracer,
-    filters: Annotated[TraceFilters, Query()],
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    filters: Annotated[ListedTraces, Query()],
 ) -> TraceList:
     """Traces that match: of everybody for an administrator, else the caller's own."""
-    found = await parts.traces.find(filters.query(asker, parts.clock.now(), limit=limit))
+    found = await parts.traces.find(filters.query(asker, parts.clock.now(), limit=filters.limit))
     return TraceList(
         traces=[_line(each) for each in found],
-        after=found[-1].trace_id if len(found) == limit else None,
+        after=found[-1].trace_id if len(found) == filters.limit else None,
     )
 
 
@@ -266,12 +273,15 @@ def rated_for(asker: Principal, ratings: list[Rating]) -> list[Rating]:
 def shown_to(asker: Principal, trace: Trace) -> Trace:
     """``trace`` without the words of documents for who is no administrator.
 
-    A document may have been closed to them since, and their trace would be its copy.
+    A document may have been closed to them since, and their trace would be its copy. What a program of theirs sent in is
+    their own.
     """
     if asker.may(Scope.ADMIN):
         return trace
     spans = tuple(
-        replace(
+        span
+        if names.SERVICE in span.attributes
+        else replace(
             span,
             attributes={name: value for name, value in span.attributes.items() if name in _WITHOUT_TEXTS},
             events=(),
@@ -332,6 +342,5 @@ _WITHOUT_TEXTS: Final = frozenset(
         names.CACHE,
         names.CLOCK,
         names.TRUNCATED,
-        names.SERVICE,
     }
 )

@@ -27,6 +27,7 @@ _LABELS: Final = {
     "product": "Product",
     "service": "Program",
     "cache": "Cache",
+    "min_attempts": "Provider calls from",
     "conversation": "Conversation",
     "cluster": "Question group",
     "vote": "Thumbs",

@@ -82,6 +82,11 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
         *({"query": "tents returned zebraquartz", "filters": each} for each in _FILTERS),
         {"query": "zebraquartz", "collection": BOARD},
         {"query": "zebraquartz", "collection": "made up"},
+        {
+            "query": "tents",
+            "facets": ["collection", "type", "folder", "source", "author", "project", "modified"],
+        },
+        *({"query": each} for each in ("zebraquarts", "sevarance of nightfal", "tentz returnde")),
     ),
     "DELETE /api/ask/{answer_id}": [Probe(f"/api/ask/{'0' * 32}")],
     "GET /conversations": _gets("/conversations"),
@@ -112,6 +117,10 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /api/analyst/saved": _json("/api/analyst/saved", {"question": "q", "sql": "SELECT 1"}),
     "DELETE /api/analyst/saved/{saved_id}": _gets("/api/analyst/saved/hidden"),
     "POST /api/feedback": _json("/api/feedback", {"trace_id": "{trace_id}", "vote": "down"}),
+    "GET /api/feedback": _gets("/api/feedback?trace_id={trace_id}"),
+    "DELETE /api/feedback/{trace_id}": _gets("/api/feedback/{trace_id}"),
+    "GET /feedback/{trace_id}": _gets("/feedback/{trace_id}"),
+    "POST /feedback/{trace_id}": _form("/feedback/{trace_id}", {"vote": "down"}, {"vote": "none"}),
     "GET /api/documents": _gets(
         "/api/documents",
         "/api/documents?q=nightfall",
@@ -175,7 +184,6 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /api/traces/{trace_id}": _gets("/api/traces/{trace_id}"),
     "GET /traces": _gets("/traces", "/traces?text=nightfall", "/traces?status=ok&min_ms=0"),
     "POST /otlp/v1/traces": _json("/otlp/v1/traces", {"resourceSpans": []}),
-    "GET /metrics": _gets("/metrics"),
     "GET /api/stats": _gets("/api/stats", "/api/stats?owner={owner}", "/api/stats?product=ask&model="),
     "GET /api/stats.csv": _gets(
         *(f"/api/stats.csv?table={each}" for each in ("series", "costs", "questions", "errors", "scores"))
@@ -211,6 +219,8 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /api/sources/{name}/{action}": _json("/api/sources/handbook/pause", {}),
     "POST /sources/{source}/remove": _form("/sources/handbook/remove", {"documents": "keep"}),
     "POST /sources/{source}/{action}": _form("/sources/handbook/pause", {}),
+    "POST /slack/events": _json("/slack/events", {"type": "url_verification", "challenge": "x"}),
+    "POST /slack/actions": _form("/slack/actions", {"payload": "{}"}),
     "GET /account": _gets("/account"),
     "GET /api/docs": _gets("/api/docs"),
     "GET /api/openapi.json": _gets("/api/openapi.json"),
@@ -246,8 +256,10 @@ These worlds have neither, so they are tried where they are at home."""
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
-    GET /dashboard
-    DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
+    GET /dashboard GET /styleguide GET /alerts POST /alerts POST /alerts/{alert_id}/delete POST /alerts/{alert_id}/switch
+    POST /alerts/{alert_id}/test GET /api/alerts POST /api/alerts GET /api/alerts/firings GET /api/alerts/{alert_id}
+    PUT /api/alerts/{alert_id} DELETE /api/alerts/{alert_id} POST /api/alerts/{alert_id}/test
+    GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}
     DELETE /api/admin/users/{user_id} GET /admin GET /admin/access GET /admin/access/edit GET /admin/access/folder
     GET /admin/audit GET /admin/budgets GET /admin/edit/{section} GET /admin/groups GET /admin/groups/{group_id}/delete
@@ -272,6 +284,21 @@ ADMINISTRATION: Final = re.findall(
     PUT /api/admin/access/documents/{document_id} PUT /api/admin/providers/{name} PUT /api/admin/routes/{name}
     PUT /api/admin/tiers/{name} GET /evals POST /evals GET /evals/{run_id} GET /evals/{run_id}/beside
     GET /evals/{run_id}/cases/{case_name} POST /evals/{run_id}/{doing}
+    GET /prompts GET /prompts/new POST /prompts/check POST /prompts/publish GET /prompts/{prompt}
+    GET /prompts/{prompt}/versions/{number}
+    GET /prompts/{prompt}/diff GET /prompts/{prompt}/edit GET /prompts/{prompt}/playground POST /prompts/{prompt}/label
+    POST /prompts/{prompt}/rollout POST /prompts/{prompt}/rollback POST /prompts/{prompt}/follow
+    POST /prompts/{prompt}/unlabel GET /api/prompts POST /api/prompts POST /api/prompts/check GET /api/prompts/{prompt}
+    GET /api/prompts/{prompt}/versions/{which} GET /api/prompts/{prompt}/events GET /api/prompts/{prompt}/patch
+    PUT /api/prompts/{prompt}/labels/{label} DELETE /api/prompts/{prompt}/labels/{label} POST /api/prompts/{prompt}/rollback
+    POST /api/prompts/{prompt}/follow POST /api/prompts/{prompt}/render GET /api/prompts/{prompt}/inputs
+    POST /api/prompts/{prompt}/try
+    GET /api/review GET /api/review/{trace_id} POST /api/review/{trace_id} POST /api/review/{trace_id}/case
+    DELETE /api/review/{trace_id}/case GET /api/experiments POST /api/experiments GET /api/experiments/{experiment_id}
+    PUT /api/improvements/{collection}/{kind} GET /review GET /review/export GET /review/suites/{suite}
+    GET /review/suites/{suite}/file POST /review/suites/{suite}/remove GET /review/{trace_id} POST /review/{trace_id}
+    POST /review/{trace_id}/case GET /review/learning POST /review/learning POST /review/learning/switch
+    GET /review/experiments/{experiment_id}
     """,
 )
 """Doors for administrators alone."""
@@ -289,6 +316,15 @@ _PLACES: Final = {
     "run_id": "run_1",
     "case_name": "q01",
     "doing": "stop",
+    "prompt": "answer",
+    "number": "2",
+    "which": "live",
+    "label": "candidate",
+    "trace_id": "0" * 32,
+    "suite": "feedback",
+    "experiment_id": f"exp_{'0' * 32}",
+    "collection": BOARD,
+    "kind": "retrieval-votes",
 }
 
 

@@ -187,7 +187,12 @@ def _furnished(
     index = PostgresIndex(site.database)
     search = Search(index, gateway, settings, models=ModelSettings(), spans=spans, clock=clock)
     answerer = Answerer(
-        search=search, gateway=gateway, prompts=Shelf.packaged(), spans=spans, clock=clock, settings=lambda: settings
+        search=search,
+        gateway=gateway,
+        prompts=Shelf.packaged(),
+        spans=spans,
+        clock=clock,
+        settings=lambda: settings,
     )
     blobs = Blobs(folder / "blobs")
     originals = Originals(database=site.database, blobs=blobs)

@@ -7,11 +7,11 @@ import pytest
 from causeway.contracts.model_gateway import Call
 from causeway.errors import InvalidInputError, ModelUnavailableError, NotFoundError
 from causeway.evals.checks import Aspect
-from causeway.evals.improve import Edit, Improver, as_file, read_edits
+from causeway.evals.improve import Edit, Improver, read_edits
 from causeway.evals.outcome import Outcome
 from causeway.evals.subject import Subject
 from causeway.evals.suite import Inputs, Suite
-from causeway.prompts.prompt import Prompt, parse
+from causeway.prompts.prompt import Prompt, as_file, parse
 from causeway.prompts.shelf import Shelf
 from causeway.testing.gateway import FakeGateway
 

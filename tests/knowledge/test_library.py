@@ -457,6 +457,29 @@ async def test_documents_are_listed_by_pages_and_counted_by_state(desk: Desk, li
     assert len({each.id for page in everything for each in page.documents}) == 6
 
 
+async def test_documents_are_sorted_by_what_is_asked(desk: Desk, library: Library) -> None:
+    for said, path in (("aaa", "pears.md"), ("a", "Apples.md"), ("aa", "figs/ripe.md")):
+        await desk.add(said, path)
+
+    async def order(by: str) -> list[str]:
+        return [each.path for each in (await library.documents(order=by)).documents]
+
+    assert await order("title") == ["Apples.md", "pears.md", "figs/ripe.md"]
+    assert await order("-title") == ["figs/ripe.md", "pears.md", "Apples.md"]
+    assert await order("size") == ["Apples.md", "figs/ripe.md", "pears.md"]
+    assert await order("-size") == ["pears.md", "figs/ripe.md", "Apples.md"]
+    assert sorted(await order("-updated")) == sorted(await order("collection"))
+
+
+async def test_every_word_is_looked_for_in_title_or_path(desk: Desk, library: Library) -> None:
+    for path in ("hr/travel policy 2026.md", "hr/travel policy 2025.md", "travel 2026.md"):
+        await desk.add(path, path)
+    assert (await library.documents(text="2026 travel")).total == 2
+    assert [each.path for each in (await library.documents(text="2026 HR")).documents] == [
+        "hr/travel policy 2026.md"
+    ]
+
+
 async def test_a_search_takes_percent_and_underscore_as_they_are(desk: Desk, library: Library) -> None:
     for path in ("100% wool.md", "100 percent.md", "a_b.md", "aXb.md"):
         await desk.add(path, path)

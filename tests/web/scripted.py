@@ -9,13 +9,13 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 from tokenizers import Tokenizer
@@ -60,6 +60,7 @@ from causeway.knowledge.ingest.chunking import Chunker
 from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
 from causeway.observability import genai_names as names
+from causeway.observability.feedback import Vote
 from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import Rating, SpanRecord, Trace, TraceChoices, TraceSummary
 from causeway.settings import ServerSettings
@@ -275,6 +276,7 @@ class ScriptedLibrary:
         collection: str | None = None,
         state: DocumentState | None = None,
         text: str = "",
+        order: str = "-updated",
         limit: int = 50,
         offset: int = 0,
     ) -> DocumentPage:
@@ -286,7 +288,13 @@ class ScriptedLibrary:
         ]
         counts = {each: sum(document.state == each for document in matching) for each in DocumentState}
         listed = [document for document in matching if state in (None, document.state)]
-        listed.sort(key=lambda document: document.updated_at, reverse=True)
+        keys: Mapping[str, Callable[[Document], Any]] = {
+            "title": lambda document: document.title.lower(),
+            "collection": lambda document: document.collection,
+            "size": lambda document: document.size_bytes,
+            "updated": lambda document: document.updated_at,
+        }
+        listed.sort(key=keys[order.removeprefix("-")], reverse=order.startswith("-"))
         return DocumentPage(
             documents=tuple(listed[offset : offset + limit]), total=len(listed), counts=counts
         )
@@ -681,10 +689,12 @@ def _source(run: SourceRun, kind: str, place: str) -> SourceStatus:
 
 
 class ScriptedFeedback:
-    """Remembers votes."""
+    """Remembers votes; those that hold now are in ``held``."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.votes: list[tuple[str, bool, str | None]] = []
+        self.held: dict[tuple[str, str], Vote] = {}
 
     async def vote(
         self,
@@ -697,6 +707,21 @@ class ScriptedFeedback:
         owner: str | None = None,
     ) -> None:
         self.votes.append((trace_id, is_up, correction))
+        self.held[trace_id, principal_id] = Vote(
+            trace_id=trace_id,
+            is_up=is_up,
+            reason=reason,
+            correction=correction,
+            at=self._clock.now(),
+        )
+
+    async def withdraw(self, trace_id: str, principal_id: str) -> bool:
+        return self.held.pop((trace_id, principal_id), None) is not None
+
+    async def given(self, principal_id: str, trace_ids: Sequence[str]) -> list[Vote]:
+        return [
+            vote for (trace_id, by), vote in self.held.items() if by == principal_id and trace_id in trace_ids
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -731,7 +756,7 @@ def scripted(
     answerer = ScriptedAnswerer(library, traces, pause_s=pause_s)
     conversations = ScriptedConversations(clock)
     conversing = ConversingAnswerer(cast("Answerer", answerer), cast("Conversations", conversations))
-    feedback = ScriptedFeedback()
+    feedback = ScriptedFeedback(clock)
     sources = ScriptedSources(clock)
     evals = ScriptedEvals(clock)
     stats = ScriptedStats(is_empty=not is_loaded)

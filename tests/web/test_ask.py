@@ -111,6 +111,40 @@ def test_a_vote_is_kept_under_its_trace(api: TestClient, site: Scripted) -> None
     assert api.post("/api/feedback", json={**vote, "vote": "sideways"}).status_code == 422
 
 
+def test_a_vote_is_read_again_changed_and_taken_back(api: TestClient) -> None:
+    trace_id = api.post("/api/ask", json={"question": EXAMPLES[3]}).json()["trace_id"]
+    asked = {"trace_id": [trace_id, "0" * 32]}
+    assert api.get("/api/feedback", params=asked).json() == {"votes": []}
+    api.post("/api/feedback", json={"trace_id": trace_id, "vote": "down", "reason": "incomplete"})
+    (kept,) = api.get("/api/feedback", params=asked).json()["votes"]
+    assert (kept["trace_id"], kept["vote"], kept["reason"]) == (trace_id, "down", "incomplete")
+    api.post("/api/feedback", json={"trace_id": trace_id, "vote": "up"})
+    (changed,) = api.get("/api/feedback", params=asked).json()["votes"]
+    assert (changed["vote"], changed["reason"]) == ("up", None)
+    assert api.delete(f"/api/feedback/{trace_id}").status_code == 204
+    assert api.delete(f"/api/feedback/{trace_id}").status_code == 404
+    assert api.get("/api/feedback", params=asked).json() == {"votes": []}
+
+
+def test_without_scripts_a_vote_is_a_form(client: TestClient, site: Scripted) -> None:
+    sign_in(client)
+    token = {"csrf_token": token_of(client)}
+    page = client.post("/ask", data={"question": EXAMPLES[3], **token}).text
+    found = re.search(r'action="(/feedback/[0-9a-f]{32})"', page)
+    assert found
+    address = found[1]
+    assert "No vote of yours" in client.get(address).text
+    form = {**token, "vote": "down", "reason": "wrong_source", "correction": "See the 2026 policy"}
+    assert client.post(address, data=form).status_code == 303
+    shown = client.get(address).text
+    assert "You found the answer bad" in shown
+    assert "See the 2026 policy" in shown
+    assert 'value="wrong_source" checked' in shown
+    assert client.post(address, data={"vote": "up"}).status_code == 403, "without the session's token"
+    assert client.post(address, data={**token, "vote": "none"}).status_code == 303
+    assert "No vote of yours" in client.get(address).text
+
+
 def test_without_scripts_the_form_gives_the_whole_answer(client: TestClient) -> None:
     sign_in(client)
     page = client.post("/ask", data={"question": EXAMPLES[0], "csrf_token": token_of(client)}).text

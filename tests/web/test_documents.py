@@ -124,3 +124,22 @@ def test_without_scripts_files_are_added_and_deleted(client: TestClient) -> None
     target = f"/documents/{listed[0]['document_id']}/delete"
     assert client.post(target, data={"csrf_token": token_of(client)}).status_code == 303
     assert client.get("/api/documents", params={"state": "queued"}).json()["total"] == 1
+
+
+def test_the_list_is_sorted_by_the_server_and_keeps_its_filter(client: TestClient) -> None:
+    sign_in(client)
+
+    def titles(query: str) -> list[str]:
+        html = client.get(f"/documents?{query}").text
+        return re.findall(r'<td class="title-cell"><a class="row-link"[^>]*>([^<]*)</a>', html)
+
+    by_title = titles("sort=title&q=policy")
+    assert by_title == ["Travel policy 2025", "Travel policy 2026"]
+    assert titles("sort=-title&q=policy") == by_title[::-1]
+    assert titles("sort=blob&q=policy") == titles("q=policy")
+    html = client.get("/documents?sort=-size&q=policy&state=ready").text
+    assert (
+        'aria-sort="descending"><a class="sort" href="/documents?q=policy&amp;state=ready&amp;sort=size"'
+        in html
+    )
+    assert 'href="/documents?q=policy&amp;sort=-size"' in html

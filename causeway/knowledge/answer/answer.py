@@ -37,6 +37,7 @@ from causeway.knowledge.search.search import Search
 from causeway.knowledge.search.sections import SectionSearch
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
+from causeway.prompts.prompt import Prompt
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings
 
@@ -75,6 +76,7 @@ class _Draft:
     gathered: Gathered
     settings: KnowledgeSettings
     call: Call
+    prompt: Prompt
     rated: tuple[tuple[Evidence, ...], ...] = ()
     passages: tuple[Passage, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -152,6 +154,7 @@ class Answerer:
                     names.QUESTION: question if self._capture_content else None,
                     names.PRINCIPAL: call.principal.id,
                     names.OWNER: call.principal.owner,
+                    names.TEAM: call.principal.team,
                     names.PURPOSE: call.purpose,
                 }
             )
@@ -175,6 +178,7 @@ class Answerer:
                 gathered=gathered,
                 settings=settings,
                 call=inner,
+                prompt=self._prompts.get("answer", key=request.conversation_id or span.trace_id),
                 usage=meant.usage,
                 cost_micros=meant.cost_micros,
             )
@@ -219,7 +223,7 @@ class Answerer:
         draft.signals = Signals.of([strongest(evidence)[0].traits for evidence in draft.rated])
         if draft.is_written and draft.settings.check != "off":
             question = draft.gathered.question
-            asked = with_examples(self._messages(question, draft.passages, check="answer"), draft.examples)
+            asked = _messages(draft, question, draft.passages, check="answer")
             told = await self._verdict(draft, asked)
             draft.signals = replace(draft.signals, told=told)
         if not draft.is_written or draft.settings.check != "off":
@@ -237,7 +241,7 @@ class Answerer:
         )
         said = ""
         likely: dict[str, float] = {}
-        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
+        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
             async for chunk in chunks:
                 draft.count(chunk)
                 likely = likely or likeliest(chunk.logprobs)
@@ -253,16 +257,16 @@ class Answerer:
             shown = [passage for passage in draft.passages if passage.n == n]
             if not shown or draft.settings.check == "off":
                 return False
-            return await self._verdict(draft, self._messages(sentence, shown, check="sentence")) > 0
+            return await self._verdict(draft, _messages(draft, sentence, shown, check="sentence")) > 0
 
         request = ChatRequest(
             model="chat",
-            messages=with_examples(self._messages(draft.gathered.question, draft.passages), draft.examples),
+            messages=_messages(draft, draft.gathered.question, draft.passages),
             max_tokens=draft.settings.answer_tokens,
             temperature=0.0,
         )
         cited, aloud = CitedText(draft.gathered.hits, draft.gathered.question, states), Spoken()
-        async with aclosing(self._gateway.stream(request, self._as_answer(draft.call))) as chunks:
+        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
             async for chunk in chunks:
                 draft.count(chunk)
                 async for piece in cited.feed(aloud.feed(chunk.text)):
@@ -288,25 +292,6 @@ class Answerer:
         draft.model = draft.model or _QUOTED
         return pieces
 
-    def _messages(
-        self, question: str, passages: Sequence[Passage], *, check: Check = ""
-    ) -> tuple[Message, ...]:
-        """The prompt to answer; to check whether there is an answer, it goes on from where the other ends."""
-        shown = [
-            {
-                "n": passage.n,
-                "heading": passage.hit.heading,
-                "written": day(passage.hit),
-                "text": passage.text,
-            }
-            for passage in passages
-        ]
-        values = {"question": question, "passages": shown, "check": check}
-        return self._prompts.get("answer").messages(values)
-
-    def _as_answer(self, call: Call) -> Call:
-        return replace(call, purpose="answer", prompt=self._prompts.get("answer").reference)
-
     def _finish(self, draft: _Draft, span: Span, request: AskRequest, took_ms: int) -> Finished:
         finished = Finished(
             answer=draft.text,
@@ -323,6 +308,8 @@ class Answerer:
             is_sure=draft.is_sure,
             left_out=draft.left_out,
         )
+        values = {"answer": _values(draft.gathered.question, draft.passages)}
+        span.set({names.PROMPT_VALUES: values if self._capture_content and draft.passages else None})
         span.set({names.ANSWER: finished.answer if self._capture_content else None})
         span.set({names.REFUSED: finished.refused, "causeway.left_out": finished.left_out})
         if draft.signals is not None:
@@ -336,6 +323,32 @@ class Answerer:
             }
         )
         return finished
+
+
+def _messages(
+    draft: _Draft, question: str, passages: Sequence[Passage], *, check: Check = ""
+) -> tuple[Message, ...]:
+    """The prompt to answer; to check whether there is an answer, it goes on from where the other ends."""
+    messages = draft.prompt.messages(_values(question, passages, check=check))
+    return with_examples(messages, () if check == "sentence" else draft.examples)
+
+
+def _values(question: str, passages: Sequence[Passage], *, check: Check = "") -> Mapping[str, object]:
+    """What the prompt is filled with."""
+    shown = [
+        {
+            "n": passage.n,
+            "heading": passage.hit.heading,
+            "written": day(passage.hit),
+            "text": passage.text,
+        }
+        for passage in passages
+    ]
+    return {"question": question, "passages": shown, "check": check}
+
+
+def _as_answer(draft: _Draft) -> Call:
+    return replace(draft.call, purpose="answer", prompt=draft.prompt.reference)
 
 
 def _wanted(request: AskRequest, question: str, *, top_k: int) -> SearchRequest:

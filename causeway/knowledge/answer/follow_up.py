@@ -83,7 +83,7 @@ async def standalone(
     """
     if not before or not leans(question):
         return Standalone(question=question)
-    prompt = prompts.get(PROMPT)
+    prompt = prompts.get(PROMPT, key=call.conversation_id)
     recent = before[-_MOST_TURNS:]
     turns = [{"question": one.question, "answer": one.answer[:_MOST_ANSWER_CHARS]} for one in recent]
     request = ChatRequest(

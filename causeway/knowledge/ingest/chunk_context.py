@@ -25,6 +25,7 @@ from causeway.errors import CausewayError
 from causeway.knowledge.document import Chunk
 from causeway.knowledge.ingest.chunk_text import Counter
 from causeway.knowledge.ingest.in_parallel import in_parallel
+from causeway.prompts.prompt import Prompt
 from causeway.prompts.shelf import Shelf
 from causeway.storage.database import Database
 from causeway.storage.schema import chunk_contexts
@@ -48,6 +49,7 @@ class _Writing:
 
     title: str
     beginning: str
+    prompt: Prompt
     call: Call
     lines: dict[int, str] = field(default_factory=dict)
     failures: int = 0
@@ -61,7 +63,7 @@ class ContextWriter:
         """``model`` is the chat model's name, as the gateway knows it."""
         self._database = database
         self._gateway = gateway
-        self._prompt = prompts.get("context")
+        self._prompts = prompts
         self._model = model
 
     async def write(
@@ -69,7 +71,8 @@ class ContextWriter:
     ) -> tuple[tuple[Chunk, ...], str | None]:
         """``chunks`` with a line each that fits, and why some have none; None when all have."""
         beginning = "\n\n".join(chunk.text for chunk in chunks[:8])[:_BEGINNING]
-        writing = _Writing(title, beginning, replace(call, prompt=self._prompt.reference))
+        prompt = self._prompts.get("context", key=title)
+        writing = _Writing(title, beginning, prompt, replace(call, prompt=prompt.reference))
         wanted = chunks[:MOST_LINES]
         await in_parallel((self._line(writing, chunk) for chunk in wanted), at_once=_AT_ONCE)
         placed = tuple(
@@ -86,12 +89,12 @@ class ContextWriter:
             "heading": chunk.heading,
             "text": chunk.text,
         }
-        key = _hash(self._model, self._prompt.sha256, *shown.values())
+        key = _hash(self._model, writing.prompt.sha256, *shown.values())
         line = await self._kept(key)
         if line is None:
             request = ChatRequest(
                 model=self._model,
-                messages=self._prompt.messages(shown),
+                messages=writing.prompt.messages(shown),
                 max_tokens=_REPLY_TOKENS,
                 temperature=0.0,
             )

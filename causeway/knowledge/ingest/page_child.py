@@ -116,7 +116,7 @@ def _words(path: Path, index: int) -> bytes:
     _document, page = _page(path, index)
     shown = Frame.of(page)
     text = page.get_textpage()  # a name of its own, so that it lives as long as it is read
-    words, frame = words_of(text.raw, shown, None, {})
+    words, _, frame = words_of(text.raw, shown, None, {})
     sheet = Sheet(frame.width, frame.height, Turn((frame.quarters - shown.quarters) % 4))
     return PageWords.of((word.text, sheet.shown(word.box)) for word in words).pack()
 

@@ -25,6 +25,8 @@ from contextlib import suppress
 from causeway.knowledge.ingest import parse_child
 
 LONGEST_REQUEST_BYTES = 65_536
+_COLLECTIONS = (20_000, 20, 50)
+"""Looking for garbage as often as Python does by itself is a sixth of reading a long PDF, and there is next to none."""
 
 
 def main(descriptor: int, languages: str) -> None:
@@ -32,6 +34,7 @@ def main(descriptor: int, languages: str) -> None:
     _warm(languages)
     gc.collect()
     gc.freeze()  # so that no child's garbage collector touches, and thereby copies, what all share
+    gc.set_threshold(*_COLLECTIONS)
     with socket.socket(fileno=descriptor) as control:
         _serve(control)
 

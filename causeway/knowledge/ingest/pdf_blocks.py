@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
 
 from causeway.knowledge.document import Block, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
@@ -25,12 +25,13 @@ _SECTION_NUMBER = re.compile(
     r"^(?:(?:§|Section|Chapter|Article|Appendix)\s*)?(\d{1,3}(?:\.\d{1,3})*)\.?\)?\s+\S"
 )
 _CAPTION = re.compile(r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE)
+_HYPHENS = (SOFT_HYPHEN, "-", "\u2010")
 _SENTENCE_END = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
 
 
 def blocks_of(items: Sequence[Item]) -> list[Block]:
     """The document's blocks, from its lines and tables in reading order; their places in points of the page as read."""
-    style, speller = _Style.of(items), _Speller.of(items)
+    style, speller = _Style.of(items), _Speller(items)
     pitch = _usual_pitch(items)
     blocks: list[Block] = []
     draft: _Draft | None = None
@@ -57,17 +58,20 @@ def with_shares(block: Block, sheets: Mapping[int, Sheet]) -> Block:
     """The block with its places as shares of the pages as shown, not points of the pages as read."""
     places = []
     for place in block.places:
-        sides = sheets[place.page].shown(Box(place.x0, place.y0, place.x1, place.y1))
-        places.append(Place(place.page, *(round(side, 4) for side in sides)))
-    return replace(block, places=tuple(places))
+        x0, y0, x1, y1 = sheets[place.page].shown(Box(place.x0, place.y0, place.x1, place.y1))
+        places.append(Place(place.page, round(x0, 4), round(y0, 4), round(x1, 4), round(y1, 4)))
+    return Block(kind=block.kind, text=block.text, level=block.level, page=block.page, places=tuple(places))
 
 
 def usual_size(items: Iterable[Item]) -> float:
     """The size that most of the text is set in."""
-    sizes: Counter[float] = Counter()
+    letters: defaultdict[float, int] = defaultdict(int)
     for item in items:
         if isinstance(item, Line):
-            sizes[round(item.size * 2) / 2] += len(item.text)
+            letters[item.size] += len(item.text)
+    sizes: Counter[float] = Counter()
+    for size, count in letters.items():
+        sizes[round(size * 2) / 2] += count
     return sizes.most_common(1)[0][0] if sizes else 10.0
 
 
@@ -108,14 +112,19 @@ class _Style:
         return round(line.size * 2) / 2, line.is_bold and not self.is_bold
 
     def is_heading(self, line: Line) -> bool:
-        text = line.text
-        if len(text) > 160 or sum(map(str.isalpha, text)) < 2 or _BULLET.match(text) or _CAPTION.match(text):
+        text, is_large = line.text, line.size >= 1.13 * self.size
+        if is_large:
+            if len(text) > (90 if text.endswith((".", ",", ";")) else 160):
+                return False
+        elif (
+            not line.is_bold
+            or self.is_bold
+            or line.size < 0.93 * self.size
+            or len(text) > 110
+            or text.endswith((".", ",", ";", ":"))
+        ):
             return False
-        if line.size >= 1.13 * self.size:
-            return not (len(text) > 90 and text.endswith((".", ",", ";")))
-        if not line.is_bold or self.is_bold or line.size < 0.93 * self.size:
-            return False
-        return not text.endswith((".", ",", ";", ":")) and len(text) <= 110
+        return sum(map(str.isalpha, text)) >= 2 and not _BULLET.match(text) and not _CAPTION.match(text)
 
     def level(self, line: Line) -> int:
         rank = self.ranks.get(self.look(line), 1)
@@ -136,11 +145,13 @@ class _Draft:
 def _usual_pitch(items: Sequence[Item]) -> float:
     """The usual distance between the lines of a paragraph, in units of the text's size."""
     pitches: Counter[float] = Counter()
-    for above, below in pairwise(items):
+    above: Item | None = None
+    for below in items:
         if isinstance(above, Line) and isinstance(below, Line) and above.region == below.region:
             step = (below.baseline - above.baseline) / max(above.size, 1.0)
             if 0.8 < step < 2.6 and abs(above.size - below.size) < 0.5:
                 pitches[round(step, 1)] += 1
+        above = below
     return pitches.most_common(1)[0][0] if pitches else 1.2
 
 
@@ -282,54 +293,57 @@ def _goes_on_below(above: PlacedTable, below: PlacedTable) -> bool:
 def _number_levels(blocks: list[Block]) -> list[Block]:
     """Where headings of one style are numbered 1, 1.1, 1.1.1, the numbers say the level."""
     depths: dict[int, list[int]] = defaultdict(list)
-    for block in blocks:
+    numbered: list[tuple[int, int]] = []
+    for index, block in enumerate(blocks):
         found = _SECTION_NUMBER.match(block.text) if block.kind == "heading" else None
         if found:
-            depths[block.level].append(found[1].count("."))
-    levelled: list[Block] = []
-    for block in blocks:
-        found = _SECTION_NUMBER.match(block.text) if block.kind == "heading" else None
-        if found and len(set(depths[block.level])) > 1:
-            deeper = found[1].count(".") - min(depths[block.level])
-            levelled.append(replace(block, level=min(6, block.level + deeper)))
-        else:
-            levelled.append(block)
-    return levelled
+            numbered.append((index, found[1].count(".")))
+            depths[block.level].append(numbered[-1][1])
+    for index, depth in numbered:
+        block = blocks[index]
+        if len(set(depths[block.level])) > 1:
+            deeper = depth - min(depths[block.level])
+            blocks[index] = replace(block, level=min(6, block.level + deeper))
+    return blocks
 
 
-@dataclass(frozen=True, slots=True)
 class _Speller:
     """Joins lines, and the words that line ends split: as the document spells them elsewhere."""
 
-    words: frozenset[str]
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = items
 
-    @classmethod
-    def of(cls, items: Iterable[Item]) -> _Speller:
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        """The document's words, which few documents are asked for."""
         words: set[str] = set()
-        for item in items:
+        for item in self._items:
             if isinstance(item, Line):
                 # The last word of a line may be half of one.
-                words.update(word.strip(".,;:()").casefold() for word in item.text.split()[:-1])
-        return cls(frozenset(words))
+                words.update([word.strip(".,;:()").casefold() for word in item.text.split()[:-1]])
+        return frozenset(words)
 
     def joined(self, lines: Sequence[str]) -> str:
-        text = ""
-        for line in lines:
-            if not text:
-                text = line
-            elif text.endswith(SOFT_HYPHEN):
-                text = text.removesuffix(SOFT_HYPHEN) + line
-            elif text.endswith(("-", "\u2010")) and len(text) > 1 and text[-2].isalnum():
-                text = self._mended(text, line)
-            else:
-                text = f"{text} {line}"
+        if not any(line.endswith(_HYPHENS) for line in lines[:-1]):
+            text = " ".join(lines)
+        else:
+            text = ""
+            for line in lines:
+                if not text:
+                    text = line
+                elif text.endswith(SOFT_HYPHEN):
+                    text = text.removesuffix(SOFT_HYPHEN) + line
+                elif text.endswith(_HYPHENS) and len(text) > 1 and text[-2].isalnum():
+                    text = self._mended(text, line)
+                else:
+                    text = f"{text} {line}"
         return " ".join(text.replace(SOFT_HYPHEN, "").split())
 
     def _mended(self, text: str, line: str) -> str:
         head = text[:-1].rsplit(" ", 1)[-1].strip("(\"'").casefold()
         tail = line.split(" ", 1)[0].strip(".,;:()\"'").casefold()
-        if f"{head}{tail}" in self.words:
+        if f"{head}{tail}" in self._words:
             return text[:-1] + line
-        if f"{head}-{tail}" in self.words or not line[:1].islower() or "-" in head:
+        if f"{head}-{tail}" in self._words or not line[:1].islower() or "-" in head:
             return text + line
         return text[:-1] + line

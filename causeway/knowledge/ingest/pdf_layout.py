@@ -7,12 +7,14 @@ wide tables) divide the page into bands.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import attrgetter
 from statistics import median
+from typing import NamedTuple
 
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word
 from causeway.knowledge.ingest.pdf_tables import Row, Segment, Table, aligned_table, ruled_tables
@@ -20,10 +22,10 @@ from causeway.knowledge.ingest.pdf_tables import Row, Segment, Table, aligned_ta
 _STEP = 3.0
 _FEWEST_LINES = 4
 _MAX_CUTS = 4
+_BASELINE = attrgetter("baseline")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of text.
 
     Attributes:
@@ -42,8 +44,7 @@ class Line:
     right: float
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedTable:
+class PlacedTable(NamedTuple):
     """A table between lines."""
 
     table: Table
@@ -56,10 +57,13 @@ Item = Line | PlacedTable
 def read_in_order(page: Page) -> list[Item]:
     """The page's lines and tables as one reads them."""
     tables, taken = ruled_tables(page)
-    words = [word for index, word in enumerate(page.words) if index not in taken]
-    pieces: list[_Piece] = [*(_Piece(s, None) for s in _segments(words)), *(_Piece(None, t) for t in tables)]
+    words: Sequence[Word] = page.words
+    if taken:
+        words = [word for index, word in enumerate(words) if index not in taken]
+    pieces = [_Piece(segment.box, segment) for segment in _segments(words)]
+    pieces += [_Piece(table.box, table) for table in tables]
     items: list[Item] = []
-    space = _word_space(words)
+    space = _word_space(words, page.spaces)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):
         items += _items(region, page.number, page.number * 1000 + number, space)
     return _evened(items) if page.is_picture and not page.is_ocr else items
@@ -70,37 +74,28 @@ def _evened(items: list[Item]) -> list[Item]:
     sizes = [item.size for item in items if isinstance(item, Line)]
     usual = median(sizes) if sizes else 0.0
     return [
-        replace(item, size=usual)
+        item._replace(size=usual)
         if isinstance(item, Line) and 0.7 * usual < item.size < 1.35 * usual
         else item
         for item in items
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """What columns are made of: a segment or a ruled table."""
 
-    segment: Segment | None
-    table: Table | None
-
-    @property
-    def box(self) -> Box:
-        if self.segment is not None:
-            return self.segment.box
-        if self.table is not None:
-            return self.table.box
-        raise AssertionError
+    box: Box
+    what: Segment | Table
 
 
-def _word_space(words: Sequence[Word]) -> float:
-    """The usual gap between two words, in units of their size."""
+def _word_space(words: Sequence[Word], spaces: Sequence[float]) -> float:
+    """The usual gap between two words, in units of their size; ``spaces`` are those inside of words."""
     gaps = [
         (after.box.x0 - before.box.x1) / max(before.size, 1.0)
         for before, after in pairwise(words)
         if before.run == after.run
     ]
-    usual = [gap for gap in gaps if 0 < gap < 1]
+    usual = [*spaces, *(gap for gap in gaps if 0 < gap < 1)]
     return median(usual) if usual else 0.25
 
 
@@ -108,40 +103,47 @@ def _segments(words: Sequence[Word], widest: float = 1.0) -> list[Segment]:
     """Words in the order they were written, cut at line ends, steps back and gaps of ``widest`` times their size."""
     segments: list[Segment] = []
     current: list[Word] = []
+    run, edge, level, height = -1, 0.0, 0.0, 0.0
     for word in words:
-        if current and not _continues(current[-1], word, widest):
-            segments.append(_segment(current))
-            current = []
-        current.append(word)
+        _, (x0, _, x1, _), baseline, size, _, its_run = word
+        larger = size if size > height else height
+        if (
+            its_run == run
+            and -0.5 * larger < x0 - edge < widest * larger
+            and abs(baseline - level) < 0.5 * larger
+        ):
+            current.append(word)
+        else:
+            if current:
+                segments.append(_segment(current))
+            current = [word]
+        run, edge, level, height = its_run, x1, baseline, size
     if current:
         segments.append(_segment(current))
     return segments
 
 
-def _continues(last: Word, word: Word, widest: float) -> bool:
-    gap = word.box.x0 - last.box.x1
-    size = max(last.size, word.size)
-    is_level = abs(word.baseline - last.baseline) < 0.5 * size
-    return last.run == word.run and -0.5 * size < gap < widest * size and is_level
-
-
 def _segment(words: list[Word]) -> Segment:
     first = words[0]
-    x0, y0, x1, y1 = first.box
+    _, box, baseline, size, _, _ = first
+    if len(words) == 1:
+        return Segment((first,), box, baseline, round(size, 1))
+    x0, y0, x1, y1 = box
     is_even = True
     for word in words:
-        box = word.box
-        x0, x1 = min(x0, box.x0), max(x1, box.x1)
-        if word.size != first.size or word.baseline != first.baseline:
+        _, (left, top, right, bottom), its_baseline, its_size, _, _ = word
+        x0 = left if left < x0 else x0
+        x1 = right if right > x1 else x1
+        if its_size != size or its_baseline != baseline:
             is_even = False
-            y0, y1 = min(y0, box.y0), max(y1, box.y1)
+            y0, y1 = min(y0, top), max(y1, bottom)
     if is_even:
-        return Segment(tuple(words), Box(x0, y0, x1, y1), first.baseline, round(first.size, 1))
+        return Segment(tuple(words), Box(x0, y0, x1, y1), baseline, round(size, 1))
     sizes: Counter[float] = Counter()
     for word in words:
         sizes[round(word.size, 1)] += len(word.text)
     size = sizes.most_common(1)[0][0]
-    baseline = next((word.baseline for word in words if round(word.size, 1) == size), first.baseline)
+    baseline = next((word.baseline for word in words if round(word.size, 1) == size), baseline)
     return Segment(tuple(words), Box(x0, y0, x1, y1), baseline, size)
 
 
@@ -179,18 +181,24 @@ def _above(pieces: list[_Piece], y: float) -> tuple[list[_Piece], list[_Piece]]:
 
 def _gutter(pieces: Sequence[_Piece]) -> float | None:
     """Where text stands in columns, the middle of the gutter between two of them."""
-    segments = [piece.segment for piece in pieces if piece.segment is not None]
+    segments = [piece.what for piece in pieces if isinstance(piece.what, Segment)]
     if len(segments) < 2 * _FEWEST_LINES:
         return None
-    low, high = min(s.box.x0 for s in segments), max(s.box.x1 for s in segments)
+    starts, ends = sorted([s.box.x0 for s in segments]), sorted([s.box.x1 for s in segments])
+    if ends[_FEWEST_LINES - 1] > starts[-_FEWEST_LINES]:
+        return None
+    low, high = starts[0], ends[-1]
     best: tuple[int, list[float]] = (0, [])
-    starts, ends = sorted(s.box.x0 for s in segments), sorted(s.box.x1 for s in segments)
+    lengths = [sum([len(word.text) + 1 for word in segment.words]) for segment in segments]
+    strips = [_Strip(segment.box, length) for segment, length in zip(segments, lengths, strict=True)]
     known: dict[tuple[int, int], int] = {}  # the same number on each side is the same lines on each side
     x = low + 0.12 * (high - low)
-    while x < high - 0.12 * (high - low):
+    x += _STEP * max(0, math.ceil((ends[_FEWEST_LINES - 1] - x) / _STEP))
+    last = min(high - 0.12 * (high - low), starts[-_FEWEST_LINES])
+    while x <= last:
         before, after = bisect_right(ends, x), len(starts) - bisect_left(starts, x)
         if (before, after) not in known:
-            known[before, after] = _score(segments, x) if _may_cut(before, after, len(starts)) else 0
+            known[before, after] = _score(strips, x) if _may_cut(before, after, len(starts)) else 0
         score = known[before, after]
         if score > best[0]:
             best = (score, [x])
@@ -200,16 +208,23 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     return best[1][len(best[1]) // 2] if best[1] else None
 
 
+class _Strip(NamedTuple):
+    """Where a segment is and how many letters it has, a space after each word."""
+
+    box: Box
+    letters: int
+
+
 def _may_cut(left: int, right: int, count: int) -> bool:
     """Whether enough lines stand on both sides of a cut, and few enough cross it."""
     return min(left, right) >= _FEWEST_LINES and count - left - right <= 0.5 * (left + right)
 
 
-def _score(segments: Sequence[Segment], x: float) -> int:
+def _score(strips: Sequence[_Strip], x: float) -> int:
     """How many lines a cut at ``x`` sorts into columns, lines that cross it counting against; 0 when it may not be made."""
-    left = [segment for segment in segments if segment.box.x1 <= x]
-    right = [segment for segment in segments if segment.box.x0 >= x]
-    crossing = len(segments) - len(left) - len(right)
+    left = [strip for strip in strips if strip.box.x1 <= x]
+    right = [strip for strip in strips if strip.box.x0 >= x]
+    crossing = len(strips) - len(left) - len(right)
     if not (_is_prose(left) and _is_prose(right)):
         return 0
     top = max(min(s.box.y0 for s in left), min(s.box.y0 for s in right))
@@ -220,28 +235,30 @@ def _score(segments: Sequence[Segment], x: float) -> int:
     return max(0, 2 * min(len(left), len(right)) - crossing)
 
 
-def _is_prose(segments: Sequence[Segment]) -> bool:
+def _is_prose(strips: Sequence[_Strip]) -> bool:
     """Whether most lines are long and fill their column, unlike the cells of a table."""
-    width = max(s.box.x1 for s in segments) - min(s.box.x0 for s in segments)
-    lengths = [sum(len(word.text) + 1 for word in segment.words) for segment in segments]
-    return median(lengths) >= 18 and median(s.box.width for s in segments) >= 0.55 * width
+    if median([strip.letters for strip in strips]) < 18:
+        return False
+    width = max(s.box.x1 for s in strips) - min(s.box.x0 for s in strips)
+    return median([s.box.width for s in strips]) >= 0.55 * width
 
 
 # --- lines -------------------------------------------------------------------------------------------
 
 
 def _items(region: Sequence[_Piece], page: int, number: int, space: float) -> list[Item]:
-    segments = [piece.segment for piece in region if piece.segment is not None]
-    tables = [piece.table for piece in region if piece.table is not None]
+    segments = [piece.what for piece in region if isinstance(piece.what, Segment)]
+    tables = [piece.what for piece in region if isinstance(piece.what, Table)]
     rows = _rows(segments)
     left = min((s.box.x0 for s in segments), default=0.0)
     right = max((s.box.x1 for s in segments), default=0.0)
     placed: list[tuple[float, Item]] = [(table.box.y0, PlacedTable(table, page)) for table in tables]
     # Cells may stand closer together than columns of text, yet further apart than words.
-    cells = [[cell for s in row for cell in _segments(s.words, max(0.55, 2.2 * space))] for row in rows]
+    widest = max(0.55, 2.2 * space)
+    cells = [[cell for s in row for cell in _cells(s, widest)] for row in rows]
     index = 0
     while index < len(rows):
-        found = aligned_table(cells[index:])
+        found = aligned_table(cells[index:]) if len(cells[index]) > 1 else None
         if found is not None:
             table, taken = found
             placed.append((table.box.y0, PlacedTable(table, page)))
@@ -253,34 +270,35 @@ def _items(region: Sequence[_Piece], page: int, number: int, space: float) -> li
     return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
+def _cells(segment: Segment, widest: float) -> Sequence[Segment]:
+    return (segment,) if len(segment.words) == 1 else _segments(segment.words, widest)
+
+
 def _rows(segments: Sequence[Segment]) -> list[Row]:
     rows: list[Row] = []
-    for segment in sorted(segments, key=lambda segment: segment.baseline):
+    for segment in sorted(segments, key=_BASELINE):
         if rows and segment.baseline - rows[-1][0].baseline <= 0.35 * max(segment.size, rows[-1][0].size):
             rows[-1].append(segment)
         else:
             rows.append([segment])
     for row in rows:
-        row.sort(key=lambda segment: segment.box.x0)
+        if len(row) > 1:
+            row.sort(key=lambda segment: segment.box.x0)
     return rows
 
 
 def _line(row: Row, page: int, region: int, left: float, right: float) -> Line:
-    words = [word for segment in row for word in segment.words]
-    box = row[0].box
-    for segment in row[1:]:
-        box = box.around(segment.box)
-    letters = sum(len(word.text) for word in words)
-    bold = sum(len(word.text) for word in words if word.is_bold)
-    longest = max(row, key=lambda segment: len(segment.text))
-    return Line(
-        text=" ".join(word.text for word in words),
-        box=box,
-        baseline=longest.baseline,
-        size=longest.size,
-        is_bold=bold >= 0.9 * letters,
-        page=page,
-        region=region,
-        left=left,
-        right=right,
-    )
+    words, box, baseline, size = row[0]
+    if len(row) > 1:
+        words = tuple(word for segment in row for word in segment.words)
+        for segment in row[1:]:
+            box = box.around(segment.box)
+        longest = max(row, key=lambda segment: len(segment.text))
+        baseline, size = longest.baseline, longest.size
+    if len(words) == 1:
+        text, is_bold = words[0].text, words[0].is_bold
+    else:
+        text = " ".join([word.text for word in words])
+        letters = sum([len(word.text) for word in words])
+        is_bold = sum([len(word.text) for word in words if word.is_bold]) >= 0.9 * letters
+    return Line(text, box, baseline, size, is_bold, page, region, left, right)

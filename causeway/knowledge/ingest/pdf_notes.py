@@ -128,6 +128,8 @@ def with_outline(blocks: Sequence[Block], levels: Mapping[tuple[int, str], int])
 
     Headings that it does not name go where others of their looks went; without any match nothing changes.
     """
+    if not levels:
+        return list(blocks)
     named: dict[int, int] = {}
     for index, block in enumerate(blocks):
         if (

@@ -7,13 +7,15 @@ plain values made here.
 from __future__ import annotations
 
 import ctypes
+from struct import Struct
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
+from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.pdf_notes import notes_on
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn
-from causeway.knowledge.ingest.pdf_words import Frame, LetterWidths, words_of
+from causeway.knowledge.ingest.pdf_words import Frame, words_of
 from causeway.knowledge.ingest.pdfium_calls import (
     count_segments,
     object_bounds,
@@ -30,6 +32,8 @@ MAX_PATHS = 5000
 """A page with more drawn paths is a map or a plot: no table is looked for in it."""
 
 _MIN_RULING = 8.0
+_TEXT, _PATH, _IMAGE = raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_IMAGE
+_BOUNDS = Struct("4f")  # left, bottom, right, top
 
 
 def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | None = None) -> Page:
@@ -38,11 +42,10 @@ def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | N
     try:
         shown = frame = Frame.of(page)
         rulings, is_picture, has_drawings = _drawings(page, frame)
-        # In a scan the words are some other program's guesses, and whether they are language is judged one by one.
-        walls = None if is_picture else [ruling.box for ruling in rulings if not ruling.is_horizontal]
+        walls = [ruling.box for ruling in rulings if not ruling.is_horizontal]
         text_page = page.get_textpage()
         try:
-            words, frame = words_of(text_page.raw, shown, walls, {} if widths is None else widths)
+            words, spaces, frame = words_of(text_page.raw, shown, walls, {} if widths is None else widths)
         finally:
             text_page.close()
         if frame.quarters != shown.quarters:
@@ -55,6 +58,7 @@ def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | N
             words,
             rulings,
             is_picture,
+            spaces=spaces,
             has_drawings=has_drawings,
             notes=tuple(notes_on(page, index + 1)),
             turn=turn,
@@ -68,38 +72,30 @@ def _drawings(page: pdfium.PdfPage, frame: Frame) -> tuple[tuple[Ruling, ...], b
     rulings: list[Ruling] = []
     pictured = 0.0
     count = raw.FPDFPage_CountObjects(page.raw)
-    area = frame.width * frame.height
     address = ctypes.addressof(page.raw.contents)
-    bounds = _Bounds(frame)
+    room = bytearray(_BOUNDS.size)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    places = tuple(start + 4 * number for number in range(4))
     for index in range(min(count, MAX_PATHS * 4)):
         item = page_object(address, index)
         kind = object_type(item)
-        if kind == raw.FPDF_PAGEOBJ_IMAGE:
-            box = bounds.of(item)
+        if kind == _TEXT:
+            continue
+        if kind == _IMAGE:
+            object_bounds(item, *places)
+            box = frame.box(*_BOUNDS.unpack_from(room))
             pictured += max(0.0, box.width) * max(0.0, box.height)
-        elif kind == raw.FPDF_PAGEOBJ_PATH and len(rulings) <= MAX_PATHS:
-            rulings += _edges(item, bounds.of(item), frame)
-    return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), pictured > 0.6 * area, count > 0
-
-
-class _Bounds:
-    """Asks where objects stand; the room for the answers is made once."""
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        self._sides = (ctypes.c_float * 4)()
-        start = ctypes.addressof(self._sides)
-        self._places = tuple(start + 4 * number for number in range(4))
-
-    def of(self, item: int) -> Box:
-        """The box around an object."""
-        object_bounds(item, *self._places)
-        return self._frame.box(*self._sides)
+        elif kind == _PATH and len(rulings) <= MAX_PATHS:
+            object_bounds(item, *places)
+            rulings += _edges(item, frame.box(*_BOUNDS.unpack_from(room)), frame)
+    is_picture = pictured > 0.6 * frame.width * frame.height
+    return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), is_picture, count > 0
 
 
 def _edges(path: int, bounds: Box, frame: Frame) -> list[Ruling]:
     """The axis-parallel sides of a path that is stroked or filled; a thin filled rectangle is a line too."""
-    width, height = bounds.width, bounds.height
+    x0, y0, x1, y1 = bounds
+    width, height = x1 - x0, y1 - y0
     if width < _MIN_RULING and height < _MIN_RULING:
         return []
     if width > 0.98 * frame.width and height > 0.98 * frame.height:

@@ -34,8 +34,13 @@ class Box(NamedTuple):
 
     def around(self, other: Box) -> Box:
         """The smallest box around both."""
+        x0, y0, x1, y1 = self
+        left, top, right, bottom = other
         return Box(
-            min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1)
+            x0 if x0 < left else left,
+            y0 if y0 < top else top,
+            x1 if x1 > right else right,
+            y1 if y1 > bottom else bottom,
         )
 
 
@@ -56,8 +61,7 @@ class Word(NamedTuple):
     run: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """A straight horizontal or vertical line."""
 
     box: Box
@@ -77,6 +81,9 @@ class Turn:
     skew_degrees: float = 0.0
 
 
+_NO_TURN = Turn()
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """The page as it was read: how large, and how it was turned."""
@@ -87,6 +94,14 @@ class Sheet:
 
     def shown(self, box: Box) -> tuple[float, float, float, float]:
         """Where a box is on the page as shown: left, top, right and bottom as shares of its sides, 0 to 1."""
+        if self.turn == _NO_TURN:
+            width, height = self.width, self.height
+            return (
+                _share(box.x0 / width),
+                _share(box.y0 / height),
+                _share(box.x1 / width),
+                _share(box.y1 / height),
+            )
         angle = math.radians(self.turn.skew_degrees)
         cos, sin = math.cos(angle), math.sin(angle)
         xs: list[float] = []
@@ -97,9 +112,13 @@ class Sheet:
             down = 0.5 + (dx * sin + dy * cos) / self.height
             for _ in range(self.turn.quarters % 4):
                 across, down = down, 1 - across
-            xs.append(min(max(across, 0.0), 1.0))
-            ys.append(min(max(down, 0.0), 1.0))
+            xs.append(_share(across))
+            ys.append(_share(down))
         return min(xs), min(ys), max(xs), max(ys)
+
+
+def _share(value: float) -> float:
+    return 0.0 if value < 0.0 else min(value, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,7 @@ class Page:
         is_picture: Pictures cover most of it, as in a scan.
         is_ocr: Its words were read from the picture.
         has_drawings: Something is drawn on it that is no text.
+        spaces: Gaps between words that are given as one, as cells are, in units of their size.
         notes: Comments on it and the values of its form fields.
         turn: How the page as shown was turned to be read.
     """
@@ -123,6 +143,7 @@ class Page:
     is_picture: bool
     is_ocr: bool = False
     has_drawings: bool = False
+    spaces: tuple[float, ...] = ()
     notes: tuple[Block, ...] = ()
     turn: Turn = Turn()
 

@@ -6,12 +6,14 @@ to the cell their middle is in. Without lines, a table is a run of rows whose pi
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean
+from operator import itemgetter
+from typing import NamedTuple
 
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Word
 
@@ -23,8 +25,7 @@ _MARKER = re.compile(
 _LEADER = re.compile(r"\.{4,}|(?:\. ){4,}|\u2026{2,}")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """Words that follow each other on one line without a wide gap."""
 
     words: tuple[Word, ...]
@@ -35,11 +36,11 @@ class Segment:
     @property
     def text(self) -> str:
         """Its words, one space between."""
-        return " ".join(word.text for word in self.words)
+        words = self.words
+        return words[0].text if len(words) == 1 else " ".join([word.text for word in words])
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Rows of cells, the first one the header."""
 
     rows: tuple[tuple[str, ...], ...]
@@ -54,11 +55,16 @@ def ruled_tables(page: Page) -> tuple[list[Table], frozenset[int]]:
     """The tables with drawn lines, and the indices of the page's words that they hold."""
     tables: list[Table] = []
     taken: set[int] = set()
-    for grid in _grids(page.rulings):
+    grids = _grids(page.rulings)
+    if not grids:
+        return tables, frozenset()
+    middles = _middles(page.words)
+    for grid in grids:
+        x0, y0, x1, y1 = grid.reach
         inside = [
             index
-            for index, word in enumerate(page.words)
-            if index not in taken and _contains(grid.box, word.box)
+            for index, (x, y) in enumerate(middles)
+            if x0 <= x <= x1 and y0 <= y <= y1 and index not in taken
         ]
         rows = grid.rows([page.words[index] for index in inside], has_all_lines=not page.is_ocr)
         if rows is not None:
@@ -70,11 +76,10 @@ def ruled_tables(page: Page) -> tuple[list[Table], frozenset[int]]:
 def bare_cells(page: Page) -> list[Box]:
     """The cells of the page's grids in which no word stands; merged cells count as their parts."""
     bare: list[Box] = []
-    middles = [((word.box.x0 + word.box.x1) / 2, (word.box.y0 + word.box.y1) / 2) for word in page.words]
+    middles = _middles(page.words)
     for grid in _grids(page.rulings):
-        held = {
-            (_slot(grid.ys, y), _slot(grid.xs, x)) for x, y in middles if _contains(grid.box, Box(x, y, x, y))
-        }
+        x0, y0, x1, y1 = grid.reach
+        held = {(_slot(grid.ys, y), _slot(grid.xs, x)) for x, y in middles if x0 <= x <= x1 and y0 <= y <= y1}
         bare += [
             Box(grid.xs[column], grid.ys[line], grid.xs[column + 1], grid.ys[line + 1])
             for line in range(len(grid.ys) - 1)
@@ -84,18 +89,27 @@ def bare_cells(page: Page) -> list[Box]:
     return bare
 
 
+def _middles(words: Iterable[Word]) -> list[tuple[float, float]]:
+    return [((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in [word.box for word in words]]
+
+
 def aligned_table(rows: Sequence[Row]) -> tuple[Table, int] | None:
     """The table that begins at the first of ``rows`` and has no lines drawn, and how many rows it takes."""
     if len(rows[0]) < 2:
         return None
     columns: list[tuple[float, float]] = []
     taken: list[Row] = []
-    most = 0
+    most, gutter = 0, -1.0
     for row in rows:
         if taken and not _is_near(taken[-1], row):
             break
-        gutter = 0.5 * row[0].size
-        widened = _columns([segment for each in (*taken, row) for segment in each], gutter)
+        spans = [(segment.box.x0, segment.box.x1) for segment in row]
+        if gutter == 0.5 * row[0].size:
+            spans += columns  # what they were made of need not be gone through again
+        else:
+            gutter = 0.5 * row[0].size
+            spans += [(segment.box.x0, segment.box.x1) for each in taken for segment in each]
+        widened = _columns(spans, gutter)
         if len(widened) < 2 or len(widened) < 0.7 * most:
             break
         if len(row) < 2 and _column_of(widened, row[0]) == 0:
@@ -129,6 +143,11 @@ class _Grid:
     @property
     def box(self) -> Box:
         return Box(self.xs[0], self.ys[0], self.xs[-1], self.ys[-1])
+
+    @property
+    def reach(self) -> Box:
+        """Words whose middle is in this are the grid's."""
+        return Box(self.xs[0] - 1, self.ys[0] - 1, self.xs[-1] + 1, self.ys[-1] + 1)
 
     def rows(self, words: Sequence[Word], *, has_all_lines: bool) -> tuple[tuple[str, ...], ...] | None:
         """The cells' texts; None when this is a frame, a chart or a form rather than a table.
@@ -170,19 +189,22 @@ class _Grid:
     ) -> dict[tuple[int, int], tuple[int, int]]:
         """For each cell, the top left cell it is merged with: itself when lines stand all around it."""
         roots: dict[tuple[int, int], tuple[int, int]] = {}
+        walls = [_drawn_at([(r.box.x0, r.box.x1, r.box.y0, r.box.y1) for r in self.down], x) for x in self.xs]
+        floors = [
+            _drawn_at([(r.box.y0, r.box.y1, r.box.x0, r.box.x1) for r in self.across], y) for y in self.ys
+        ]
+        middles = [(self.xs[column] + self.xs[column + 1]) / 2 for column in range(columns)]
         for line in range(lines):
             y = (self.ys[line] + self.ys[line + 1]) / 2
             for column in range(columns):
-                x = (self.xs[column] + self.xs[column + 1]) / 2
                 root = (line, column)
-                edge = self.xs[column]
                 if (
                     column
-                    and not _is_drawn(self.down, edge, y)
-                    and (words is None or self._is_crossed(edge, line, words))
+                    and not _is_within(walls[column], y)
+                    and (words is None or self._is_crossed(self.xs[column], line, words))
                 ):
                     root = roots[line, column - 1]
-                elif line and not _is_drawn(self.across, x, self.ys[line]):
+                elif line and not _is_within(floors[line], middles[column]):
                     root = roots[line - 1, column]
                 roots[line, column] = root
         return roots
@@ -196,11 +218,17 @@ class _Grid:
         )
 
 
-def _is_drawn(rulings: Iterable[Ruling], x: float, y: float) -> bool:
-    return any(
-        box.x0 - _SNAP <= x <= box.x1 + _SNAP and box.y0 - _SNAP <= y <= box.y1 + _SNAP
-        for box in (ruling.box for ruling in rulings)
-    )
+def _drawn_at(lines: Iterable[tuple[float, float, float, float]], place: float) -> list[tuple[float, float]]:
+    """From where to where lines are drawn at a place; each line is said by its sides across and along."""
+    return [
+        (start - _SNAP, end + _SNAP)
+        for low, high, start, end in lines
+        if low - _SNAP <= place <= high + _SNAP
+    ]
+
+
+def _is_within(stretches: Iterable[tuple[float, float]], place: float) -> bool:
+    return any(start <= place <= end for start, end in stretches)
 
 
 def _grids(rulings: Sequence[Ruling]) -> list[_Grid]:
@@ -216,10 +244,11 @@ def _grids(rulings: Sequence[Ruling]) -> list[_Grid]:
             index = parent[index]
         return index
 
-    for a, first in enumerate(across):
-        for b, second in enumerate(down):
-            if _touch(first.box, second.box):
-                parent[find(len(across) + b)] = find(a)
+    for a, (first, _) in enumerate(across):
+        x0, y0, x1, y1 = first.x0 - _SNAP, first.y0 - _SNAP, first.x1 + _SNAP, first.y1 + _SNAP
+        for b, (second, _) in enumerate(down, len(across)):
+            if x0 <= second.x1 and second.x0 <= x1 and y0 <= second.y1 and second.y0 <= y1:
+                parent[find(b)] = find(a)
     groups: dict[int, tuple[list[Ruling], list[Ruling]]] = defaultdict(lambda: ([], []))
     for a, ruling in enumerate(across):
         groups[find(a)][0].append(ruling)
@@ -253,7 +282,7 @@ def _places(values: list[float]) -> list[float]:
             clusters[-1].append(value)
         else:
             clusters.append([value])
-    return [mean(cluster) for cluster in clusters]
+    return [sum(cluster) / len(cluster) for cluster in clusters]
 
 
 def _merged(rulings: list[Ruling]) -> list[Ruling]:
@@ -261,50 +290,40 @@ def _merged(rulings: list[Ruling]) -> list[Ruling]:
     if not rulings:
         return []
     is_horizontal = rulings[0].is_horizontal
-
-    def place(box: Box) -> tuple[float, float, float]:
-        return (box.y0, box.x0, box.x1) if is_horizontal else (box.x0, box.y0, box.y1)
-
-    lines: list[list[Box]] = []
-    for box in sorted((ruling.box for ruling in rulings), key=place):
-        if lines and place(box)[0] - place(lines[-1][0])[0] <= 1.5:
-            lines[-1].append(box)
-        else:
-            lines.append([box])
+    if is_horizontal:
+        placed = sorted([(box.y0, box.x0, box.x1, box) for box, _ in rulings])
+    else:
+        placed = sorted([(box.x0, box.y0, box.y1, box) for box, _ in rulings])
+    lines: list[list[tuple[float, float, Box]]] = []
+    level = -math.inf
+    for at, start, end, box in placed:
+        if at - level > 1.5:
+            lines.append([])
+            level = at
+        lines[-1].append((start, end, box))
     joined: list[Ruling] = []
     for line in lines:
-        line.sort(key=lambda box: place(box)[1])
-        current = line[0]
-        for box in line[1:]:
-            if place(box)[1] <= place(current)[2] + _SNAP:
+        line.sort(key=itemgetter(0))
+        _, reach, current = line[0]
+        for start, end, box in line[1:]:
+            if start <= reach + _SNAP:
                 current = current.around(box)
+                reach = max(reach, end)
             else:
                 joined.append(Ruling(current, is_horizontal))
-                current = box
+                current, reach = box, end
         joined.append(Ruling(current, is_horizontal))
     return joined
-
-
-def _touch(first: Box, second: Box) -> bool:
-    return (
-        first.x0 - _SNAP <= second.x1
-        and second.x0 <= first.x1 + _SNAP
-        and first.y0 - _SNAP <= second.y1
-        and second.y0 <= first.y1 + _SNAP
-    )
-
-
-def _contains(box: Box, inner: Box) -> bool:
-    x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
-    return box.x0 - 1 <= x <= box.x1 + 1 and box.y0 - 1 <= y <= box.y1 + 1
 
 
 def _slot(places: Sequence[float], value: float) -> int:
     return min(max(bisect_right(places, value) - 1, 0), len(places) - 2)
 
 
-def _text_of(words: Iterable[Word]) -> str:
+def _text_of(words: Sequence[Word]) -> str:
     """The words of one cell in reading order."""
+    if len(words) < 2:
+        return words[0].text if words else ""
     lines: list[list[Word]] = []
     for word in sorted(words, key=lambda word: word.baseline):
         if lines and word.baseline - lines[-1][0].baseline <= 0.4 * word.size:
@@ -340,14 +359,19 @@ def _is_near(above: Row, below: Row) -> bool:
     return below[0].baseline - above[0].baseline <= 3.0 * max(above[0].size, below[0].size)
 
 
-def _columns(segments: Sequence[Segment], gutter: float) -> list[tuple[float, float]]:
-    """The stretches that the segments cover together, told apart by gaps of at least ``gutter``."""
+def _columns(spans: Iterable[tuple[float, float]], gutter: float) -> list[tuple[float, float]]:
+    """The stretches that the spans cover together, told apart by gaps of at least ``gutter``."""
     columns: list[tuple[float, float]] = []
-    for segment in sorted(segments, key=lambda segment: segment.box.x0):
-        if columns and segment.box.x0 - columns[-1][1] < gutter:
-            columns[-1] = (columns[-1][0], max(columns[-1][1], segment.box.x1))
-        else:
-            columns.append((segment.box.x0, segment.box.x1))
+    begin, reach = math.inf, -math.inf
+    for start, end in sorted(spans):
+        if start - reach < gutter:
+            reach = max(reach, end)
+            continue
+        if begin <= reach:
+            columns.append((begin, reach))
+        begin, reach = start, end
+    if begin <= reach:
+        columns.append((begin, reach))
     return columns
 
 
@@ -361,7 +385,7 @@ def _cells(rows: Sequence[Row], columns: Sequence[tuple[float, float]]) -> list[
         texts = [""] * len(columns)
         for segment in row:
             column = _column_of(columns, segment)
-            texts[column] = f"{texts[column]} {segment.text}".strip()
+            texts[column] = f"{texts[column]} {segment.text}" if texts[column] else segment.text
         if cells and not texts[0] and cells[-1][0]:
             # The rest of a cell that is written on two lines.
             cells[-1] = [f"{above} {below}".strip() for above, below in zip(cells[-1], texts, strict=True)]
@@ -378,8 +402,11 @@ def _is_tabular(cells: Sequence[Sequence[str]]) -> bool:
     filled = sum(bool(cell) for row in cells for cell in row)
     if filled < 0.6 * len(cells) * width:
         return False
-    lengths = [mean([len(row[column]) for row in cells if row[column]] or [0]) for column in range(width)]
-    if min(lengths) >= 22:
+    for column in range(width):
+        lengths = [len(row[column]) for row in cells if row[column]]
+        if sum(lengths) < 22 * len(lengths) or not lengths:
+            break
+    else:
         return False
     if any(_LEADER.search(cell) for row in cells for cell in row):
         return False

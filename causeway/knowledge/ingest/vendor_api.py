@@ -10,13 +10,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from causeway.contracts.clock import Clock
 from causeway.errors import DeadlineError, SettingsError, TryLaterError, UpstreamError, UpstreamRateLimitError
 from causeway.knowledge.ingest.pacing import LONGEST_WAIT_S, Pacer, asked_wait_s
+from causeway.seams import deferred
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = deferred("aiohttp")
 
 _TRIES = 5
 _MOST_BYTES = 50_000_000

@@ -117,6 +117,16 @@ async def test_without_an_id_a_conversation_of_its_own_begins(conversations: Con
     assert sorted(one.title for one in await conversations.of(ANN)) == ["first", "second"]
 
 
+async def test_one_s_own_are_found_by_words_of_their_titles(conversations: Conversations) -> None:
+    for question in ("How long may I return a tent?", "How warm is a sleeping bag?", "100% wool?"):
+        await say(conversations, ANN, question)
+    await say(conversations, BEN, "May I return a tent?")
+    found = await conversations.of(ANN, text="TENT return")
+    assert [one.title for one in found] == ["How long may I return a tent?"]
+    assert [one.title for one in await conversations.of(ANN, text="0%")] == ["100% wool?"]
+    assert await conversations.of(ANN, text="tent bag") == []
+
+
 async def test_another_one_s_conversation_is_not_there_by_any_door(conversations: Conversations) -> None:
     await say(conversations, ANN, "a secret", "c")
     doors = (

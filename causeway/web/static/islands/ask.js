@@ -183,7 +183,7 @@ class Turn {
     if (isStopped && this.#text) {
       this.#part(".turn-meta").textContent = "Stopped";
       this.#part(".turn-foot").hidden = false;
-      for (const vote of this.element.querySelectorAll('[data-act="up"], [data-act="down"], .rule')) vote.remove();
+      for (const vote of this.element.querySelectorAll('[data-act="up"], [data-act="down"], [data-act="why"], .rule')) vote.remove();
       return announce("Stopped");
     }
     const failure = clone("failure-template");
@@ -209,8 +209,9 @@ class Turn {
   async #act(name, button) {
     if (name === "again") ask(this.question, this.collection, this.literal);
     else if (name === "copy") await this.#copy(button);
-    else if (name === "skip") this.#part(".why").hidden = true;
-    else await this.#vote(name);
+    else if (name === "skip") this.#askWhy(false);
+    else if (name === "why") this.#askWhy(true);
+    else await this.#press(name);
   }
 
   async #copy(button) {
@@ -222,19 +223,56 @@ class Turn {
     setTimeout(() => button.replaceChildren(...icon), 1600);
   }
 
-  async #vote(vote, correction = null) {
-    const response = await post(page.dataset.feedbackUrl, { trace_id: this.done.trace_id, vote, correction });
-    if (!response.ok) return toast(await problemOf(response));
-    for (const name of ["up", "down"]) this.#part(`[data-act="${name}"]`).setAttribute("aria-pressed", String(name === vote));
-    const why = this.#part(".why");
-    why.hidden = vote !== "down" || correction !== null;
-    if (!why.hidden) why.querySelector("textarea").focus();
-    else toast("Thank you, noted");
+  // A thumb that is pressed already is taken back.
+  async #press(vote) {
+    if (this.vote?.vote === vote) return this.#withdraw();
+    const given = { vote, reason: null, correction: null };
+    if (!(await this.#send(given))) return;
+    if (vote === "up") return toast("Thank you, noted");
+    this.#askWhy(true);
+  }
+
+  #askWhy(isOpen) {
+    this.#part(".why").hidden = !isOpen;
+    this.#part('[data-act="why"]').hidden = isOpen || this.vote?.vote !== "down";
+    if (isOpen) this.#part(".why input").focus();
   }
 
   async #explain(event) {
     event.preventDefault();
-    await this.#vote("down", event.target.correction.value.trim() || "");
+    const { reason, correction } = event.target;
+    const sent = await this.#send({ vote: "down", reason: reason.value || null, correction: correction.value.trim() || null });
+    if (!sent) return;
+    this.#askWhy(false);
+    toast("Thank you, noted");
+  }
+
+  async #send(given) {
+    const response = await post(page.dataset.feedbackUrl, { trace_id: this.done.trace_id, ...given });
+    if (response.ok) this.voted(given);
+    else toast(await problemOf(response));
+    return response.ok;
+  }
+
+  async #withdraw() {
+    const url = page.dataset.withdrawUrl.replace("ID", this.done.trace_id);
+    const response = await fetch(url, { method: "DELETE", headers: { "X-CSRF-Token": csrfToken } });
+    if (!response.ok) return toast(await problemOf(response));
+    this.voted(null);
+    toast("Taken back");
+  }
+
+  // What this reader said of the answer; null when nothing.
+  voted(given) {
+    this.vote = given;
+    for (const name of ["up", "down"]) this.#part(`[data-act="${name}"]`)?.setAttribute("aria-pressed", String(name === given?.vote));
+    const why = this.#part(".why");
+    if (given?.vote !== "down") why.hidden = true;
+    this.#part('[data-act="why"]').hidden = given?.vote !== "down" || !why.hidden;
+    why.reset();
+    if (given?.correction) why.correction.value = given.correction;
+    const known = why.querySelector(`[name="reason"][value="${CSS.escape(given?.reason ?? "")}"]`);
+    if (known) known.checked = true;
   }
 
   #part(selector) {
@@ -341,17 +379,26 @@ async function ask(question, collection, literal = []) {
   }
 }
 
+async function showVotes(traceIds) {
+  const asked = new URLSearchParams(traceIds.map((id) => ["trace_id", id]));
+  const found = await read(`${page.dataset.feedbackUrl}?${asked}`);
+  for (const vote of found?.votes ?? []) replayed.get(vote.trace_id)?.voted(vote);
+}
+
 function showSend(isStop) {
   send.replaceChildren(document.getElementById(isStop ? "stop-icon" : "send-icon").content.cloneNode(true));
   send.setAttribute("aria-label", isStop ? "Stop" : "Ask");
   send.classList.toggle("is-stop", isStop);
 }
 
+const replayed = new Map();
 for (const past of said?.turns ?? []) {
   const turn = new Turn(past.question, said.collection);
   thread.append(turn.element);
   turn.replay(past);
+  if (turn.done) replayed.set(past.trace_id, turn);
 }
+if (replayed.size) showVotes([...replayed.keys()].slice(-100));
 if (said) box.placeholder = "Ask another question…";
 
 form?.addEventListener("submit", (event) => {

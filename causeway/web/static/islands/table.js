@@ -1,5 +1,22 @@
-// Tables that are whole on the page are sorted here, by the buttons in their headings; cells may say in data-sort what
-// they sort by. Longer lists are sorted by the server, through links.
+// Tables. One that fits its box keeps its headings in sight while the page scrolls; a wider one scrolls in its box. One that
+// is whole on the page is sorted here, by the buttons in its headings; cells may say in data-sort what they sort by.
+// Longer lists are sorted by the server, through links.
+
+const watcher = new ResizeObserver((entries) => entries.forEach(({ target }) => fit(target)));
+
+function fit(box) {
+  box.classList.toggle("is-fitting", box.firstElementChild.scrollWidth <= box.clientWidth && !box.classList.contains("table-tall"));
+}
+
+function watch() {
+  for (const box of document.querySelectorAll(".table-wrap")) {
+    watcher.observe(box);
+    fit(box);
+  }
+}
+
+watch();
+document.addEventListener("htmx:after:swap", watch);
 
 document.addEventListener("click", (event) => {
   const heading = event.target.closest("[data-sortable] button.sort")?.closest("th");
