@@ -56,7 +56,7 @@ class KnowledgeSettings(Section):
     )
     passages: int = Field(default=6, ge=1, le=50, description="Most passages an answer is written from")
     context_tokens: int = Field(
-        default=500, ge=200, description="Most tokens of these passages' statements that the model reads"
+        default=1500, ge=200, description="Most tokens of these passages' statements that the model reads"
     )
     answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
     answers: Literal["auto", "written", "quoted"] = Field(
@@ -157,6 +157,17 @@ class TelemetrySettings(Section):
     )
     log_format: Literal["text", "json"] = Field(default="text", description="json for log collectors")
     trace_days: int = Field(default=90, ge=1, description="Traces older than this are deleted")
+    top_questions: bool = Field(
+        default=True,
+        description="Group questions by what they mean, masked, with the model of models.embed, which may cost",
+    )
+    question_distance: float = Field(
+        default=0.6,
+        gt=0,
+        lt=2,
+        description="How far questions of a group may be apart on average: cosine distance without what all questions"
+        " have in common",
+    )
     sample: float = Field(
         default=1.0,
         ge=0,
@@ -187,6 +198,64 @@ class TelemetrySettings(Section):
     metrics_open: bool = Field(
         default=False, description="Let everyone who reaches the port read /metrics; else an admin key must"
     )
+
+
+class AlertChannelSettings(Section):
+    """Where alerts are told."""
+
+    kind: Literal["webhook", "slack", "email"] = Field(description="What it is")
+    url: SecretStr = Field(
+        default=SecretStr(""), description="webhook: where to post; slack: the incoming webhook's address"
+    )
+    secret: SecretStr = Field(
+        default=SecretStr(""), description="webhook: signs what is posted, so that its receiver can be sure"
+    )
+    to: list[str] = Field(default_factory=list, description="email: addresses")
+    allow_networks: list[str] = Field(
+        default_factory=list,
+        description="webhook: private networks that may be reached all the same, such as 10.20.0.0/16",
+    )
+
+    @model_validator(mode="after")
+    def _names_its_place(self) -> Self:
+        if self.kind == "email" and not self.to:
+            msg = "an email channel needs 'to'"
+            raise ValueError(msg)
+        if self.kind != "email" and not self.url.get_secret_value():
+            msg = f"a {self.kind} channel needs 'url'"
+            raise ValueError(msg)
+        for network in self.allow_networks:
+            ip_network(network)
+        return self
+
+
+class AlertSettings(Section):
+    """Whom alerts are told to; what they watch is set on their page."""
+
+    channels: dict[str, AlertChannelSettings] = Field(default_factory=dict, description="Channels by name")
+    dashboard_url: str = Field(
+        default="",
+        description="The dashboard's address for links in notices, such as https://ai.example.com/dashboard",
+    )
+    smtp_host: str = Field(default="", description="email: the mail server")
+    smtp_port: int = Field(default=587, ge=1, le=65_535, description="email: its port")
+    smtp_security: Literal["tls", "starttls", "none"] = Field(
+        default="starttls", description="email: how the connection is encrypted; none sends no password"
+    )
+    smtp_user: str = Field(default="", description="email: who logs in; empty for nobody")
+    smtp_password: SecretStr = Field(default=SecretStr(""), description="email: the password")
+    sender: str = Field(default="", description="email: whom the mails are from")
+
+    @model_validator(mode="after")
+    def _can_mail(self) -> Self:
+        if any(channel.kind == "email" for channel in self.channels.values()):
+            if not (self.smtp_host and self.sender):
+                msg = "an email channel needs 'smtp_host' and 'sender'"
+                raise ValueError(msg)
+            if self.smtp_user and self.smtp_security == "none":
+                msg = "'smtp_security' is none, which would send the password readable; use tls or starttls"
+                raise ValueError(msg)
+        return self
 
 
 class SourceSettings(Section):

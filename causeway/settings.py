@@ -25,6 +25,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from causeway.errors import SettingsError
 from causeway.product_sections import (
+    AlertChannelSettings,
+    AlertSettings,
     AnalystDatabaseSettings,
     AnalystSettings,
     KnowledgeSettings,
@@ -55,6 +57,8 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "NAMED_SECTIONS",
     "PAGE_ORIGIN",
+    "AlertChannelSettings",
+    "AlertSettings",
     "AnalystDatabaseSettings",
     "AnalystSettings",
     "DatabaseSettings",
@@ -148,6 +152,7 @@ class Settings(Section):
     slack: SlackSettings = Field(default_factory=SlackSettings)
     analyst: AnalystSettings = Field(default_factory=AnalystSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
 
     @field_validator("sources")
     @classmethod

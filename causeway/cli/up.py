@@ -200,6 +200,7 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         evals=platform.evals,
         prompts=_prompts(platform),
         stats=platform.stats,
+        alerts=platform.alerts,
         review=ReviewParts(
             reviewing=platform.reviewing, collected=platform.collected, experiments=platform.experiments
         ),

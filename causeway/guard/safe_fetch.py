@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
@@ -126,28 +126,33 @@ class SafeFetcher:
             msg = "open the fetcher with 'async with' first"
             raise RuntimeError(msg)
         async with AsyncExitStack() as opened:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    response = await self._follow(self._session, url, headers or {}, may_follow, opened)
-                    yield Answer(
-                        url=str(response.url),
-                        status=response.status,
-                        headers={name.lower(): value for name, value in response.headers.items()},
-                        pieces=self._body(response),
-                    )
-            except TimeoutError as exc:
-                raise DeadlineError(
-                    f"'{shown(url)}' did not answer in full within {self._timeout_s:g} s"
-                ) from exc
-            except _RefusedError as exc:
-                raise RefusedAddressError(str(exc)) from exc
-            except aiohttp.InvalidURL as exc:  # such as a host of digits alone
-                raise RefusedAddressError(f"'{shown(url)}' leads to what is no public address") from exc
-            except aiohttp.ClientError as exc:
-                refused = _cause(exc)
-                if refused is not None:
-                    raise RefusedAddressError(str(refused)) from exc
-                raise UpstreamError(f"'{shown(url)}' gave no usable answer: {type(exc).__name__}") from exc
+            opened.enter_context(_told(url, self._timeout_s))
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._follow(self._session, url, headers or {}, may_follow, opened)
+                yield Answer(
+                    url=str(response.url),
+                    status=response.status,
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    pieces=self._body(response),
+                )
+
+    async def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> int:
+        """POST ``body``; gives back the status. No redirect is followed: the body is meant for ``url`` alone.
+
+        Raises:
+            RefusedAddressError: It may not be reached.
+            DeadlineError: It takes too long.
+            UpstreamError: No usable answer came.
+        """
+        if self._session is None:
+            msg = "open the fetcher with 'async with' first"
+            raise RuntimeError(msg)
+        with _told(url, self._timeout_s):
+            async with asyncio.timeout(self._timeout_s):
+                self._check(url)
+                posted = self._session.post(url, data=body, headers=headers, allow_redirects=False)
+                async with posted as response:
+                    return response.status
 
     async def _follow(
         self,
@@ -207,6 +212,24 @@ class SafeFetcher:
                     f"'{shown(str(response.url))}' is larger than the {self._max_bytes:,} bytes that are allowed"
                 )
             yield piece
+
+
+@contextmanager
+def _told(url: str, timeout_s: float) -> Iterator[None]:
+    """What went wrong, in this module's errors."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise DeadlineError(f"'{shown(url)}' did not answer in full within {timeout_s:g} s") from exc
+    except _RefusedError as exc:
+        raise RefusedAddressError(str(exc)) from exc
+    except aiohttp.InvalidURL as exc:  # such as a host of digits alone
+        raise RefusedAddressError(f"'{shown(url)}' leads to what is no public address") from exc
+    except aiohttp.ClientError as exc:
+        refused = _cause(exc)
+        if refused is not None:
+            raise RefusedAddressError(str(refused)) from exc
+        raise UpstreamError(f"'{shown(url)}' gave no usable answer: {type(exc).__name__}") from exc
 
 
 class _RefusedError(OSError):

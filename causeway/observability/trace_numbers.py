@@ -152,7 +152,11 @@ async def questions(connection: AsyncConnection, query: StatsQuery) -> tuple[Que
     wanted = of_traces(query)
     is_traced = trace_summaries.c.trace_id == clustered_questions.c.trace_id
     if wanted:
-        most = most.select_from(clustered_questions.join(trace_summaries, is_traced)).where(*wanted)
+        # a question was asked when its trace began: said of both, each index is read for the time alone
+        same_time = _since(query, trace_summaries.c.started_at)
+        most = most.select_from(clustered_questions.join(trace_summaries, is_traced)).where(
+            same_time, *wanted
+        )
     top = most.cte("top")
     thumbs = (
         select(func.count().filter(votes.c.is_up).label("up"), func.count().label("votes"))

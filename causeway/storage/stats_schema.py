@@ -94,7 +94,7 @@ clustered_questions = Table(
     Column("question", Text, nullable=False, comment="masked"),
     Column("vector", LargeBinary, nullable=False, comment="float32, of unit length"),
     Column("asked_at", DateTime(timezone=True), nullable=False),
-    Index(None, "asked_at", postgresql_include=["cluster_id"]),
+    Index(None, "asked_at", postgresql_include=["cluster_id", "trace_id"]),
     Index(None, "cluster_id", "asked_at"),
 )
 

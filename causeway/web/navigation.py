@@ -100,6 +100,13 @@ _GROUPS: Final = (
                 "calls spans waterfall",
             ),
             Entry(
+                "alerts",
+                "Alerts",
+                "alert",
+                lambda who, parts: who.may(Scope.ADMIN) and parts.alerts is not None,
+                "notify threshold webhook slack mail",
+            ),
+            Entry(
                 "review",
                 "Review",
                 "review",

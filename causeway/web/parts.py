@@ -64,6 +64,7 @@ from causeway.knowledge import (
     SearchResult,
     SourceStatus,
 )
+from causeway.observability.alerts import Alerts
 from causeway.observability.feedback import Vote
 from causeway.observability.otlp_import import Imported
 from causeway.observability.stats_report import StatsQuery, StatsReport
@@ -518,6 +519,7 @@ class WebParts:
         ingest: What collections are managed by; None where there is no database, as in the pages' demo.
         accounts: People's accounts; None where there are keys alone.
         evals: Suites and their runs; None where there are none, as in the pages' demo.
+        alerts: What is watched; None where nothing is.
         prompts: What prompts are managed by; None where there is no database, as in the pages' demo.
         stats: The dashboard's numbers; None where there are none, as in the pages' demo.
         edge: The ASGI application of ``/v1/*``.
@@ -551,6 +553,7 @@ class WebParts:
     evals: EvalDoor | None = None
     prompts: PromptParts | None = None
     stats: StatsDoor | None = None
+    alerts: Alerts | None = None
     review: ReviewParts | None = None
     slack: SlackBot | None = None
     telemetry: TelemetryParts | None = None

@@ -49,6 +49,7 @@ from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.source_runs import SourceRuns
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.search.sections import SectionSearch
+from causeway.observability.alerts import Alerts
 from causeway.observability.feedback import Feedback
 from causeway.observability.review import Reviews
 from causeway.observability.rollups import Rollups
@@ -70,6 +71,7 @@ from causeway.wiring.services import (
     observing,
     slack_bot,
 )
+from causeway.wiring.watching import alert_channels, top_questions
 from causeway.wiring.working import working
 
 KNOWLEDGE_MODEL = "knowledge"
@@ -175,9 +177,10 @@ async def open_platform(
             calibrations=calibrations,
             clock=clock,
         )
+        subjects.learnt = proofs.identity
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
-        feedback = Feedback(database, spans)
+        feedback, stats = Feedback(database, spans), Stats(database, spans, flush=doorway.ledger.flush)
         traces = TraceStore(database, spans)
         analyst = Analyst(
             databases=await asked_databases(settings, folder, database, clock, opened),
@@ -266,8 +269,10 @@ async def open_platform(
             ),
             analyst=analyst,
             prompts=registry,
-            stats=Stats(database, spans, flush=doorway.ledger.flush),
+            stats=stats,
             rollups=Rollups(database, clock),
+            top_questions=top_questions(settings, database, gateway, space=embedding.name, clock=clock),
+            alerts=Alerts(database, stats, channels=alert_channels(lambda: live.current, clock), clock=clock),
             slack=await slack_bot(
                 settings, database, durable, conversing, feedback, clock=clock, opened=opened
             ),

@@ -38,10 +38,12 @@ from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.ingest.control import IngestControl
 from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.slack_bot import SlackBot
+from causeway.observability.alerts import Alerts
 from causeway.observability.feedback import Feedback
 from causeway.observability.rollups import Rollups
 from causeway.observability.stats import Stats
 from causeway.observability.telemetry import Telemetry
+from causeway.observability.top_questions import TopQuestions
 from causeway.observability.trace_store import TraceStore
 from causeway.prompts.registry import Registry
 from causeway.settings import Settings
@@ -100,6 +102,8 @@ class Platform:
     analyst: Analyst
     stats: Stats
     rollups: Rollups
+    top_questions: TopQuestions
+    alerts: Alerts
     prompts: Registry
     slack: SlackBot | None = None
 

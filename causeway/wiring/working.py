@@ -85,6 +85,9 @@ async def _registered(platform: Platform, durable: Durable, pipeline: Pipeline) 
         group.create_task(platform.sources.tend(stop=stop))
         group.create_task(upkeep.tend(platform.index, platform.moves, stop=stop))
         group.create_task(platform.rollups.tend(stop=stop))
+        group.create_task(platform.alerts.tend(stop=stop))
+        if platform.settings.telemetry.top_questions:
+            group.create_task(platform.top_questions.tend(stop=stop))
         group.create_task(_tidy(platform, stop))
         try:
             yield

@@ -39,6 +39,8 @@ from causeway.gateway.providers import Providers
 from causeway.gateway.teams import Teams
 from causeway.gateway.usage import UsageReader
 from causeway.knowledge import AccessRules
+from causeway.observability.alert_channels import Channel
+from causeway.observability.alerts import Alerts
 from causeway.observability.spans import Spans
 from causeway.observability.stats import Stats
 from causeway.settings import DatabaseSettings, Settings, Source
@@ -50,6 +52,7 @@ from causeway.web.parts import AccountParts, AdminParts, WebParts
 from causeway.web.sessions import Sessions
 from tests.accounts.people import cheap_passwords
 from tests.gateway.calls import an_entry
+from tests.observability.alert_servers import Collected
 from tests.web.scripted import scripted
 
 
@@ -120,6 +123,8 @@ async def admin_site(
                 routes=lambda: live.built.providers.routes(),
                 breakers=breakers.open_ones,
             )
+            stats = Stats(database, Spans(), flush=ledger.flush)
+            channels: dict[str, Channel] = {"operations": Collected()}
             parts = replace(
                 scripted(folder).parts,
                 clock=clock,
@@ -127,7 +132,8 @@ async def admin_site(
                 sessions=Sessions(database, clock),
                 admin=admin,
                 accounts=AccountParts(users=users),
-                stats=Stats(database, Spans(), flush=ledger.flush),
+                stats=stats,
+                alerts=Alerts(database, stats, channels=lambda: channels, clock=clock),
             )
             yield AdminSite(
                 parts=parts,

@@ -116,9 +116,13 @@ class _Style:
         if is_large:
             if len(text) > (90 if text.endswith((".", ",", ";")) else 160):
                 return False
-        elif not line.is_bold or self.is_bold or line.size < 0.93 * self.size:
-            return False
-        elif len(text) > 110 or text.endswith((".", ",", ";", ":")):
+        elif (
+            not line.is_bold
+            or self.is_bold
+            or line.size < 0.93 * self.size
+            or len(text) > 110
+            or text.endswith((".", ",", ";", ":"))
+        ):
             return False
         return sum(map(str.isalpha, text)) >= 2 and not _BULLET.match(text) and not _CAPTION.match(text)
 
@@ -320,7 +324,7 @@ class _Speller:
         return frozenset(words)
 
     def joined(self, lines: Sequence[str]) -> str:
-        if not any([line.endswith(_HYPHENS) for line in lines[:-1]]):
+        if not any(line.endswith(_HYPHENS) for line in lines[:-1]):
             text = " ".join(lines)
         else:
             text = ""

@@ -139,7 +139,7 @@ def _questions() -> None:
         op.f("ix_clustered_questions_asked_at"),
         "clustered_questions",
         ["asked_at"],
-        postgresql_include=["cluster_id"],
+        postgresql_include=["cluster_id", "trace_id"],
     )
     op.create_index(
         op.f("ix_clustered_questions_cluster_id_asked_at"), "clustered_questions", ["cluster_id", "asked_at"]
