@@ -30,7 +30,7 @@ def _blank(value: object) -> object:
     return None if value == "" else value
 
 
-Count = Annotated[int | None, BeforeValidator(_blank), Field(ge=0, le=10**15)]
+Count = Annotated[Annotated[int, Field(ge=0, le=10**15)] | None, BeforeValidator(_blank)]
 Words = Annotated[str, Field(max_length=500)]
 Moment = Annotated[str, Field(max_length=40)]
 
@@ -61,7 +61,7 @@ class TraceFilters(BaseModel):
     vote: Literal["", "up", "down", "any", "none"] = ""
     score: Literal["", "passed", "failed"] = Field(default="", description="In an evaluation")
     refused: Literal["", "true", "false"] = ""
-    min_cost: Annotated[float | None, BeforeValidator(_blank), Field(ge=0, le=10**9)] = Field(
+    min_cost: Annotated[Annotated[float, Field(ge=0, le=10**9)] | None, BeforeValidator(_blank)] = Field(
         default=None, description="In dollars"
     )
     min_ms: Count = None
