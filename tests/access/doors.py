@@ -325,6 +325,7 @@ _PLACES: Final = {
     "experiment_id": f"exp_{'0' * 32}",
     "collection": BOARD,
     "kind": "retrieval-votes",
+    "alert_id": "alert_1",
 }
 
 
