@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import tempfile
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from bench.machine import describe
+from bench.machine import describe, processor_ms
 from causeway.contracts.clock import SystemClock
 from causeway.observability.rollups import Rollups
 from causeway.observability.spans import Spans
@@ -210,35 +209,18 @@ async def _table(
             taken = []
             requests = 0
             await stats.read(query)
-            cpu = _processor_ms(folder)
+            cpu = processor_ms(folder)
             for _ in range(_ROUNDS):
                 began = time.perf_counter()
                 requests = (await stats.read(query)).totals.requests
                 taken.append((time.perf_counter() - began) * 1000)
-            cpu = (_processor_ms(folder) - cpu) / _ROUNDS
+            cpu = (processor_ms(folder) - cpu) / _ROUNDS
             shown = ", ".join(f"{name} {value}" for name, value in each.items()) or "none"
             print(
                 f"| {period.days} d | {shown} | {requests:,} | {cpu:.0f} | {statistics.median(taken):.0f} |"
                 f" {max(taken):.0f} |"
             )
     print()
-
-
-def _processor_ms(folder: Path) -> float:
-    """What this process and the database have used so far, workers that are gone included."""
-    ticks_ms = 1000 / os.sysconf("SC_CLK_TCK")
-    server = (folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
-    used = 0.0
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        if entry.parent.name == server:
-            used += sum(map(int, fields[11:15])) * ticks_ms
-        elif fields[1] == server:
-            used += sum(map(int, fields[11:13])) * ticks_ms
-    return used + time.process_time() * 1000
 
 
 async def _round(database: Database) -> None:

@@ -31,7 +31,7 @@ from math import comb
 from pathlib import Path
 from typing import TypeAlias
 
-from bench.machine import describe
+from bench.machine import describe, processor_ms
 from causeway.contracts.clock import SystemClock
 from causeway.contracts.vectors import EmbedRequest, Vectors
 from causeway.models.catalog import Catalog
@@ -176,19 +176,22 @@ async def _incrementally(embedder: OnnxEmbedder, questions: Sequence[Question], 
             async with database.begin() as connection:
                 await top.add(connection, asked[begin : begin + 100])
         taken = []
+        cpu = processor_ms(Path(name))
         for each in asked[2_000:]:
             began = time.perf_counter()
             async with database.begin() as connection:
                 await top.add(connection, [each])
             taken.append((time.perf_counter() - began) * 1000)
-        began = time.perf_counter()
+        cpu = (processor_ms(Path(name)) - cpu) / len(taken)
+        regrouping = processor_ms(Path(name))
         groups = await top.regroup()
-        took = time.perf_counter() - began
+        regrouping = processor_ms(Path(name)) - regrouping
         await database.close()
     taken.sort()
     print(
-        f"\nOne more question beside 2,000, embedded, put into its group and stored: median {statistics.median(taken):.0f} ms,"
-        f" 95th percentile {taken[94]:.0f} ms. Grouping the newest 2,000 anew, into {groups} groups: {took:.1f} s, in a thread."
+        f"\nOne more question beside 2,000, embedded, put into its group and stored: {cpu:.0f} ms of processor time, the"
+        f" database's included; by the clock {statistics.median(taken):.0f} ms, 95th percentile {taken[94]:.0f} ms. Grouping the"
+        f" newest 2,000 anew, into {groups} groups: {regrouping / 1000:.1f} s of processor time, in a thread."
     )
 
 

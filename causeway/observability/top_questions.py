@@ -77,8 +77,22 @@ class _Cluster:
     id: str
     total: Vector
     size: int
-    is_new: bool = False
-    is_changed: bool = False
+    stored_size: int = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Not stored yet."""
+        return self.stored_size == 0
+
+    @property
+    def is_changed(self) -> bool:
+        """Larger than it is stored."""
+        return self.size > self.stored_size
+
+    @property
+    def has_doubled(self) -> bool:
+        """New, or beyond a power of two that it was not beyond before: then its name may have become another."""
+        return self.size.bit_length() > self.stored_size.bit_length()
 
 
 class TopQuestions:
@@ -110,6 +124,7 @@ class TopQuestions:
         self._distance = distance
         self._clock = clock
         self._background: Vectors | None = None
+        self._has_row = False
 
     async def tend(self, *, stop: asyncio.Event) -> None:
         """Take in new questions every few seconds, group all anew every hour, until ``stop``."""
@@ -157,8 +172,7 @@ class TopQuestions:
             for asked, question, vector, cluster in zip(new, masked, vectors, joined, strict=True)
         ]
         await connection.execute(insert(clustered_questions).on_conflict_do_nothing(), rows)
-        grown = {each.id for each in clusters if each.is_changed and each.size & (each.size - 1) == 0}
-        await self._describe(connection, grown)
+        await self._describe(connection, {each.id for each in clusters if each.has_doubled})
 
     async def regroup(self) -> int:
         """Group the newest questions afresh; how many groups they make."""
@@ -209,7 +223,10 @@ class TopQuestions:
 
     async def _turn(self, connection: AsyncConnection) -> datetime | None:
         """From when on questions may be new; None while another process is at it."""
-        await connection.execute(insert(rollup_progress).values(name=_NAME).on_conflict_do_nothing())
+        if not self._has_row:  # in a transaction of its own, or others would wait for the end of this one
+            async with self._database.begin() as own:
+                await own.execute(insert(rollup_progress).values(name=_NAME).on_conflict_do_nothing())
+            self._has_row = True
         mine = (
             select(rollup_progress.c.until)
             .where(rollup_progress.c.name == _NAME)
@@ -229,7 +246,7 @@ class TopQuestions:
         columns = (question_clusters.c.id, question_clusters.c.centroid, question_clusters.c.size)
         kept = select(*columns).where(question_clusters.c.space == self._space)
         return [
-            _Cluster(row.id, np.frombuffer(row.centroid, np.float32), row.size)
+            _Cluster(row.id, np.frombuffer(row.centroid, np.float32), row.size, row.size)
             for row in await connection.execute(kept)
         ]
 
@@ -405,9 +422,8 @@ def _joined(clusters: list[_Cluster], vectors: Vectors, common: Vector, *, withi
             cluster = clusters[place]
             cluster.total, cluster.size = cluster.total + vector, cluster.size + 1
         else:
-            place, cluster = count, _Cluster(_new_id(), vector.copy(), 1, is_new=True)
+            place, cluster = count, _Cluster(_new_id(), vector.copy(), 1)
             clusters.append(cluster)
-        cluster.is_changed = True
         middles[place] = without_common((cluster.total / np.float32(cluster.size))[None, :], common)[0]
         joined.append(cluster)
     return joined
