@@ -2,10 +2,12 @@
 
     python -m bench.search_scale build --folder F --chunks 100000
     python -m bench.search_scale measure --folder F > bench/results/search_scale_100k.md
+    python -m bench.search_scale arms --folder F
 
 Synthetic vectors and real text, in the real embedding space: a chunk is eight sentences of Cranfield, most of one paper,
 and its vector is the mean of theirs with noise. Documents have 20 chunks. Queries are Cranfield's, embedded by the real
-model as every search does. ``build`` makes the rows in bulk and the vector index at last, as a restore would; it says how
+model as every search does. Beside the time on the wall stands the work: milliseconds of processor that Causeway and its
+database took for a search, which other programs on the machine do not change. ``build`` makes the rows in bulk and the vector index at last, as a restore would; it says how
 long a document takes to replace. It goes on from what is there.
 """
 
@@ -15,7 +17,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,7 +51,7 @@ SHARES = {"half": 2, "5 %": 20, "1 %": 100}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("build", "measure"))
+    parser.add_argument("what", choices=("build", "measure", "arms"))
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=100)
@@ -63,8 +65,10 @@ async def run(options: argparse.Namespace) -> None:
     async with open_platform(settings, work=Work.MUST) as platform:
         if options.what == "build":
             await build(platform, options.folder, options.chunks)
-        else:
+        elif options.what == "measure":
             await measure(platform, options.queries)
+        else:
+            await measure_arms(platform, options.queries)
 
 
 # --- building ------------------------------------------------------------------------------------------
@@ -231,11 +235,12 @@ async def outside_a_transaction(platform: Platform, statement: str) -> None:
     import psycopg  # noqa: PLC0415 - VACUUM alone needs it
 
     url = platform.database.url.replace("postgresql+psycopg", "postgresql")
-    connection = await asyncio.to_thread(psycopg.connect, url, autocommit=True)
-    try:
-        await asyncio.to_thread(connection.execute, statement)
-    finally:
-        connection.close()
+
+    def run() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    await asyncio.to_thread(run)
 
 
 async def count(platform: Platform, table: str) -> int:
@@ -318,9 +323,36 @@ def viewer(group: str) -> Call:
     return Call(principal=principal, purpose="bench")
 
 
+class Effort:
+    """Processor time of this process and of its database's."""
+
+    def __init__(self, platform: Platform) -> None:
+        file = platform.settings.storage.dir / "postgres" / "data" / "postmaster.pid"
+        self._server = int(file.read_text(encoding="utf-8").split()[0])
+
+    def ms(self) -> float:
+        """So far; a process that ended meanwhile counts no more."""
+        return time.process_time() * 1000 + sum(self._of_servers())
+
+    def servers_ms(self) -> float:
+        """The database's alone."""
+        return sum(self._of_servers())
+
+    def _of_servers(self) -> Iterator[float]:
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                try:
+                    parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                    if parent == self._server:
+                        yield int((process / "schedstat").read_text().split()[0]) / 1e6
+                except (OSError, ValueError):
+                    continue
+
+
 async def measure_latency(platform: Platform, warm_up: Sequence[str], queries: Sequence[str]) -> None:
     print(f"{len(queries)} queries of Cranfield, one at a time, each embedded; ms.\n")
-    print("| | p50 | p95 | worst |\n|---|---:|---:|---:|")
+    print("| | p50 | p95 | worst | work p50 | work p95 |\n|---|---:|---:|---:|---:|---:|")
+    effort = Effort(platform)
     ways: dict[str, tuple[Call, dict[str, object], bool]] = {"everything": (CALL, {}, False)}
     for name in SHARES:
         ways[f"filter that {name} pass"] = (CALL, {name: True}, False)
@@ -330,25 +362,54 @@ async def measure_latency(platform: Platform, warm_up: Sequence[str], queries: S
         ways[f"a reader who sees {name}"] = (viewer(name), {}, False)
     ways[f"everything, reranked, {RERANKED} passages"] = (CALL, {}, True)
     for name, (call, filters, rerank) in ways.items():
-        took_ms = []
+        took_ms, work_ms = [], []
         asked = [*warm_up[:5], *(queries[:40] if rerank else queries)]
         for number, query in enumerate(asked):
             request = SearchRequest(query=query, filters=filters, rerank=rerank, top_k=10)
-            started = time.perf_counter()
+            before, started = effort.ms(), time.perf_counter()
             found = await platform.search.search(request, call)
             if number >= 5:
                 took_ms.append((time.perf_counter() - started) * 1000)
+                work_ms.append(effort.ms() - before)
             assert found.hits, (name, query)
             assert not found.notes, found.notes
         middle, high, worst = np.percentile(took_ms, [50, 95, 100])
-        print(f"| {name} | {middle:.0f} | {high:.0f} | {worst:.0f} |", flush=True)
+        work = np.percentile(work_ms, [50, 95])
+        print(
+            f"| {name} | {middle:.0f} | {high:.0f} | {worst:.0f} | {work[0]:.0f} | {work[1]:.0f} |",
+            flush=True,
+        )
     took_ms = []
     for query in queries:
         started = time.perf_counter()
         await platform.gateway.embed(EmbedRequest(model="embed", texts=(query + " now",), kind="query"), CALL)
         took_ms.append((time.perf_counter() - started) * 1000)
     middle, high, worst = np.percentile(took_ms, [50, 95, 100])
-    print(f"| of this, embedding the query | {middle:.0f} | {high:.0f} | {worst:.0f} |\n")
+    print(f"| of this, embedding the query | {middle:.0f} | {high:.0f} | {worst:.0f} | | |\n")
+
+
+async def measure_arms(platform: Platform, queries: int) -> None:
+    """What each arm costs the database, where a machine is too busy for the clock on the wall."""
+    effort = Effort(platform)
+    asked = [row["text"] for row in read_lines(CRANFIELD / "queries.jsonl")][: queries + 4]
+    vectors = await embed(platform, asked, "query")
+    print(f"# The arms of a search over {await count(platform, 'chunks'):,} chunks\n\n{describe()}\n")
+    print("Milliseconds of the database's processor for a query, the mean of each arm's queries.\n")
+    print("| | words | vectors |\n|---|---:|---:|")
+    ways: dict[str, tuple[Call, Filter]] = {"everything": (CALL, EVERYTHING)}
+    ways |= {f"filter that {name} pass": (CALL, Eq(name, True)) for name in SHARES}
+    ways |= {f"a reader who sees {name}": (viewer(name), EVERYTHING) for name in ("all", *SHARES)}
+    for name, (call, where) in ways.items():
+        index = platform.index.seen_by(call.principal)
+        cells = []
+        for arm in ("words", "vectors"):
+            before = 0.0
+            for number, (query, vector) in enumerate(zip(asked, vectors, strict=True)):
+                if number == len(asked) - queries:
+                    before = effort.servers_ms()
+                await (index.lexical(query, 400, where) if arm == "words" else index.dense(vector, 50, where))
+            cells.append(f"{(effort.servers_ms() - before) / queries:.0f}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 async def measure_recall(platform: Platform, vectors: Vectors) -> None:

@@ -56,7 +56,7 @@ class KnowledgeSettings(Section):
     )
     passages: int = Field(default=6, ge=1, le=50, description="Most passages an answer is written from")
     context_tokens: int = Field(
-        default=500, ge=200, description="Most tokens of these passages' statements that the model reads"
+        default=1500, ge=200, description="Most tokens of these passages' statements that the model reads"
     )
     answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
     answers: Literal["auto", "written", "quoted"] = Field(

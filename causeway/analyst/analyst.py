@@ -33,12 +33,13 @@ from causeway.seams import deferred
 from causeway.settings import AnalystSettings
 
 if TYPE_CHECKING:
-    from causeway.analyst import doubts, explanation, sql_rules
+    from causeway.analyst import doubts, explanation, mending, sql_rules
     from causeway.analyst.explanation import Explanation
     from causeway.analyst.sql_rules import CheckedSql
 else:  # they bring sqlglot, which a process that is asked nothing of databases does not need
     doubts = deferred("causeway.analyst.doubts")
     explanation = deferred("causeway.analyst.explanation")
+    mending = deferred("causeway.analyst.mending")
     sql_rules = deferred("causeway.analyst.sql_rules")
 
 State = Literal["answered", "refused", "unclear", "failed"]
@@ -418,9 +419,20 @@ class Analyst:
             ran = await self._run(drafted.sql, work.asked)
         except (RefusedSqlError, QueryFailedError) as exc:
             work.attempts.append(Attempt(drafted.sql, exc.message))
-            return None, exc.message
+            mended = await self._mended(drafted.sql, work.asked)
+            if mended is None:
+                return None, exc.message
+            ran = mended
         work.attempts.append(Attempt(ran.checked.shown, "it found nothing" if _is_empty(ran.result) else ""))
         return ran, ""
+
+    async def _mended(self, sql: str, asked: Asked) -> _Ran | None:
+        """The draft with its names mended, if it can be run then."""
+        mended = await asyncio.to_thread(mending.mended, sql, asked.offer)
+        try:
+            return await self._run(mended, asked) if mended else None
+        except (RefusedSqlError, QueryFailedError):
+            return None
 
     async def _run(self, sql: str, asked: Asked) -> _Ran:
         checked = await asyncio.to_thread(sql_rules.check, sql, asked.offer)

@@ -50,7 +50,7 @@ def list_prompts(as_json: bool) -> None:
 @click.option("--history", "is_history", is_flag=True, help="Show who changed what, when and why, instead.")
 @_JSON
 def show(prompt: str, is_history: bool, as_json: bool) -> None:
-    """Print PROMPT: a name, NAME@LABEL or NAME@VERSION."""
+    """Print PROMPT: a name, NAME@LABEL, NAME@VERSION or NAME@newest."""
     import json
 
     async def work(platform: Platform) -> None:
@@ -169,8 +169,7 @@ def pull(names: tuple[str, ...], folder: Path, which: str, as_json: bool) -> Non
             standing = standings.get(name) or await platform.prompts.standing(name)
             if not names and which != "newest" and which not in standing.labels:
                 continue
-            number = standing.newest if which == "newest" else which
-            version = await platform.prompts.version(name, number)
+            version = await platform.prompts.version(name, which)
             path = folder / f"{name}.prompt"
             path.parent.mkdir(parents=True, exist_ok=True)
             is_changed = _write(path, version.text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from causeway.contracts.clock import Clock
@@ -59,12 +59,27 @@ class Documents(Protocol):
         ...
 
 
+Learnt = Callable[[], Awaitable[Mapping[str, object]]]
+"""What was learnt from feedback and is on, as plain values; `causeway.knowledge.Proofs.identity`."""
+
+
+async def _nothing() -> Mapping[str, object]:
+    return {}
+
+
 class KnowledgeIdentity:
     """What the knowledge base's answers depend on: documents by content, settings, models, the prompt."""
 
     def __init__(
-        self, library: Documents, prompts: Shelf, *, knowledge: KnowledgeSettings, models: ModelSettings
+        self,
+        library: Documents,
+        prompts: Shelf,
+        *,
+        knowledge: KnowledgeSettings,
+        models: ModelSettings,
+        learnt: Learnt,
     ) -> None:
+        self._learnt = learnt
         self._library = library
         self._prompts = prompts
         self._knowledge = knowledge
@@ -81,6 +96,7 @@ class KnowledgeIdentity:
             "prompt_sha256": prompt.sha256,
             "documents": count,
             "documents_sha256": digest,
+            **await self._learnt(),
         }
 
     async def _documents(self) -> tuple[int, str]:
@@ -95,6 +111,9 @@ class KnowledgeIdentity:
 
 class Subjects:
     """Makes the subject that a name stands for, and the judge of answers.
+
+    Attributes:
+        learnt: What answers depend on beside settings, prompt and documents; nothing until it is set.
 
     Args:
         settings: Which models the aliases mean, how many passages an answer is written from.
@@ -117,6 +136,7 @@ class Subjects:
         calibrations: Calibrations,
         clock: Clock,
     ) -> None:
+        self.learnt: Learnt = _nothing
         self._gateway = gateway
         self._calibrations = calibrations
         self._prompts = calibrations.prompts
@@ -181,7 +201,11 @@ class Subjects:
 
     def _identify(self, prompts: Shelf) -> KnowledgeIdentity:
         return KnowledgeIdentity(
-            self._library, prompts, knowledge=self._settings.knowledge, models=self._settings.models
+            self._library,
+            prompts,
+            knowledge=self._settings.knowledge,
+            models=self._settings.models,
+            learnt=lambda: self.learnt(),
         )
 
     def prompt(self, prompt: Prompt) -> Subject:

@@ -1,8 +1,8 @@
-"""What a collection may be told to do differently: how its documents are cut, and what becomes of personal data.
+"""What a collection may be told: how its documents are cut, what becomes of personal data, what counts more in a search.
 
 Stored as JSON that names only what differs from the defaults, so that a new default reaches every collection that never
-chose otherwise. Does not do what the options say; see `causeway.knowledge.ingest.chunk_strategies` and
-`causeway.knowledge.ingest.personal_data`.
+chose otherwise. Does not do what the options say; see `causeway.knowledge.ingest.chunk_strategies`,
+`causeway.knowledge.ingest.personal_data` and `causeway.knowledge.search.boosts`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ DEFAULT_KINDS: tuple[str, ...] = tuple(kind for kind in Kind if kind != Kind.PER
 
 _LEAST_TOKENS, _MOST_TOKENS = 64, 512
 _MOST_PARENT_TOKENS = 4096
+_MOST_MARKS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +97,63 @@ class Pii:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """What counts for more in a search, besides how well a passage matches; nothing unless it is asked for.
+
+    Attributes:
+        recency_percent: Most that newness adds to a score, in percent of it, 0 to 100.
+        half_life_days: The age at which it adds half of that; of the document's ``modified``.
+        authority_percent: What a mark adds, 0 to 100.
+        authority: Marks, as ``field=value``: a metadata key, or ``source``, ``folder`` or ``type``.
+    """
+
+    recency_percent: int = 0
+    half_life_days: int = 365
+    authority_percent: int = 0
+    authority: tuple[str, ...] = ()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it changes any order."""
+        return bool(self.recency_percent or (self.authority_percent and self.authority))
+
+    def check(self) -> None:
+        """Pass, or refuse.
+
+        Raises:
+            InvalidInputError: A value cannot be used; the message says which can.
+        """
+        for name, least, most in (
+            ("recency_percent", 0, 100),
+            ("half_life_days", 1, 36_500),
+            ("authority_percent", 0, 100),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InvalidInputError(f"ranking.{name} is {value}; use {least} to {most}")
+        for mark in self.authority:
+            name, _, value = mark.partition("=")
+            if not name.strip() or not value.strip():
+                raise InvalidInputError(
+                    f"ranking.authority has '{mark}'; write field=value, such as status=approved"
+                )
+        if len(self.authority) > _MOST_MARKS:
+            raise InvalidInputError(
+                f"ranking.authority has {len(self.authority)} marks; use {_MOST_MARKS} or fewer"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionOptions:
     """All options of a collection."""
 
     chunking: Chunking = field(default_factory=Chunking)
     pii: Pii = field(default_factory=Pii)
+    ranking: Ranking = field(default_factory=Ranking)
+
+    def reads_as(self, other: CollectionOptions) -> bool:
+        """Whether documents are read under these options as under ``other``: they differ in searches alone."""
+        return (self.chunking, self.pii) == (other.chunking, other.pii)
 
     @property
     def hides_originals(self) -> bool:
@@ -109,7 +162,11 @@ class CollectionOptions:
 
     def as_dict(self) -> dict[str, dict[str, object]]:
         """Everything, for people and for JSON."""
-        return {"chunking": _said(self.chunking), "pii": {**_said(self.pii), "kinds": list(self.pii.kinds)}}
+        return {
+            "chunking": _said(self.chunking),
+            "pii": {**_said(self.pii), "kinds": list(self.pii.kinds)},
+            "ranking": {**_said(self.ranking), "authority": list(self.ranking.authority)},
+        }
 
     def stored(self) -> dict[str, dict[str, object]]:
         """What differs from the defaults, as it is kept."""
@@ -148,20 +205,30 @@ def options_of(stored: Mapping[str, object]) -> CollectionOptions:
     Raises:
         InvalidInputError: A value cannot be used.
     """
-    chunking, pii = _section(stored, "chunking"), _section(stored, "pii")
+    chunking, pii, ranking = (_section(stored, name) for name in ("chunking", "pii", "ranking"))
     kinds = pii.get("kinds", DEFAULT_KINDS)
     if not isinstance(kinds, list | tuple) or not all(isinstance(kind, str) for kind in kinds):
         msg = 'pii.kinds has to be a list of words, such as ["email", "phone"]'
         raise InvalidInputError(msg)
-    for name, value in chunking.items():
-        if name != "strategy" and (not isinstance(value, int) or isinstance(value, bool)):
-            raise InvalidInputError(f"chunking.{name} is {value!r}; give a whole number")
+    marks = ranking.get("authority", ())
+    if not isinstance(marks, list | tuple) or not all(isinstance(mark, str) for mark in marks):
+        msg = 'ranking.authority has to be a list of marks, such as ["status=approved"]'
+        raise InvalidInputError(msg)
+    for section, values, words in (
+        ("chunking", chunking, "strategy"),
+        ("ranking", ranking, "authority"),
+    ):
+        for name, value in values.items():
+            if name != words and (not isinstance(value, int) or isinstance(value, bool)):
+                raise InvalidInputError(f"{section}.{name} is {value!r}; give a whole number")
     options = CollectionOptions(
         chunking=Chunking(**chunking),
         pii=Pii(**{**pii, "kinds": tuple(dict.fromkeys(kinds))}),
+        ranking=Ranking(**{**ranking, "authority": tuple(dict.fromkeys(marks))}),
     )
     options.chunking.check()
     options.pii.check()
+    options.ranking.check()
     return options
 
 
@@ -170,7 +237,7 @@ def _section(stored: Mapping[str, object], name: str) -> dict[str, Any]:
     return dict(section) if isinstance(section, Mapping) else {}
 
 
-def _said(section: Chunking | Pii) -> dict[str, object]:
+def _said(section: Chunking | Pii | Ranking) -> dict[str, object]:
     return {each.name: getattr(section, each.name) for each in fields(section)}
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import Row, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from causeway.contracts.clock import Clock
 from causeway.settings import KnowledgeSettings
@@ -121,7 +122,7 @@ class Proofs:
         newest = (
             select(experiments)
             .where(experiments.c.state == "done")
-            .distinct(experiments.c.collection_id, experiments.c.kind)
+            .ext(distinct_on(experiments.c.collection_id, experiments.c.kind))
             .order_by(experiments.c.collection_id, experiments.c.kind, experiments.c.created_at.desc())
         )
         async with self._database.connect() as connection:
@@ -152,6 +153,11 @@ class Proofs:
                 for each in KINDS
             }
         return self._on.get(kind, frozenset())
+
+    async def identity(self) -> Mapping[str, object]:
+        """What answers depend on beside settings and documents: the improvements that have an effect, with their proofs."""
+        on = [each for each in await self.standings() if each.is_on]
+        return {f"learnt.{each.kind}.{each.collection}": each.experiment_id for each in on}
 
     def reread(self) -> None:
         """Have the next question be answered anew: something was switched."""

@@ -219,6 +219,11 @@ class SlackBot:
             await page.write(notice(f"I cannot answer this now: {escaped(exc.message)}"))
         except CausewayError as exc:
             await page.write(notice(f"I cannot answer this: {escaped(exc.message)}"))
+        except Exception:  # a worker's loop: the person who waits has to be told
+            log.exception("a question from Slack failed", extra={"event_id": asked.event_id})
+            await page.write(
+                notice("I cannot answer this: something failed here, and Causeway's log tells what.")
+            )
 
     async def _stream(self, asked: SlackQuestion, question: str, principal: Principal, page: _Page) -> None:
         conversation_id = self._conversation(asked, principal)

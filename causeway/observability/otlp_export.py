@@ -112,19 +112,24 @@ class OtlpExport:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_AT_ONCE))]
             try:
-                self._send(batch)
+                is_taken = self._send(batch)
             except Exception:
                 log.exception("spans could not be sent")
                 self._lose(len(batch), "see the log")
+                is_taken = False
+            if not is_taken and self._stop.is_set():  # a collector that is away does not hold up our own end
+                if self._waiting:
+                    self._lose(len(self._waiting), "this process stops")
+                self._waiting.clear()
 
-    def _send(self, batch: Sequence[Span]) -> None:
+    def _send(self, batch: Sequence[Span]) -> bool:
         body = gzip.compress(encoded(batch, with_content=self._with_content), compresslevel=1)
         pause_s = self._first_pause_s
         reason = ""
         for _ in range(_TRIES):
             wait_s, reason = self._tried(body, len(batch))
             if wait_s is None:
-                return
+                return True
             if wait_s < 0 or self._stop.is_set():
                 break
             jittered = random.uniform(0.5, 1.0) * pause_s  # noqa: S311 - spreads tries, guards nothing
@@ -132,6 +137,7 @@ class OtlpExport:
                 continue
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         self._lose(len(batch), reason)
+        return False
 
     def _tried(self, body: bytes, count: int) -> tuple[float | None, str]:
         """None once it is done; else how long to wait before the next try, below zero for none, and why."""

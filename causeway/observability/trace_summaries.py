@@ -7,6 +7,7 @@ the calls of a stranger's program went through ``/v1``, its earliest span's do.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -109,15 +110,17 @@ class Line(msgspec.Struct):
 
 def lines(batch: Iterable[Summarised]) -> list[Line]:
     """A line for each trace of ``batch``, by trace id: who writes them in this order waits for nobody in a ring."""
-    traces: dict[str, list[Summarised]] = {}
+    traces: defaultdict[str, list[Summarised]] = defaultdict(list)
     for span in batch:
-        traces.setdefault(span.trace_id, []).append(span)
+        traces[span.trace_id].append(span)
     return [_line(traces[trace_id]) for trace_id in sorted(traces)]
 
 
 def _line(spans: list[Summarised]) -> Line:
     roots = [span for span in spans if span.parent_id is None]
-    lead = min(roots or spans, key=lambda span: (span.started_at, span.span_id))
+    lead = (
+        spans[0] if len(spans) == 1 else min(roots or spans, key=lambda span: (span.started_at, span.span_id))
+    )
     line = Line(
         trace_id=lead.trace_id,
         started_at=lead.started_at,
@@ -187,7 +190,7 @@ def _note_call(line: Line, attributes: Mapping[str, Any]) -> None:
     line.attempts += _count(get(names.ATTEMPTS, 1))
     if line.cache is None:
         line.cache = _text(get(names.CACHE))
-    if line.ttft_ms is None and isinstance(seconds := get(names.TIME_TO_FIRST_CHUNK), int | float):
+    if line.ttft_ms is None and isinstance(seconds := get(names.TIME_TO_FIRST_CHUNK), (int, float)):
         line.ttft_ms = min(_count(seconds * 1000), _MOST_MS)
 
 
@@ -212,17 +215,39 @@ def _is_prompted(chat: Summarised) -> bool:
 
 def _asked(value: object) -> str | None:
     """What the caller said last; nothing where content was not kept."""
-    said = (
-        [each.text for each in messages(value) if each.role in ("user", "text") and each.text]
-        if value
-        else []
-    )
-    return _begun(said[-1]) if said else None
+    for role, text in reversed(_texts(value)):
+        if text and role in ("user", "text"):
+            return text[:_MOST_CHARACTERS]
+    return None
 
 
 def _replied(value: object) -> str | None:
-    said = [each.text for each in messages(value) if each.text] if value else []
-    return _begun(said[-1]) if said else None
+    for _, text in reversed(_texts(value)):
+        if text:
+            return text[:_MOST_CHARACTERS]
+    return None
+
+
+class _Plain(msgspec.Struct):
+    role: str = ""
+    content: str | None = None
+
+
+_plain = msgspec.json.Decoder(list[_Plain])
+
+
+def _texts(value: object) -> list[tuple[str, str]]:
+    """Roles and texts; most messages are of the plainest shape, which is read without looking for parts and tools."""
+    if not value:
+        return []
+    if isinstance(value, str):
+        try:
+            found = [(each.role, each.content or "") for each in _plain.decode(value)]
+        except ValueError:
+            found = []
+        if any(text for _, text in found):
+            return found
+    return [(each.role, each.text) for each in messages(value)]
 
 
 def _begun(value: object) -> str | None:
@@ -235,8 +260,10 @@ def _text(value: object) -> str | None:
 
 def _count(value: object) -> int:
     """A number of a stranger's span, as far as a column holds it."""
-    if not isinstance(value, int | float) or value != value:
-        return 0
+    if type(value) is int:
+        return value if 0 <= value <= _MOST_COUNT else max(0, min(value, _MOST_COUNT))
+    if not isinstance(value, float) or value != value:
+        return int(value is True)
     return max(0, int(min(value, _MOST_COUNT)))
 
 

@@ -137,8 +137,8 @@ async def read_events(
     return [Event(**row) for row in (await connection.execute(query)).mappings()]
 
 
-def version_before(events: Sequence[Event], present: int) -> int | None:
-    """The version that a label pointed to before ``present`` was put there on purpose; None when there was none.
+def pointed_before(events: Sequence[Event], present: int) -> Pointer | None:
+    """What a label pointed to before ``present`` was put there on purpose; None when there was nothing.
 
     Rollbacks themselves are passed over, so that one after the other goes further back and not to and fro.
 
@@ -149,8 +149,9 @@ def version_before(events: Sequence[Event], present: int) -> int | None:
     for event in events:
         if event.action == "rollback" or event.after is None or event.after.get("version") != present:
             continue
-        if event.before is not None and event.before["version"] != present:
-            return int(event.before["version"])
+        before = event.before
+        if before is not None and before["version"] != present:
+            return Pointer(version=before["version"], follows_package=before.get("follows_package", False))
     return None
 
 
@@ -159,13 +160,14 @@ def side_by_side(left: str, right: str, *, around: int | None = 6) -> list[Row]:
     ours, theirs = left.split("\n"), right.split("\n")
     rows: list[Row] = []
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
-    for kind, i, j, m, n in matcher.get_opcodes():
+    steps = matcher.get_opcodes()
+    for place, (kind, i, j, m, n) in enumerate(steps):
         if kind == "equal":
             same = [
                 Row("same", (a + 1, ours[a]), (b + 1, theirs[b]))
                 for a, b in zip(range(i, j), range(m, n), strict=True)
             ]
-            rows += _shortened(same, around, is_first=i == 0, is_last=j == len(ours))
+            rows += _shortened(same, around, is_first=place == 0, is_last=place == len(steps) - 1)
             continue
         for step in range(max(j - i, n - m)):
             old = (i + step + 1, ours[i + step]) if i + step < j else None

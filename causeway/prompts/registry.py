@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import func, select
@@ -25,12 +25,14 @@ from causeway.prompts.history import Action, Event, Origin, Version
 from causeway.prompts.in_force import InForce
 from causeway.prompts.prompt import content_sha256, parse
 from causeway.prompts.rollout import Pointer
-from causeway.prompts.shelf import LIVE, Shelf, packaged_texts
+from causeway.prompts.shelf import LIVE, NEWEST, Shelf, packaged_texts
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
 from causeway.storage.prompt_schema import prompt_versions
 
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_RESERVED: Final = frozenset({NEWEST, "package", "none", "draft"})
+"""What stands in a label's place where versions are named."""
 _CAME: Final = "came with Causeway"
 _NOTHING_ELSE: Final = Known()
 
@@ -43,7 +45,7 @@ class Standing:
         newest: Number of its newest version.
         versions: How many there are.
         packaged: The version that this release comes with; None for a prompt of one's own.
-        is_behind: The package has a version above the one that somebody made live.
+        is_behind: The package has a version above the live one, which somebody chose.
         unfit: Live versions that this release cannot fill, so that the packaged one is used in their place.
     """
 
@@ -156,10 +158,10 @@ class Registry:
             raise InvalidInputError(f"{percent} is no percentage; give 0 to 100")
         async with self._changing(by, why) as change:
             present = await change.present(name, label)
-            if percent in (0, 100):
-                wanted = Pointer(version=present.version if percent == 0 else trial)
+            if percent == 100:
+                wanted = Pointer(version=trial)
             else:
-                wanted = Pointer(version=present.version, trial=trial, percent=percent)
+                wanted = replace(present, trial=trial if percent else None, percent=percent)
             await self._move(change, name, label, wanted, action="rollout")
         await self._in_force.load(name)
         return wanted
@@ -172,13 +174,14 @@ class Registry:
         """
         async with self._changing(by, why.strip() or "rolled back") as change:
             present = await change.present(name, label)
-            before = present.version
-            if present.trial is None:
-                earlier = history.version_before(await change.events(name, label), present.version)
-                if earlier is None:
+            if present.trial is not None:
+                wanted = replace(present, trial=None, percent=0)
+            else:
+                before = history.pointed_before(await change.events(name, label), present.version)
+                if before is None:
                     raise NotFoundError(f"'{label}' of the prompt '{name}' has pointed to no version before")
-                before = earlier
-            wanted = await self._move(change, name, label, Pointer(version=before), action="rollback")
+                wanted = before
+            await self._move(change, name, label, wanted, action="rollback")
         await self._in_force.load(name)
         return wanted
 
@@ -253,7 +256,7 @@ class Registry:
             return await history.read_versions(connection, name)
 
     async def version(self, name: str, which: str | int = LIVE) -> Version:
-        """The version of a number, or the one that most conversations get of a label.
+        """The version of a number, the one that most conversations get of a label, or the ``newest``.
 
         Raises:
             NotFoundError: There is none.
@@ -295,10 +298,12 @@ class Registry:
     async def _number(self, name: str, which: str) -> int:
         if which.isdecimal():
             return int(which) if len(which) < 10 else 0
-        pointer = (await self.standing(name)).labels.get(which)
-        if pointer is None:
+        standing = await self.standing(name)
+        if which == NEWEST:
+            return standing.newest
+        if which not in standing.labels:
             raise NotFoundError(f"the prompt '{name}' has no label '{which}'")
-        return pointer.version
+        return standing.labels[which].version
 
     def _standing(self, name: str, newest: int, versions: int, labels: Mapping[str, Pointer]) -> Standing:
         packaged = self._packaged.get(name)
@@ -310,7 +315,7 @@ class Registry:
             versions=versions,
             labels=labels,
             packaged=packaged,
-            is_behind=bool(live and packaged and not live.follows_package and live.version < packaged),
+            is_behind=bool(live and packaged and live.version < packaged),
             unfit=tuple(self.shelf.unfit_live(name)),
         )
 
@@ -332,13 +337,15 @@ class Registry:
         prompt = parse(written, origin=f"{name}.prompt")
         version, is_new = await change.publish(written, prompt, origin="package", known=Known(is_over=True))
         live = await change.pointer(name, LIVE)
-        if live is None or (is_new and live.follows_package):
+        if live is None or (is_new and live.follows_package and live.trial is None):
             wanted = Pointer(version=version.version, follows_package=True)
             await change.point(name, LIVE, wanted, action="package")
         return version.version
 
 
 def _check_label(label: str) -> None:
+    if label in _RESERVED:
+        raise InvalidInputError(f"'{label}' means something else already; call the label otherwise")
     if not _LABEL.fullmatch(label):
         raise InvalidInputError(
             f"'{label}' is no label: it begins with a letter, then letters, digits, '-' and '_', 40 at most, all lower case"

@@ -18,7 +18,8 @@ class Pointer:
         version: The version for everybody, or for the rest.
         trial: A version that ``percent`` of the conversations get instead; None when there is none.
         percent: 1 to 99 with a trial, else 0.
-        follows_package: The label goes along when Causeway comes with a newer prompt; not once somebody has moved it.
+        follows_package: The label goes along when Causeway comes with a newer prompt; not once somebody has moved it, and
+            not during a trial.
     """
 
     version: int

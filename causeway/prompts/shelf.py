@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 LIVE = "live"
 """The label that is meant where none is said."""
+NEWEST = "newest"
+"""In a label's place: the version with the highest number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class Shelf:
         return self._packaged.get(name)
 
     def get(self, name: str, *, key: str | None = None) -> Prompt:
-        """The prompt that is live under a name, or another one by ``name@label`` or ``name@version``.
+        """The prompt that is live under a name, or another one by ``name@label``, ``name@version`` or ``name@newest``.
 
         Args:
             name: The prompt's name.
@@ -96,6 +98,8 @@ class Shelf:
             return self._unregistered(called, which)
         if which.isdecimal():
             return self._version(called, shelved, int(which))
+        if which == NEWEST:
+            return self._version(called, shelved, max(shelved.versions))
         pointer = shelved.labels.get(which or LIVE)
         if pointer is None:
             known = ", ".join(sorted(shelved.labels)) or "none"

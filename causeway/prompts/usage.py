@@ -13,6 +13,7 @@ from causeway.contracts.money import Micros
 from causeway.observability import genai_names as names
 from causeway.storage.database import Database
 from causeway.storage.schema import ledger, spans, votes
+from causeway.storage.telemetry_schema import trace_summaries
 
 PLAYGROUND: Final = "playground"
 """The purpose of calls by which somebody tries a prompt."""
@@ -147,15 +148,14 @@ def _thumbs(chosen: ColumnElement[bool]) -> Any:
 
 def _refusals(chosen: ColumnElement[bool]) -> Any:
     traces = _traces(chosen)
-    said = spans.c.attributes[names.REFUSED].astext
     count = func.count()
     return (
         select(
             traces.c.reference,
             count.label("asked"),
-            count.filter(said == "true").label("refused"),
+            count.filter(trace_summaries.c.refused).label("refused"),
         )
-        .join(spans, spans.c.trace_id == traces.c.trace_id)
-        .where(spans.c.parent_id.is_(None), said.is_not(None))
+        .join(trace_summaries, trace_summaries.c.trace_id == traces.c.trace_id)
+        .where(trace_summaries.c.refused.is_not(None))
         .group_by(traces.c.reference)
     )

@@ -10,7 +10,7 @@ from causeway.storage.metadata import moment, tables
 vocabulary = Table(
     "vocabulary",
     tables,
-    Column("word", Text, primary_key=True, comment="in small letters, as some document has or had it"),
+    Column("word", Text, primary_key=True, comment="the stem of a word that some chunk has or had"),
     Column(
         "shorter",
         ARRAY(Text),

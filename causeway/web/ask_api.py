@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
-from causeway.knowledge import LONGEST_ID, AskRequest, SearchRequest
+from causeway.knowledge import LONGEST_ID, MOST_FACETS, AskRequest, SearchRequest
 from causeway.web.answers import AnswerShape, HitShape, answer_shape, as_events, collect, hit_shape
 from causeway.web.event_stream import EventStream, until_gone
 from causeway.web.sign_in import Asker, Parts
@@ -42,7 +42,20 @@ class SearchBody(_Body):
     )
     literal: _Literal = Field(default_factory=list, description=_LITERAL)
     time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
+    facets: list[Annotated[str, Field(max_length=100)]] = Field(
+        default_factory=list,
+        max_length=MOST_FACETS,
+        description="Fields whose values are counted among what is found: collection, type, folder, source, modified,"
+        " created, or a metadata key",
+    )
     rerank: bool | None = Field(default=None, description="Score with the cross-encoder; null as in settings")
+
+
+class FacetShape(BaseModel):
+    """A value of a field; a filter of the field takes it."""
+
+    value: str
+    count: int = Field(description="Of the documents that were found so many have it")
 
 
 class SearchAnswer(BaseModel):
@@ -56,6 +69,9 @@ class SearchAnswer(BaseModel):
     took_ms: int
     notes: list[str] = Field(
         description="What failed or was left out and made the hits worse; empty when all went well"
+    )
+    facets: dict[str, list[FacetShape]] = Field(
+        description="Of the fields that were asked for, the most frequent values first"
     )
 
 
@@ -101,6 +117,7 @@ async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
             plain_words=body.plain_words,
             literal=tuple(body.literal),
             time_zone=body.time_zone,
+            facets=tuple(body.facets),
         ),
         call_of(asker, "search"),
     )
@@ -109,6 +126,10 @@ async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
         understood=dict(found.understood),
         took_ms=found.took_ms,
         notes=list(found.notes),
+        facets={
+            field: [FacetShape(value=each.value, count=each.count) for each in values]
+            for field, values in found.facets.items()
+        },
     )
 
 

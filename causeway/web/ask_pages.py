@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from causeway.contracts.identity import Principal
+from causeway.contracts.identity import Principal, Scope
 from causeway.errors import InvalidInputError
 from causeway.knowledge import LONGEST_ID, AskRequest, DocumentState
 from causeway.observability.feedback import REASONS
@@ -77,5 +77,7 @@ async def welcome(parts: WebParts, asker: Principal) -> dict[str, object]:
         "collections": ready,
         "examples": examples[:_MOST_EXAMPLES],
         "max_chars": MAX_QUESTION_CHARS,
+        "can_add": asker.may(Scope.INGEST),
+        "max_upload_bytes": parts.settings.max_upload_bytes,
         "reasons": REASONS,
     }

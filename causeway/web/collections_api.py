@@ -59,11 +59,23 @@ class PiiShape(_Options):
     kinds: list[str] | None = Field(default=None, description="Which kinds count")
 
 
+class RankingShape(_Options):
+    """What counts for more in a search; documents are not read again for it."""
+
+    recency_percent: int | None = Field(default=None, description="Most that newness adds: 0 to 100")
+    half_life_days: int | None = Field(default=None, description="The age at which it adds half of that")
+    authority_percent: int | None = Field(default=None, description="What a mark adds: 0 to 100")
+    authority: list[str] | None = Field(
+        default=None, description="Marks as `field=value`: a metadata key, or source, folder or type"
+    )
+
+
 class OptionsShape(_Options):
     """Options to be changed."""
 
     chunking: ChunkingShape = Field(default_factory=ChunkingShape)
     pii: PiiShape = Field(default_factory=PiiShape)
+    ranking: RankingShape = Field(default_factory=RankingShape)
 
     def changes(self) -> dict[str, dict[str, Any]]:
         """What was named, by section."""

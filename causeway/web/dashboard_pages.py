@@ -68,9 +68,9 @@ def _door(parts: Parts) -> StatsDoor:
 async def show(
     request: Request,
     parts: Parts,
+    _admin: Admin,
     stats: Annotated[StatsDoor, Depends(_door)],
     asked: Annotated[Asked, Query()],
-    _admin: Admin,
 ) -> Response:
     """The page."""
     view = View.read(request, asked, parts.clock.now())

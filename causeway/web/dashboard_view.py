@@ -73,13 +73,14 @@ class View:
             InvalidInputError: The time ends before it begins, or is too long.
         """
         filters = {name: getattr(asked, name) for name in FILTERS if getattr(asked, name)}
-        end = _in_utc(asked.until) if asked.until else now + timedelta(seconds=1)
-        if asked.since is None and asked.until is None:
-            span = asked.span if asked.span in RANGES else USUAL
-            begin = end - RANGES[span][1]
-        else:
-            span = ""
-            begin = _in_utc(asked.since) if asked.since else end - RANGES[USUAL][1]
+        is_given = asked.since is not None or asked.until is not None
+        span = "" if is_given else asked.span if asked.span in RANGES else USUAL
+        try:
+            end = _in_utc(asked.until) if asked.until else now + timedelta(seconds=1)
+            begin = _in_utc(asked.since) if asked.since else end - RANGES[span or USUAL][1]
+        except OverflowError as exc:
+            msg = "'from' and 'to' must be times that can be told in UTC"
+            raise InvalidInputError(msg) from exc
         if not timedelta(0) < end - begin <= LONGEST:
             raise InvalidInputError(f"'from' must be before 'to', at most {LONGEST.days} days")
         return cls(request=request, span=span, since=begin, until=end, filters=filters)

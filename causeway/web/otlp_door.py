@@ -102,8 +102,9 @@ async def _body(request: Request, most: int) -> bytes:
         raise UnreadableBodyError(f"content-encoding '{packing}' is not read here; send gzip or plain")
     unpacking = zlib.decompressobj(wbits=31) if packing == "gzip" else None
     pieces: list[bytes] = []
-    size = 0
+    size, received = 0, 0
     async for sent in request.stream():
+        received += len(sent)
         rest = sent
         while rest:
             if unpacking is None:
@@ -125,7 +126,7 @@ async def _body(request: Request, most: int) -> bytes:
             pieces.append(piece)
     if unpacking is not None:
         pieces.append(unpacking.flush())
-    if unpacking is not None and not unpacking.eof and size:
+    if unpacking is not None and not unpacking.eof and received:
         msg = "the packed body broke off; send it again whole"
         raise InvalidInputError(msg)
     return b"".join(pieces)

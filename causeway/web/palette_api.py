@@ -55,13 +55,14 @@ async def find(
 ) -> PaletteShape:
     """Conversations of yours and documents that you may see with every word of ``q`` in their titles (or, of documents, paths).
 
-    Without ``q``, those of late.
+    Without ``q``, those of late. Administrators find prompts by their names too.
     """
     wanted = " ".join(q.split())
     groups = [
         FoundGroup(name="Traces", items=_trace(request, asker, wanted)),
         FoundGroup(name="Conversations", items=await _conversations(request, parts, asker, wanted)),
         FoundGroup(name="Documents", items=await _documents(request, parts, asker, wanted)),
+        FoundGroup(name="Prompts", items=await _prompts(request, parts, asker, wanted)),
     ]
     return PaletteShape(q=q, groups=[group for group in groups if group.items])
 
@@ -90,6 +91,19 @@ async def _documents(request: Request, parts: WebParts, asker: Principal, text: 
         )
         for each in found.documents
     ]
+
+
+async def _prompts(request: Request, parts: WebParts, asker: Principal, text: str) -> list[FoundItem]:
+    """Prompts by name; there are few, so that without words they are left to their page."""
+    if not text or parts.prompts is None or not asker.may(Scope.ADMIN):
+        return []
+    words = text.casefold().split()
+    found = [each.name for each in await parts.prompts.registry.standings()]
+    return [
+        FoundItem(label=name, icon="prompts", url=link(request, "prompt", prompt=name))
+        for name in found
+        if all(word in name.casefold() for word in words)
+    ][:_MOST]
 
 
 def _trace(request: Request, asker: Principal, text: str) -> list[FoundItem]:

@@ -66,7 +66,7 @@ from causeway.knowledge import (
 )
 from causeway.observability.alerts import Alerts
 from causeway.observability.feedback import Vote
-from causeway.observability.otlp_import import TraceImport
+from causeway.observability.otlp_import import Imported
 from causeway.observability.stats_report import StatsQuery, StatsReport
 from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import Rating, Trace, TraceChoices, TraceSummary
@@ -463,6 +463,14 @@ class IngestParts:
     progress: ProgressReader
 
 
+class ImportDoor(Protocol):
+    """Takes other programs' spans; `causeway.observability.otlp_import.TraceImport`."""
+
+    async def take(self, body: bytes, *, is_json: bool, sender: Principal) -> Imported:
+        """Store the spans of an OTLP request."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptParts:
     """What prompts are managed and tried by.
@@ -486,7 +494,7 @@ class TelemetryParts:
         is_open: Whether everybody may read the meters.
     """
 
-    imports: TraceImport
+    imports: ImportDoor
     metrics: Callable[[], Awaitable[str]]
     import_max_bytes: int
     is_open: bool

@@ -79,7 +79,11 @@ def _operation(described: dict[str, Any], path: str, method: str, operation: dic
         about=operation.get("description", ""),
         fields=(
             *(_parameter(described, each) for each in operation.get("parameters", ())),
-            *(_fields(described, body[1]["schema"], "form" if "form" in body[0] else "body") if body else ()),
+            *(
+                _fields(described, body[1].get("schema", {}), "form" if "form" in body[0] else "body")
+                if body
+                else ()
+            ),
         ),
         answer=_fields(described, content, "answer"),
         answers=tuple(

@@ -175,6 +175,8 @@ class Chart:
 
 
 _NEARLY_ALL: Final = 0.8
+_CENTS: Final = 0.1
+"""Dollars of which two places say enough."""
 
 
 def rounded_up(value: float) -> float:
@@ -214,7 +216,7 @@ def _milliseconds(value: float) -> str:
 def _dollars(value: float) -> str:
     if value >= 1000:
         return f"${_count(value)}"
-    if value >= 1 or value == 0:
+    if value >= _CENTS or value == 0:
         return f"${value:.2f}".removesuffix(".00")
     return f"${value:.2g}"
 

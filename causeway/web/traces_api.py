@@ -30,7 +30,7 @@ def _blank(value: object) -> object:
     return None if value == "" else value
 
 
-Count = Annotated[int | None, BeforeValidator(_blank), Field(ge=0, le=10**15)]
+Count = Annotated[Annotated[int, Field(ge=0, le=10**15)] | None, BeforeValidator(_blank)]
 Words = Annotated[str, Field(max_length=500)]
 Moment = Annotated[str, Field(max_length=40)]
 
@@ -61,7 +61,7 @@ class TraceFilters(BaseModel):
     vote: Literal["", "up", "down", "any", "none"] = ""
     score: Literal["", "passed", "failed"] = Field(default="", description="In an evaluation")
     refused: Literal["", "true", "false"] = ""
-    min_cost: Annotated[float | None, BeforeValidator(_blank), Field(ge=0, le=10**9)] = Field(
+    min_cost: Annotated[Annotated[float, Field(ge=0, le=10**9)] | None, BeforeValidator(_blank)] = Field(
         default=None, description="In dollars"
     )
     min_ms: Count = None
@@ -114,6 +114,12 @@ class TraceFilters(BaseModel):
             for name, value in self.model_dump().items()
             if value not in ("", None) and name != "after" and (name, value) != ("order", "newest")
         }
+
+
+class ListedTraces(TraceFilters):
+    """The same, so many at a time."""
+
+    limit: int = Field(default=50, ge=1, le=200)
 
 
 def _moment(said: str, now: datetime) -> datetime | None:
@@ -206,14 +212,13 @@ class TraceShape(BaseModel):
 async def traces(
     parts: Parts,
     asker: Tracer,
-    filters: Annotated[TraceFilters, Query()],
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    filters: Annotated[ListedTraces, Query()],
 ) -> TraceList:
     """Traces that match: of everybody for an administrator, else the caller's own."""
-    found = await parts.traces.find(filters.query(asker, parts.clock.now(), limit=limit))
+    found = await parts.traces.find(filters.query(asker, parts.clock.now(), limit=filters.limit))
     return TraceList(
         traces=[_line(each) for each in found],
-        after=found[-1].trace_id if len(found) == limit else None,
+        after=found[-1].trace_id if len(found) == filters.limit else None,
     )
 
 
@@ -268,12 +273,15 @@ def rated_for(asker: Principal, ratings: list[Rating]) -> list[Rating]:
 def shown_to(asker: Principal, trace: Trace) -> Trace:
     """``trace`` without the words of documents for who is no administrator.
 
-    A document may have been closed to them since, and their trace would be its copy.
+    A document may have been closed to them since, and their trace would be its copy. What a program of theirs sent in is
+    their own.
     """
     if asker.may(Scope.ADMIN):
         return trace
     spans = tuple(
-        replace(
+        span
+        if names.SERVICE in span.attributes
+        else replace(
             span,
             attributes={name: value for name, value in span.attributes.items() if name in _WITHOUT_TEXTS},
             events=(),
@@ -334,6 +342,5 @@ _WITHOUT_TEXTS: Final = frozenset(
         names.CACHE,
         names.CLOCK,
         names.TRUNCATED,
-        names.SERVICE,
     }
 )

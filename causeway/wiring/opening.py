@@ -177,6 +177,7 @@ async def open_platform(
             calibrations=calibrations,
             clock=clock,
         )
+        subjects.learnt = proofs.identity
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
         feedback, stats = Feedback(database, spans), Stats(database, spans, flush=doorway.ledger.flush)

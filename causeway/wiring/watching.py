@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest, Vectors
-from causeway.guard.guarded_post import guarded_post
 from causeway.guard.pii import Finder
 from causeway.guard.restore import Placeholders
 from causeway.observability.alert_channels import Channel, channels_of
 from causeway.observability.top_questions import TopQuestions
+from causeway.seams import deferred
 from causeway.settings import Settings
 from causeway.storage.database import Database
+
+if TYPE_CHECKING:
+    from causeway.guard import guarded_post
+else:
+    guarded_post = deferred("causeway.guard.guarded_post")  # brings aiohttp
 
 
 def top_questions(
@@ -39,4 +45,6 @@ def top_questions(
 
 def alert_channels(settings: Callable[[], Settings], clock: Clock) -> Callable[[], Mapping[str, Channel]]:
     """The channels of the settings in force."""
-    return lambda: channels_of(settings().alerts, post=guarded_post, clock=clock)
+    return lambda: channels_of(
+        settings().alerts, post=lambda allow: guarded_post.guarded_post(allow), clock=clock
+    )

@@ -82,6 +82,11 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
         *({"query": "tents returned zebraquartz", "filters": each} for each in _FILTERS),
         {"query": "zebraquartz", "collection": BOARD},
         {"query": "zebraquartz", "collection": "made up"},
+        {
+            "query": "tents",
+            "facets": ["collection", "type", "folder", "source", "author", "project", "modified"],
+        },
+        *({"query": each} for each in ("zebraquarts", "sevarance of nightfal", "tentz returnde")),
     ),
     "DELETE /api/ask/{answer_id}": [Probe(f"/api/ask/{'0' * 32}")],
     "GET /conversations": _gets("/conversations"),
@@ -214,6 +219,8 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /api/sources/{name}/{action}": _json("/api/sources/handbook/pause", {}),
     "POST /sources/{source}/remove": _form("/sources/handbook/remove", {"documents": "keep"}),
     "POST /sources/{source}/{action}": _form("/sources/handbook/pause", {}),
+    "POST /slack/events": _json("/slack/events", {"type": "url_verification", "challenge": "x"}),
+    "POST /slack/actions": _form("/slack/actions", {"payload": "{}"}),
     "GET /account": _gets("/account"),
     "GET /api/docs": _gets("/api/docs"),
     "GET /api/openapi.json": _gets("/api/openapi.json"),
@@ -249,7 +256,7 @@ These worlds have neither, so they are tried where they are at home."""
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
-    GET /dashboard GET /alerts POST /alerts POST /alerts/{alert_id}/delete POST /alerts/{alert_id}/switch
+    GET /dashboard GET /styleguide GET /alerts POST /alerts POST /alerts/{alert_id}/delete POST /alerts/{alert_id}/switch
     POST /alerts/{alert_id}/test GET /api/alerts POST /api/alerts GET /api/alerts/firings GET /api/alerts/{alert_id}
     PUT /api/alerts/{alert_id} DELETE /api/alerts/{alert_id} POST /api/alerts/{alert_id}/test
     GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
@@ -318,6 +325,7 @@ _PLACES: Final = {
     "experiment_id": f"exp_{'0' * 32}",
     "collection": BOARD,
     "kind": "retrieval-votes",
+    "alert_id": "alert_1",
 }
 
 

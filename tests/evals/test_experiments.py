@@ -72,7 +72,10 @@ class Lab:
         )
 
     async def accept(self, experiment_id: str) -> None:
+        """As if it had asked 200 questions, after the documents were ingested."""
+        long_ago = self.clock.now() - timedelta(days=1)
         async with self.database.begin() as connection:
+            await connection.execute(update(documents).values(updated_at=long_ago, created_at=long_ago))
             await connection.execute(
                 update(table).where(table.c.id == experiment_id).values(is_accepted=True)
             )
@@ -174,9 +177,6 @@ async def test_a_proof_is_void_when_what_it_was_measured_on_is_gone(lab: Lab, ch
     begun = await lab.experiments.start(KIND, "default", CONFIRMED, by="key_admin")
     await lab.experiments.execute(begun.id)
     await lab.accept(begun.id)
-    async with lab.database.begin() as connection:
-        long_ago = lab.clock.now() - timedelta(days=1)
-        await connection.execute(update(documents).values(updated_at=long_ago, created_at=long_ago))
     await lab.experiments.switch(KIND, "default", on=True, by="key_admin")
     assert await lab.proofs.on(KIND) == {"col_default"}
     proofs = lab.proofs

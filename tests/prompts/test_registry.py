@@ -21,6 +21,8 @@ from causeway.storage.database import Database
 from causeway.storage.notices import Notices
 
 ADA = Principal(id="key_ada", name="Ada", scopes=frozenset({Scope.ADMIN}))
+FIRST = parse(packaged_texts()["answer"], origin="answer").version
+"""Number of the packaged ``answer``."""
 OWN = """---
 name: greet
 version: 1
@@ -77,10 +79,9 @@ async def test_packaged_prompts_are_the_first_versions_and_live(here: Process) -
     standings = {each.name: each for each in await here.registry.standings()}
     assert set(standings) == set(packaged_texts())
     answer = standings["answer"]
-    packaged = parse(packaged_texts()["answer"], origin="answer")
-    assert answer.live == Pointer(version=packaged.version, follows_package=True)
-    assert (answer.packaged, answer.is_behind, answer.versions) == (packaged.version, False, 1)
-    assert here.shelf.get("answer") == packaged
+    assert answer.live == Pointer(version=FIRST, follows_package=True)
+    assert (answer.packaged, answer.is_behind, answer.versions) == (FIRST, False, 1)
+    assert here.shelf.get("answer") == parse(packaged_texts()["answer"], origin="answer")
     assert [event.action for event in await here.registry.events("answer")] == ["package", "package"]
 
 
@@ -91,13 +92,13 @@ async def test_a_second_start_changes_nothing(here: Process, there: Process) -> 
 
 async def test_a_published_version_is_not_live_until_a_label_says_so(here: Process) -> None:
     version = await here.registry.publish(answer_with("be kind"), by=ADA, why="kinder", origin="page")
-    assert version.reference == "answer@3"
-    assert (version.based_on, version.created_by, version.why) == (2, "key_ada", "kinder")
-    assert "version: 3\n" in version.text
-    assert here.shelf.get("answer").version == 2
-    await here.registry.label("answer", "live", 3, by=ADA, why="won the eval")
-    assert here.shelf.get("answer").reference == "answer@3"
-    assert here.shelf.get("answer@2").version == 2
+    assert version.reference == f"answer@{FIRST + 1}"
+    assert (version.based_on, version.created_by, version.why) == (FIRST, "key_ada", "kinder")
+    assert f"version: {FIRST + 1}\n" in version.text
+    assert here.shelf.get("answer").version == FIRST
+    await here.registry.label("answer", "live", FIRST + 1, by=ADA, why="won the eval")
+    assert here.shelf.get("answer").reference == version.reference
+    assert here.shelf.get(f"answer@{FIRST}").version == FIRST
 
 
 async def test_the_same_text_is_the_same_version_whatever_number_it_has(here: Process) -> None:
@@ -129,7 +130,7 @@ async def test_two_who_edit_one_version_cannot_both_publish_unawares(here: Proce
         (("=== ", "=== of "), "after the front matter comes"),
         (("name: answer", "name: Answer"), "lower-case letters"),
         (("description:", "descripton:"), "front matter has no 'descripton'"),
-        (("version: 2", "'version': 2"), "a line of its own"),
+        (("version: ", "'version': "), "a line of its own"),
     ],
 )  # fmt: skip
 async def test_what_may_not_be_published(here: Process, change: tuple[str, str], problem: str) -> None:
@@ -220,7 +221,11 @@ async def test_live_cannot_be_taken_away_and_labels_have_names(here: Process) ->
         await here.registry.unlabel("answer", "live", by=ADA, why="x")
     for wrong in ("3", "Live", "", "a" * 41, "a b"):
         with pytest.raises(InvalidInputError, match="is no label"):
-            await here.registry.label("answer", wrong, 2, by=ADA, why="x")
+            await here.registry.label("answer", wrong, FIRST, by=ADA, why="x")
+    with pytest.raises(InvalidInputError, match="means something else"):
+        await here.registry.label("answer", "newest", FIRST, by=ADA, why="x")
+    assert (await here.registry.version("answer", "newest")).version == FIRST
+    assert here.shelf.get("answer@newest").version == FIRST
     with pytest.raises(NotFoundError, match="no version 77"):
         await here.registry.label("answer", "live", 77, by=ADA, why="x")
 
@@ -246,10 +251,10 @@ async def test_a_newer_packaged_prompt_goes_live_where_nobody_chose(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await start(database)
-    newer(monkeypatch, {"answer": answer_with("newer").replace("version: 2", "version: 3")})
+    newer(monkeypatch, {"answer": answer_with("newer").replace(f"version: {FIRST}", f"version: {FIRST + 1}")})
     later = await start(database)
     standing = await later.registry.standing("answer")
-    assert (standing.live, standing.is_behind) == (Pointer(version=3, follows_package=True), False)
+    assert (standing.live, standing.is_behind) == (Pointer(version=FIRST + 1, follows_package=True), False)
 
 
 async def test_a_newer_packaged_prompt_never_overrides_a_choice(
@@ -257,14 +262,33 @@ async def test_a_newer_packaged_prompt_never_overrides_a_choice(
 ) -> None:
     first = await start(database)
     await first.registry.publish(answer_with("ours"), by=ADA, why="ours", origin="page", label="live")
-    newer(monkeypatch, {"answer": answer_with("newer").replace("version: 2", "version: 3")})
+    newer(monkeypatch, {"answer": answer_with("newer").replace(f"version: {FIRST}", f"version: {FIRST + 1}")})
     later = await start(database)
     standing = await later.registry.standing("answer")
-    assert (standing.live, standing.packaged, standing.is_behind) == (Pointer(version=3), 4, True)
+    assert (standing.live, standing.packaged, standing.is_behind) == (
+        Pointer(version=FIRST + 1),
+        FIRST + 2,
+        True,
+    )
     assert "ours" in str(later.shelf.get("answer").sections)
     await later.registry.follow("answer", by=ADA, why="take theirs")
     standing = await later.registry.standing("answer")
-    assert (standing.live, standing.is_behind) == (Pointer(version=4, follows_package=True), False)
+    assert (standing.live, standing.is_behind) == (Pointer(version=FIRST + 2, follows_package=True), False)
+
+
+async def test_a_trial_is_not_ended_by_a_newer_release(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await start(database)
+    await first.registry.publish(answer_with("ours"), by=ADA, why="ours", origin="page")
+    await first.registry.roll_out("answer", FIRST + 1, 10, by=ADA, why="try")
+    newer(monkeypatch, {"answer": answer_with("newer").replace(f"version: {FIRST}", f"version: {FIRST + 1}")})
+    later = await start(database)
+    standing = await later.registry.standing("answer")
+    assert standing.live is not None
+    assert (standing.live.version, standing.live.trial, standing.is_behind) == (FIRST, FIRST + 1, True)
+    ended = await later.registry.roll_back("answer", by=ADA)
+    assert ended == Pointer(version=FIRST, follows_package=True)
 
 
 async def test_an_older_release_that_starts_again_moves_nothing_back(
@@ -272,10 +296,10 @@ async def test_an_older_release_that_starts_again_moves_nothing_back(
 ) -> None:
     await start(database)
     with monkeypatch.context() as patched:
-        newer(patched, {"answer": answer_with("newer").replace("version: 2", "version: 3")})
+        newer(patched, {"answer": answer_with("newer").replace(f"version: {FIRST}", f"version: {FIRST + 1}")})
         await start(database)
     older = await start(database)
-    assert (await older.registry.standing("answer")).live == Pointer(version=3, follows_package=True)
+    assert (await older.registry.standing("answer")).live == Pointer(version=FIRST + 1, follows_package=True)
 
 
 async def test_a_live_version_that_this_release_cannot_fill_is_not_used(
@@ -285,12 +309,12 @@ async def test_a_live_version_that_this_release_cannot_fill_is_not_used(
     wanting = packaged_texts()["answer"].replace(
         "inputs:\n", "inputs:\n  tone: {type: text, example: kind}\n"
     )
-    wanting = wanting.replace("version: 2", "version: 3").replace(
+    wanting = wanting.replace(f"version: {FIRST}", f"version: {FIRST + 1}").replace(
         "{{ question }}", "{{ question }} {{ tone }}"
     )
     with monkeypatch.context() as patched:
         newer(patched, {"answer": wanting})
         await start(database)
     older = await start(database)
-    assert (await older.registry.standing("answer")).unfit == (3,)
-    assert older.shelf.get("answer").version == 2
+    assert (await older.registry.standing("answer")).unfit == (FIRST + 1,)
+    assert older.shelf.get("answer").version == FIRST

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causeway.errors import InvalidInputError
-from causeway.prompts.history import Event, patch, side_by_side, version_before
+from causeway.prompts.history import Event, patch, pointed_before, side_by_side
 from causeway.prompts.prompt import as_file, content_sha256, parse, with_version
 from causeway.prompts.rollout import Pointer, bucket
 from causeway.prompts.shelf import packaged_texts
@@ -71,9 +71,9 @@ def test_a_patch_of_a_new_file_and_of_none() -> None:
 
 
 def test_what_was_before_passes_rollbacks_over(moves: list[Event]) -> None:
-    assert version_before(moves, 3) == 2
-    assert version_before(moves, 2) == 1
-    assert version_before(moves, 1) is None
+    assert pointed_before(moves, 3) == Pointer(version=2)
+    assert pointed_before(moves, 2) == Pointer(version=1, follows_package=True)
+    assert pointed_before(moves, 1) is None
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def moves() -> list[Event]:
             name="answer",
             action=action,  # type: ignore[arg-type]  # one of them
             label="live",
-            before={"version": before} if before else None,
+            before={"version": before, "follows_package": before == 1} if before else None,
             after={"version": after},
             why="x",
             principal_id="key_a",

@@ -27,11 +27,13 @@ from causeway.contracts.money import Micros
 from causeway.errors import ModelUnavailableError
 from causeway.gateway import audit
 from causeway.observability import genai_names as names
+from causeway.prompts.prompt import with_version
 from causeway.prompts.registry import Registry
 from causeway.prompts.shelf import Shelf, packaged_texts
 from causeway.prompts.usage import PromptUsage
 from causeway.storage.notices import Notices
 from causeway.storage.schema import spans, votes
+from causeway.storage.telemetry_schema import trace_summaries
 from causeway.testing.gateway import FakeGateway
 from causeway.web.app import build_app
 from causeway.web.parts import PromptParts, WebParts
@@ -97,13 +99,16 @@ async def prompts_site(database_url: str, folder: Path) -> AsyncIterator[Prompts
             yield PromptsSite(parts=parts, admin=site, registry=registry, gateway=gateway)
 
 
-def shorter(version: int = 2) -> str:
+FIRST = Shelf.packaged().get("answer").version
+"""Number of the packaged ``answer``."""
+
+
+def shorter(version: int = FIRST) -> str:
     """The packaged ``answer`` with other rules."""
     text = packaged_texts()["answer"].replace(
-        "- Answer in one to three short sentences, and begin with the answer itself.",
-        "- Answer in one short sentence that begins with the answer itself.\n- Say so when passages contradict each other.",
+        "Rules:", "Rules, which hold at the till too:\n- Answer in one short sentence."
     )
-    return text.replace("version: 2", f"version: {version}")
+    return with_version(text, version)
 
 
 async def furnish(site: PromptsSite) -> None:
@@ -112,12 +117,12 @@ async def furnish(site: PromptsSite) -> None:
     await registry.publish(
         shorter(), by=ADA, why="one sentence is enough at the till", origin="file", label="candidate"
     )
-    await registry.roll_out("answer", 3, 20, by=ADA, why="20 % of the shops for a week")
-    kinder = shorter(3).replace("You answer questions", "You kindly answer questions")
+    await registry.roll_out("answer", FIRST + 1, 20, by=ADA, why="20 % of the shops for a week")
+    kinder = shorter(FIRST + 1).replace("You answer questions", "You kindly answer questions")
     await registry.publish(kinder, by=ADA, why="kinder, as support asked", origin="page")
-    rows, thumbs = [], []
+    rows, thumbs, summaries = [], [], []
     for number in range(420):
-        version = 3 if number % 5 == 0 else 2
+        version = FIRST + (number % 5 == 0)
         trace = f"{number:032x}"
         at = now - timedelta(hours=number * 1.6)
         entry = an_entry(
@@ -125,21 +130,41 @@ async def furnish(site: PromptsSite) -> None:
             latency_ms=900 + number * 7 % 1800, cost=Micros(800 + number), usage=Usage(900, 60),
         )  # fmt: skip
         site.admin.ledger.closed(entry)
-        rows.append(_ask(trace, at, is_refused=random.random() < 0.12))
+        is_refused = random.random() < 0.12
+        rows.append(_ask(trace, at, is_refused=is_refused))
+        summaries.append(
+            {
+                **{
+                    name: rows[-1][name]
+                    for name in ("trace_id", "started_at", "duration_ms", "name", "status")
+                },
+                **dict.fromkeys(("attempts", "span_count"), 1),
+                "project": "default",
+                "service": "causeway",
+                "is_told": True,
+                "refused": is_refused,
+                "input_tokens": 900,
+                "output_tokens": 60,
+                "cost_micros": 800 + number,
+                "prompt": f"answer@{version}",
+                "question": f"How long may I return tent {number}?",
+            }
+        )
         if random.random() < 0.3:
-            is_up = random.random() < (0.86 if version == 3 else 0.74)
+            is_up = random.random() < (0.86 if version > FIRST else 0.74)
             thumbs.append({"trace_id": trace, "principal_id": "key_a", "is_up": is_up})
     async with site.admin.database.begin() as connection:
         await connection.execute(insert(spans), rows)
         await connection.execute(insert(votes), thumbs)
+        await connection.execute(insert(trace_summaries), summaries)
     await site.admin.ledger.flush()
 
 
 def _ask(trace_id: str, at: Any, *, is_refused: bool) -> dict[str, Any]:
     values = {
         "question": f"How long may I return tent {trace_id[-3:]}?",
-        "passages": [{"n": 1, "heading": "Returns", "text": "30 days from delivery."}],
-        "is_check": False,
+        "passages": [{"n": 1, "heading": "Returns", "written": "", "text": "30 days from delivery."}],
+        "check": "",
     }
     attributes = {names.REFUSED: is_refused, names.PROMPT_VALUES: {"answer": values}}
     return {

@@ -248,6 +248,8 @@ def test_the_description_names_every_call_and_the_page_shows_it(client: TestClie
         ("POST", "/api/sources/{name}/sync"),
         ("GET", "/api/traces"),
         ("GET", "/api/traces/{trace_id}"),
+        ("POST", "/otlp/v1/traces"),
+        ("GET", "/metrics"),
         ("GET", "/api/stats"),
         ("GET", "/api/stats.csv"),
         ("GET", "/api/alerts"),

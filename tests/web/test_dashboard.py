@@ -71,6 +71,19 @@ def test_the_usual_time_is_a_week_and_every_number_leads_to_its_traces(
     assert tiles[9]["vote"] == "any"
 
 
+def test_every_link_of_it_leads_somewhere(admin: TestClient) -> None:
+    html = admin.get("/dashboard?range=24h&team=team_shop&owner=key_1&prompt=answer%401").text
+    found = {
+        each.replace("&amp;", "&") for each in re.findall(r'href="(/(?:traces\?|api/stats)[^"]*)"', html)
+    }
+    by_filters = {
+        tuple(sorted(set(parse_qs(urlsplit(each).query)) - {"since", "until"})): each for each in found
+    }
+    assert len(by_filters) > 8
+    for each in by_filters.values():
+        assert admin.get(each).status_code == 200, each
+
+
 def test_a_given_time_is_kept_by_every_link(admin: TestClient, site: Scripted) -> None:
     html = admin.get("/dashboard?from=2026-11-01T00:00&to=2026-11-03T12:00:00%2B02:00&team=team_shop").text
     asked = site.stats.asked[-1]
@@ -87,6 +100,8 @@ def test_a_given_time_is_kept_by_every_link(admin: TestClient, site: Scripted) -
         "from=2026-11-03&to=2026-11-01",
         "from=2020-01-01&to=2026-11-01",
         "from=yesterday",
+        "to=0001-01-01T00:00:00Z",
+        "to=9999-12-31T23:59:59-12:00",
         "team=a%00b",
         f"model={'x' * 201}",
     ],

@@ -11,9 +11,11 @@ import httpx2
 import pytest
 
 from causeway.gateway.audit import Audit
-from causeway.prompts.shelf import packaged_texts
+from causeway.prompts.shelf import Shelf, packaged_texts
 from causeway.web.app import build_app
-from tests.web.prompts_site import ADA, PromptsSite, furnish, prompts_site, shorter
+from tests.web.prompts_site import ADA, FIRST, PromptsSite, furnish, prompts_site, shorter
+
+pytestmark = pytest.mark.timeout(180)
 
 OWN = "---\nname: greet\nversion: 1\ninputs:\n  who: {type: text, example: Ada}\n---\n=== user\nHello {{ who }}\n"
 
@@ -51,18 +53,30 @@ async def _apply(patch: str, folder: Path) -> None:
 async def test_a_version_is_published_labelled_rolled_out_and_back(api: httpx2.AsyncClient) -> None:
     made = await api.post("/api/prompts", json={"text": shorter(), "why": "short", "label": "candidate"})
     assert made.status_code == 201
-    assert made.json()["version"]["version"] == 3
+    assert made.json()["version"]["version"] == FIRST + 1
     assert made.json()["version"]["labels"] == ["candidate"]
-    tried = await api.put("/api/prompts/answer/labels/live", json={"version": 3, "percent": 25, "why": "try"})
-    assert tried.json() == {"version": 2, "trial": 3, "percent": 25, "follows_package": False}
+    tried = await api.put(
+        "/api/prompts/answer/labels/live", json={"version": FIRST + 1, "percent": 25, "why": "try"}
+    )
+    assert tried.json() == {
+        "version": FIRST,
+        "trial": FIRST + 1,
+        "percent": 25,
+        "follows_package": True,
+    }
     back = await api.post("/api/prompts/answer/rollback", json={})
     assert back.json()["trial"] is None
-    whole = await api.put("/api/prompts/answer/labels/live", json={"version": 3, "why": "it won"})
-    assert whole.json()["version"] == 3
+    whole = await api.put("/api/prompts/answer/labels/live", json={"version": FIRST + 1, "why": "it won"})
+    assert whole.json()["version"] == FIRST + 1
     gone = await api.delete("/api/prompts/answer/labels/candidate?why=over")
     assert gone.status_code == 204
     follows = await api.post("/api/prompts/answer/follow", json={"why": "theirs is fine"})
-    assert follows.json() == {"version": 2, "trial": None, "percent": 0, "follows_package": True}
+    assert follows.json() == {
+        "version": FIRST,
+        "trial": None,
+        "percent": 0,
+        "follows_package": True,
+    }
     events = (await _get(api, "/api/prompts/answer/events"))["events"]
     assert [each["action"] for each in events][:6] == [
         "follow", "unlabel", "label", "rollback", "rollout", "label",
@@ -84,7 +98,7 @@ async def test_what_is_wrong_is_said_before_it_is_published(api: httpx2.AsyncCli
 
 async def test_an_edit_that_was_overtaken_is_a_conflict(api: httpx2.AsyncClient) -> None:
     await api.post("/api/prompts", json={"text": shorter(), "why": "short"})
-    late = {"text": shorter().replace("Rules", "The rules"), "why": "x", "based_on": 2}
+    late = {"text": shorter().replace("Rules", "The rules"), "why": "x", "based_on": FIRST}
     refused = await api.post("/api/prompts", json=late)
     assert (refused.status_code, refused.json()["code"]) == (409, "stale_edit")
     assert (await api.post("/api/prompts", json={**late, "over": True})).status_code == 201
@@ -110,27 +124,27 @@ async def test_git_applies_the_patch_of_a_version(api: httpx2.AsyncClient, tmp_p
 async def test_usage_says_which_version_answered_how_well(api: httpx2.AsyncClient, site: PromptsSite) -> None:
     await furnish(site)
     versions = {each["version"]: each for each in (await _get(api, "/api/prompts/answer"))["versions"]}
-    two, three = versions[2]["usage"], versions[3]["usage"]
-    assert (two["calls"], three["calls"], versions[4]["usage"]["calls"]) == (336, 84, 0)
+    two, three = versions[FIRST]["usage"], versions[FIRST + 1]["usage"]
+    assert (two["calls"], three["calls"], versions[FIRST + 2]["usage"]["calls"]) == (336, 84, 0)
     assert two["asked"] == 336
     assert two["cost_usd"] == pytest.approx(0.33936)
     assert two["thumbs_up"] + two["thumbs_down"] > 50
     share, low, high = two["liked"]
     assert low < share < high
     assert share == pytest.approx(two["thumbs_up"] / (two["thumbs_up"] + two["thumbs_down"]))
-    assert versions[4]["usage"]["liked"] is None
+    assert versions[FIRST + 2]["usage"]["liked"] is None
 
 
 async def test_the_playground_runs_a_version_or_a_draft_at_the_callers_cost(
     api: httpx2.AsyncClient, site: PromptsSite
 ) -> None:
-    values = {"passages": [], "question": "How long?", "is_check": False}
-    run = {"values": values, "model": "openai/gpt-6-sol", "which": "2", "max_tokens": 64}
+    values = {**Shelf.packaged().get("answer").examples, "question": "How long?"}
+    run = {"values": values, "model": "openai/gpt-6-sol", "which": str(FIRST), "max_tokens": 64}
     done = (await api.post("/api/prompts/answer/try", json=run)).json()
-    assert done["prompt"] == "answer@2"
-    assert done["output"].startswith("openai/gpt-6-sol by answer@2: thirty days")
+    assert done["prompt"] == f"answer@{FIRST}"
+    assert done["output"].startswith(f"openai/gpt-6-sol by answer@{FIRST}: thirty days")
     assert (done["input_tokens"], done["output_tokens"], done["cost_usd"]) == (180, 21, 0.00124)
-    assert done["messages"][1]["content"].endswith("Question: How long?\n")
+    assert "Question: How long?" in done["messages"][1]["content"]
     call = site.gateway.calls[0]
     assert (call.purpose, call.may_cache, call.principal.name) == ("playground", False, "root")
     draft = await api.post("/api/prompts/answer/try", json={**run, "text": shorter()})
@@ -143,14 +157,14 @@ async def test_the_playground_runs_a_version_or_a_draft_at_the_callers_cost(
 
 
 async def test_a_run_can_be_streamed(api: httpx2.AsyncClient) -> None:
-    values = {"passages": [], "question": "How long?", "is_check": False}
+    values = {**Shelf.packaged().get("answer").examples, "question": "How long?"}
     answer = await api.post(
         "/api/prompts/answer/try", json={"values": values, "model": "chat", "stream": True}
     )
     blocks = [block for block in answer.text.split("\n\n") if block]
     assert [block.split("\n")[0] for block in blocks][:2] == ["event: text", "event: text"]
     assert blocks[-1].startswith("event: done")
-    assert json.loads(blocks[-1].split("data: ")[1])["prompt"] == "answer@2"
+    assert json.loads(blocks[-1].split("data: ")[1])["prompt"] == f"answer@{FIRST}"
 
 
 async def test_inputs_come_from_examples_traces_and_suites(
@@ -164,7 +178,7 @@ async def test_inputs_come_from_examples_traces_and_suites(
     assert found["models"] == ["chat", "fast", "openai/gpt-6-sol"]
     cases = (await _get(api, "/api/prompts/answer/inputs?suite=sample-company"))["inputs"]
     assert len(cases) == 50
-    assert set(cases[0]["values"]) == {"passages", "question", "is_check"}
+    assert set(cases[0]["values"]) == {"passages", "question", "check"}
     assert (await api.get("/api/prompts/answer/inputs?suite=/etc/passwd")).status_code == 404
 
 
@@ -193,27 +207,30 @@ async def test_every_page_shows_and_changes_what_the_registry_has(
         ("/prompts", "packaged"),
         ("/prompts/new", "my_prompt"),
         ("/prompts/answer", "one sentence is enough at the till"),
-        ("/prompts/answer/versions/3", "made from @2"),
-        ("/prompts/answer/diff?before=live&amp;after=4", "Compared"),
-        ("/prompts/answer/diff?before=2&after=4", "<ins> kindly</ins>"),
-        ("/prompts/answer/diff?before=2&after=package", "Both are the same."),
-        ("/prompts/answer/edit?version=3", "From answer@3"),
+        (f"/prompts/answer/versions/{FIRST + 1}", f"made from @{FIRST}"),
+        (f"/prompts/answer/diff?before={FIRST}&after={FIRST + 2}", "<ins> kindly</ins>"),
+        (f"/prompts/answer/diff?before={FIRST}&after=package", "Both are the same."),
+        (f"/prompts/answer/edit?version={FIRST + 1}", f"From answer@{FIRST + 1}"),
         ("/prompts/answer/playground", "data-try-url"),
     ):
-        shown = await api.get(path.replace("&amp;", "&"))
+        shown = await api.get(path)
         assert shown.status_code == 200, path
         assert said in shown.text, path
-    edited = {"text": shorter().replace("Rules", "The rules"), "why": "x", "based_on": "2", "seen": "2"}
+    edited = {
+        "text": shorter().replace("Rules", "The rules"),
+        "why": "x",
+        "based_on": str(FIRST),
+        "seen": str(FIRST),
+    }
     stale = await api.post("/prompts/publish", data=edited)
     assert stale.status_code == 409
     assert "Publish over it" in stale.text
-    done = await api.post("/prompts/publish", data={**edited, "seen": "4", "label": "candidate"})
+    done = await api.post("/prompts/publish", data={**edited, "seen": str(FIRST + 2), "label": "candidate"})
     assert done.status_code == 303
-    assert (await site.registry.version("answer", 5)).based_on == 2
+    assert (await site.registry.version("answer", FIRST + 3)).based_on == FIRST
     for path, form in (
-        ("label", {"version": "4", "label": "live", "why": "now"}),
-        ("rollout", {"version": "5", "percent": "40", "why": "try"}),
-        ("rollback", {}),
+        ("label", {"version": str(FIRST + 2), "label": "live", "why": "now"}),
+        ("rollout", {"version": str(FIRST + 3), "percent": "40", "why": "try"}),
         ("rollback", {}),
         ("unlabel", {"label": "candidate"}),
         ("follow", {}),
@@ -231,8 +248,8 @@ async def test_a_newer_packaged_prompt_is_told_and_can_be_taken(
     api: httpx2.AsyncClient, site: PromptsSite
 ) -> None:
     await site.registry.publish(shorter(), by=ADA, why="ours", origin="page")
-    site.registry._packaged["answer"] = 3
-    await site.registry.label("answer", "live", 2, by=ADA, why="keep ours")
+    site.registry._packaged["answer"] = FIRST + 1
+    await site.registry.label("answer", "live", FIRST, by=ADA, why="keep ours")
     shown = (await api.get("/prompts/answer")).text
     assert "The packaged version changed; live is still yours." in shown
     assert (await _get(api, "/api/prompts"))["prompts"][2]["is_behind"] is True

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.web.conftest import visiting
-from tests.web.prompts_site import PromptsSite, serving_prompts
+from tests.web.prompts_site import FIRST, PromptsSite, serving_prompts
 from tests.web.test_browser import DESK, PHONE, overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -19,8 +19,8 @@ PAGES = (
     "/prompts",
     "/prompts/new",
     "/prompts/answer",
-    "/prompts/answer/versions/3",
-    "/prompts/answer/diff?before=2&after=4",
+    f"/prompts/answer/versions/{FIRST + 1}",
+    f"/prompts/answer/diff?before={FIRST}&after={FIRST + 2}",
     "/prompts/answer/edit",
     "/prompts/answer/playground",
 )
@@ -92,7 +92,7 @@ def test_the_playground_runs_versions_and_models_side_by_side(
     cells = page.locator(".play-results td")
     expect(cells).to_have_count(8)
     expect(page.locator("#count")).to_contain_text("8 of 8 done, $0.0050")
-    expect(cells.first.locator(".play-output")).to_contain_text("chat by answer@3: thirty days")
+    expect(cells.first.locator(".play-output")).to_contain_text(f"chat by answer@{FIRST + 1}: thirty days")
     expect(cells.first.locator(".play-output")).to_contain_text("<script>alert(1)</script>")
     expect(cells.nth(1).locator(".play-facts")).to_contain_text("$0.00124")
     expect(cells.first.locator(".play-cost")).to_have_class(re.compile("play-best"))

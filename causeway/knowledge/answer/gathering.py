@@ -56,34 +56,57 @@ async def gather(request: SearchRequest, search: Search | SectionSearch, call: C
         CausewayError: Search failed.
     """
     asked = parts(request.query)
-    wanted = [
-        request,
-        # their statements are scored one by one anyway, and the cross-encoder is what search takes its time for
-        *(replace(request, query=part.query, rerank=False) for part in asked if len(asked) > 1),
-    ]
-    async with asyncio.TaskGroup() as group:
-        searches = [group.create_task(search.search(one, call)) for one in wanted]
-    whole, *apart = [task.result() for task in searches]
+    apart = [part.query for part in asked] if len(asked) > 1 else []
+    try:
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(search.search(request, call))
+            rest = [
+                group.create_task(_of_part(replace(request, query=query), search, call)) for query in apart
+            ]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    whole = first.result()
+    # words that say a filter are in the whole question, and a part's search would not have obeyed them
+    is_filtered = bool(whole.understood.get("filters"))
+    found = [whole.hits if is_filtered else task.result() or whole.hits for task in rest]
     hits = list(whole.hits)
-    for result in apart:
+    for part_hits in found:
         known = {hit.chunk_id for hit in hits}
-        hits += [hit for hit in result.hits[: request.top_k] if hit.chunk_id not in known][:_MORE_A_PART]
+        hits += [hit for hit in part_hits[: request.top_k] if hit.chunk_id not in known][:_MORE_A_PART]
     # what said a filter has been done by now, and would only make a model doubt
     sought = str(whole.understood.get("query") or request.query)
     return Gathered(
         question=sought,
         parts=asked if len(asked) > 1 else parts(sought),
         hits=tuple(hits),
-        scores=tuple(_scores(hits, result.hits) for result in apart or [whole]),
+        scores=tuple(_scores(hits, part_hits) for part_hits in found or [whole.hits]),
         understood=whole.understood,
     )
 
 
+async def _of_part(request: SearchRequest, search: Search | SectionSearch, call: Call) -> tuple[Hit, ...]:
+    """The passages for a part; none, and a line in the log, when its search fails: the whole question's are there.
+
+    Their statements are scored in any case, and the cross-encoder is what search takes its time for, so it is left out.
+    """
+    try:
+        return (await search.search(replace(request, rerank=False), call)).hits
+    except CausewayError as exc:
+        log.warning("a part of a question was not searched for", extra={"reason": exc.code})
+        return ()
+
+
 def _scores(hits: Sequence[Hit], found: Sequence[Hit]) -> tuple[float, ...]:
-    """Of ``hits``; those that a part's own search did not find come after all that it found."""
+    """Of ``hits``; those that a part's own search did not find come after all that it found.
+
+    Without the cross-encoder scores are lower, so a passage that the whole question found keeps its score if that is higher.
+    """
     known = {hit.chunk_id: hit.score for hit in found}
     least = min(known.values(), default=0.0)
-    return tuple(known.get(hit.chunk_id, min(hit.score, least)) for hit in hits)
+    return tuple(
+        max(known[hit.chunk_id], hit.score) if hit.chunk_id in known else min(hit.score, least)
+        for hit in hits
+    )
 
 
 async def rated(

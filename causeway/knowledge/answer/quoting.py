@@ -1,8 +1,8 @@
 """An answer in the documents' own words: the strongest statements of each part of a question, quoted where they stand.
 
 For a small model on a small machine this is the better answer: over the sample company's questions the quotes have every
-fact of twice as many answers as the local model's sentences have, in a tenth of the time, and each is supported by what
-it is (docs/adr/0034-what-a-question-asks-for.md). It is also what is left when nothing that a model wrote has support.
+fact more often than the local model's sentences have, no model is waited for, and each is supported by what it is
+(docs/adr/0034-what-a-question-asks-for.md). It is also what is left when nothing that a model wrote has support.
 """
 
 from __future__ import annotations

@@ -1,14 +1,19 @@
 """BM25 of our own, in SQL: exact statistics, transactional, on any PostgreSQL.
 
 The table ``chunk_keywords`` holds each chunk's lexemes and length, narrow so that it stays in memory. A search counts
-the query's terms, takes as candidates the chunks that hold one of the rarest, and scores these by all terms. Up to
-`MOST_CANDIDATES` matching chunks the result is exact; above, a chunk that holds nothing but the commonest words of the
-query can be missed, which is what keeps common words fast (bench/results/index_scale.md).
+the query's terms (`keyword_statistics`), takes as candidates the chunks that hold one of the rarest, and scores these by
+all terms; of a long query only those that score best by its heaviest terms. Up to `MOST_CANDIDATES` matching chunks and
+`_FIRST_TERMS` terms the result is exact; above, a chunk that holds nothing but the commonest words of the query can be
+missed, which is what keeps common words fast (bench/results/index_scale.md).
+
+Where few chunks pass a filter these are read, and not the index of words: of common words it would bring most of the table.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -17,31 +22,38 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Double,
+    FromClause,
     Row,
     Select,
     Text,
+    bindparam,
     cast,
     func,
     literal,
+    literal_column,
     select,
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway.contracts.clock import Clock, SystemClock
 from causeway.knowledge.index.bm25 import K1, TEXT_CONFIG, B
-from causeway.knowledge.index.filters import EVERYTHING, Filter, readers_in, to_sql
+from causeway.knowledge.index.filters import EVERYTHING, Filter, is_among_passing, readers_in, to_sql
 from causeway.knowledge.index.identifiers import identifiers
+from causeway.knowledge.index.keyword_statistics import MOST_COUNTED, Counted, KeywordStatistics
+from causeway.knowledge.index.spelling import keep_words
 from causeway.knowledge.index.stores import Match
 from causeway.storage.schema import chunk_keywords, documents
 
 MOST_CANDIDATES: Final = 5000
 """Scoring 5,000 chunks by ten terms takes about 40 ms on one core."""
-MOST_COUNTED: Final = 20_000
-"""In a larger index the common words of a query are not counted but estimated."""
-_MOST_TERMS = 64
-"""Words of a query that are looked for: its identifiers and its first ones."""
+_MOST_PASSING: Final = 20_000
+"""Chunks that pass a filter and are read one by one, whatever words they hold."""
+_FIRST_TERMS: Final = 6
+"""The heaviest terms, by which the best candidates of a long query are chosen: scoring takes longer than finding."""
+_FEWEST_CHOSEN: Final = 800
 _BATCH = 500
 
 _RANKS = list(accumulate(6 / math.pi**2 / times**2 for times in range(1, 257)))
@@ -73,44 +85,6 @@ _ADD = text(
     """  # noqa: S608 - a constant
 )
 
-# One statement, so that the counts are of one moment. Counting the chunks of a common word takes milliseconds, ten such
-# words tens of them: in large collections the frequencies that ANALYZE keeps for the commonest 1,000 words must do.
-_TERMS_IN = f"""
-    WITH totals AS MATERIALIZED (
-        SELECT count(*) AS chunks, coalesce(avg(length), 1)::float8 AS mean_length FROM chunk_keywords WHERE SCOPE
-    ), common AS MATERIALIZED (
-        SELECT word, frequency
-        FROM totals, pg_stats, unnest(most_common_elems::text::text[], most_common_elem_freqs) AS known (word, frequency)
-        WHERE schemaname = current_schema() AND tablename = 'chunk_keywords' AND attname = 'lexemes'
-            AND chunks > CAST(:most_counted AS integer)
-    )
-    SELECT lexeme, coalesce(cardinality(positions), 1) AS times, chunks, mean_length, quoted,
-           coalesce((SELECT round(frequency * chunks) FROM common WHERE word = lexeme),
-                    (SELECT count(*) FROM chunk_keywords WHERE lexemes @@ quoted::tsquery AND SCOPE)) AS found_in
-    FROM totals, unnest(to_tsvector('{TEXT_CONFIG}', :query) || array_to_tsvector(CAST(:whole AS text[]))),
-         concat('''', replace(replace(lexeme, '\\', '\\\\'), '''', ''''''), '''') AS quoted
-    ORDER BY positions[1] NULLS FIRST LIMIT {_MOST_TERMS}
-    """  # noqa: S608 - constants
-_TERMS = text(_TERMS_IN.replace("SCOPE", "true"))
-# who sees a part is told the statistics of that part: a score would tell how often a word is in the rest
-_TERMS_SEEN = text(
-    _TERMS_IN.replace(
-        "SCOPE", "document_id IN (SELECT id FROM documents WHERE readers && CAST(:readers AS text[]))"
-    )
-)
-
-# How often a term occurs in a chunk (tf): PostgreSQL has no function for it short of unpacking the whole vector, which
-# takes three times as long. But ts_rank with equal weights is (1 + 1/4 + ... + 1/tf^2) / (pi^2 / 6), and that tells tf.
-# tf / (tf + norm) is written with tf once: PostgreSQL would compute it twice.
-_SCORE = text(
-    """
-    (SELECT sum(weight * (1 - norm / (norm + width_bucket(
-                CAST(ts_rank('{1,1,1,1}', lexemes, term) AS float8), CAST(:rank_of_times AS float8[])))))
-     FROM unnest(CAST(CAST(:tsqueries AS text[]) AS tsquery[]), CAST(:weights AS float8[])) AS asked (term, weight)
-    ) AS score
-    """
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Term:
@@ -119,21 +93,25 @@ class _Term:
     Attributes:
         found_in: In how many chunks it is.
         weight: idf, times how often the query has it, times K1 + 1.
-        mean_length: Of all chunks.
     """
 
     tsquery: str
     found_in: int
     weight: float
-    mean_length: float
 
 
 class OwnKeywords:
     """`KeywordIndex` over the table ``chunk_keywords``."""
 
-    def __init__(self, *, most_candidates: int = MOST_CANDIDATES, most_counted: int = MOST_COUNTED) -> None:
+    def __init__(
+        self,
+        *,
+        most_candidates: int = MOST_CANDIDATES,
+        most_counted: int = MOST_COUNTED,
+        clock: Clock | None = None,
+    ) -> None:
         self._most_candidates = most_candidates
-        self._most_counted = most_counted
+        self._statistics = KeywordStatistics(clock or SystemClock(), most_counted=most_counted)
 
     async def prepare(self, connection: AsyncConnection) -> None:
         """Index what was written while another engine was in use."""
@@ -144,32 +122,28 @@ class OwnKeywords:
         """Index the chunks of a document that are not: those that an edit left as they were are."""
         rows = (await connection.execute(_CHUNKS_OF, {"document_id": document_id})).all()
         await self._add(connection, rows)
+        await keep_words(connection, document_id)
 
     async def search(self, connection: AsyncConnection, query: str, k: int, where: Filter) -> Sequence[Match]:
         """See `KeywordIndex.search`."""
-        terms = await self._terms(connection, query, where)
-        most = self._most_candidates
-        if where != EVERYTHING and await _is_narrow(connection, where, most):
-            most = sum(term.found_in for term in terms)
+        whole = sorted(identifiers(query))
+        known, counted = await self._statistics.of(connection, query, whole, readers_in(where))
+        weighed = [_term(each, known.chunks) for each in counted]
+        terms = sorted(weighed, key=lambda term: (term.found_in, term.tsquery))
+        most, passing = self._most_candidates, None
+        if where != EVERYTHING:
+            passing = await _count_passing(connection, where)
+        if passing is not None:  # of each word's chunks only the share that passes is a candidate
+            most = round(most * max(1.0, known.chunks / max(1, passing)))
         needed = 0
         rows: Sequence[Row[*tuple[Any, ...]]] = ()
         # a filter can leave fewer than k of the rare words' chunks: then chunks of more words join
         while len(rows) < k and needed < len(terms):
             needed = max(needed + 1, _rarest(terms, most))
-            rows = (await connection.execute(_scored(terms, terms[:needed], where).limit(k))).all()
+            found = _holding(terms[:needed], where, known.mean_length, reads_passing=passing is not None)
+            rows = (await connection.execute(_best(found, terms, k))).all()
             most *= 4
         return [Match(row.chunk_id, row.score) for row in rows]
-
-    async def _terms(self, connection: AsyncConnection, query: str, where: Filter) -> list[_Term]:
-        """The query's terms that occur at all in what may be seen, rarest first."""
-        asked = {"query": query, "whole": sorted(identifiers(query)), "most_counted": self._most_counted}
-        readers = readers_in(where)
-        if readers is None:
-            rows = (await connection.execute(_TERMS, asked)).all()
-        else:
-            rows = (await connection.execute(_TERMS_SEEN, {**asked, "readers": list(readers)})).all()
-        terms = [_term(row) for row in rows if row.found_in]
-        return sorted(terms, key=lambda term: (term.found_in, term.tsquery))
 
     async def _add(self, connection: AsyncConnection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
         if rows:
@@ -178,9 +152,10 @@ class OwnKeywords:
             )
 
 
-def _term(row: Row[*tuple[Any, ...]]) -> _Term:
-    idf = math.log(1 + (row.chunks - row.found_in + 0.5) / (row.found_in + 0.5))
-    return _Term(row.quoted, int(row.found_in), row.times * idf * (K1 + 1), row.mean_length)
+def _term(counted: Counted, chunks: int) -> _Term:
+    found_in = min(counted.found_in, chunks)  # an estimate can be above it
+    idf = math.log(1 + (chunks - found_in + 0.5) / (found_in + 0.5))
+    return _Term(counted.tsquery, found_in, counted.share * counted.times * idf * (K1 + 1))
 
 
 def _rarest(terms: Sequence[_Term], most: int) -> int:
@@ -188,26 +163,58 @@ def _rarest(terms: Sequence[_Term], most: int) -> int:
     return sum(candidates <= most for candidates in accumulate(term.found_in for term in terms))
 
 
-async def _is_narrow(connection: AsyncConnection, where: Filter, most: int) -> bool:
-    """Whether so few chunks pass the filter that all of them can be scored."""
-    some = select(literal(1)).select_from(chunk_keywords).where(_passes(where)).limit(most + 1).subquery()
+async def _count_passing(connection: AsyncConnection, where: Filter) -> int | None:
+    """How many chunks pass the filter; None when they are more than are read one by one."""
+    passing = select(literal(1)).where(is_among_passing(chunk_keywords.c.document_id, where))
+    some = passing.limit(_MOST_PASSING + 1).subquery()
     count = await connection.scalar(select(func.count()).select_from(some))
-    return count is not None and count <= most
+    return count if count is not None and count <= _MOST_PASSING else None
 
 
-def _scored(terms: Sequence[_Term], needed: Sequence[_Term], where: Filter) -> Select[str, float]:
-    """Chunks that hold one of ``needed``, scored by all of ``terms``, best first."""
+def _holding(
+    needed: Sequence[_Term], where: Filter, mean_length: float, *, reads_passing: bool
+) -> FromClause:
+    """Chunks that pass and hold one of ``needed``: ``chunk_id``, ``lexemes`` and ``norm``, of their length."""
     holds_any = cast(literal(" | ".join(term.tsquery for term in needed), Text), TSQUERY)
-    norm = K1 * (1 - B + B * chunk_keywords.c.length / literal(terms[0].mean_length, Double()))
-    candidates = select(chunk_keywords.c.chunk_id, chunk_keywords.c.lexemes, norm.label("norm"))
-    candidates = candidates.where(chunk_keywords.c.lexemes.op("@@")(holds_any), _passes(where))
-    score = _SCORE.bindparams(
-        tsqueries=[term.tsquery for term in terms],
-        weights=[term.weight for term in terms],
-        rank_of_times=_RANK_OF_TIMES,
+    norm = K1 * (1 - B + B * chunk_keywords.c.length / literal(mean_length, Double()))
+    rows = select(chunk_keywords.c.chunk_id, chunk_keywords.c.lexemes, norm.label("norm"))
+    if not reads_passing:
+        return rows.where(chunk_keywords.c.lexemes.op("@@")(holds_any), _passes(where)).subquery("found")
+    few = (
+        rows.where(is_among_passing(chunk_keywords.c.document_id, where))
+        .cte("passing")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    found = candidates.subquery()
-    return select(found.c.chunk_id, score).order_by(text("score DESC"), found.c.chunk_id)
+    return select(few).where(few.c.lexemes.op("@@")(holds_any)).subquery("found")
+
+
+def _best(found: FromClause, terms: Sequence[_Term], k: int) -> Select[Any]:
+    """The ``k`` of ``found`` that score best by all of ``terms``, chosen from twice as many or more by the heaviest ones."""
+    if len(terms) > _FIRST_TERMS:
+        heaviest = sorted(terms, key=lambda term: -term.weight)[:_FIRST_TERMS]
+        first = _score(heaviest, found).label("first")
+        best = select(found, first).order_by(first.desc(), found.c.chunk_id).limit(max(2 * k, _FEWEST_CHOSEN))
+        # MATERIALIZED keeps the planner from scoring all of them by all terms
+        found = best.cte("best").prefix_with("MATERIALIZED", dialect="postgresql")
+    score = _score(terms, found).label("score")
+    return select(found.c.chunk_id, score).order_by(score.desc(), found.c.chunk_id).limit(k)
+
+
+def _score(terms: Sequence[_Term], found: FromClause) -> ColumnElement[Any]:
+    """The sum over ``terms``.
+
+    How often a term occurs in a chunk (tf): PostgreSQL has no function for it short of unpacking the whole vector, which
+    takes three times as long. But ts_rank with equal weights is (1 + 1/4 + ... + 1/tf^2) / (pi^2 / 6), and that tells tf.
+    tf / (tf + norm) is written with tf once: PostgreSQL would compute it twice.
+    """
+    ranks = cast(bindparam("rank_of_times", _RANK_OF_TIMES, ARRAY(Double)), ARRAY(Double))
+    parts: list[ColumnElement[Any]] = []
+    for term in terms:
+        asked = cast(literal(term.tsquery, Text), TSQUERY)
+        rank = func.ts_rank(literal_column("'{1,1,1,1}'::float4[]"), found.c.lexemes, asked)
+        times = func.width_bucket(cast(rank, Double), ranks)
+        parts.append(literal(term.weight, Double()) * (1 - found.c.norm / (found.c.norm + times)))
+    return functools.reduce(operator.add, parts)
 
 
 def _passes(where: Filter) -> ColumnElement[bool]:

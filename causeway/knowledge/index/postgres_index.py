@@ -38,7 +38,14 @@ from causeway.knowledge.document import Chunk, DocumentState, unpacked
 from causeway.knowledge.index.bm25 import KeywordIndex
 from causeway.knowledge.index.bm25_extension import ExtensionKeywords
 from causeway.knowledge.index.bm25_own import OwnKeywords
-from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of, readable, to_sql
+from causeway.knowledge.index.filters import (
+    EVERYTHING,
+    Filter,
+    all_of,
+    is_among_passing,
+    readable,
+    to_sql,
+)
 from causeway.knowledge.index.stores import (
     IndexedCollection,
     IndexStats,
@@ -255,7 +262,7 @@ class PostgresIndex:
 
     async def collections(self) -> Sequence[IndexedCollection]:
         """Every collection, by name."""
-        columns = [collections.c[name] for name in ("id", "name", "embedding_model", "dimensions")]
+        columns = [collections.c[name] for name in ("id", "name", "embedding_model", "dimensions", "options")]
         wanted = select(*columns).where(self._sight.collections).order_by(collections.c.name)
         async with self._sight.connect() as connection:
             return [IndexedCollection(**row._mapping) for row in await connection.execute(wanted)]
@@ -309,7 +316,11 @@ async def _lock_preparation(connection: AsyncConnection) -> None:
 
 async def _is_narrow(connection: AsyncConnection, where: Filter, most: int) -> bool:
     """Whether so few chunks pass that each can be compared."""
-    some = select(literal(1)).select_from(chunks).where(_passes(where)).limit(most + 1).subquery()
+    if where == EVERYTHING:
+        few = select(literal(1)).select_from(chunks)
+    else:
+        few = select(literal(1)).where(is_among_passing(chunks.c.document_id, where))
+    some = few.limit(most + 1).subquery()
     count = await connection.scalar(select(func.count()).select_from(some))
     return count is not None and count <= most
 
@@ -318,6 +329,10 @@ def _passes(where: Filter) -> ColumnElement[bool]:
     if where == EVERYTHING:
         return true()
     return chunks.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
+
+
+def _looked_up(where: Filter) -> ColumnElement[bool]:
+    return true() if where == EVERYTHING else is_among_passing(chunks.c.document_id, where)
 
 
 def _passes_in_order(where: Filter) -> ColumnElement[bool]:
@@ -336,7 +351,7 @@ def _nearest_exactly(vector: Vectors, k: int, where: Filter) -> Select[str, floa
     """Filter first, then compare: MATERIALIZED keeps the planner from turning it round."""
     passing = (
         select(chunks.c.id, chunks.c.embedding)
-        .where(func.vector_dims(chunks.c.embedding) == len(vector), _passes(where))
+        .where(func.vector_dims(chunks.c.embedding) == len(vector), _looked_up(where))
         .cte("passing")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )

@@ -76,12 +76,13 @@ class PlacedChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexedCollection:
-    """What a search has to know of a collection: which model its vectors are of."""
+    """What a search has to know of a collection: which model its vectors are of, and what it is told by its options."""
 
     id: str
     name: str
     embedding_model: str
     dimensions: int
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

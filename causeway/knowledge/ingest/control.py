@@ -143,10 +143,11 @@ class IngestControl:
             options = before.changed(changes)
             if options != before:
                 changed = update(collections).where(collections.c.id == collection_id)
+                await connection.execute(changed.values(options=options.stored()))
+            if not options.reads_as(before):
+                newer = {"options_version": collections.c.options_version + 1}
                 await connection.execute(
-                    changed.values(
-                        options=options.stored(), options_version=collections.c.options_version + 1
-                    )
+                    update(collections).where(collections.c.id == collection_id).values(newer)
                 )
                 await self._queue_due(connection, Selection(collection_id=collection_id))
         return options

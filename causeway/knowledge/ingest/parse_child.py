@@ -108,6 +108,7 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
         tells_language=bool(request.get("tells_language", True)),
         page_timeout_s=float(request["page_timeout_s"]),
         threads=int(request["threads"]),
+        readers=int(request["readers"]),
         on_page=on_page,
     )
 

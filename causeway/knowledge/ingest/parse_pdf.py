@@ -9,15 +9,16 @@ Pages that have no text, or garbage for text, are drawn and read from their pict
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
+from causeway.knowledge.ingest.in_two import in_two
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
 from causeway.knowledge.ingest.pdf_letters import LetterWidths
@@ -36,6 +37,8 @@ _NO_PAGES = "the PDF has no pages; it is damaged or was cut short, so add it aga
 _PROTECTED = "the PDF is protected by a password; save a copy without one and add it again"
 _DAMAGED = "the PDF is damaged or was cut short: no reader can open it; get a whole copy and add it again"
 _NOTHING_FOUND = "the PDF's pages are pictures, and no text could be read from them; add a clearer scan, or a version with text"
+_MANY_PAGES = 24
+"""So many are read in two processes where there are cores for it; starting the second takes as long as reading a few."""
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 _EMPTY_TITLE = re.compile(
     r"^(?:untitled.*|scan(?:ned)?\b[\W\d_]*|(?:powerpoint|microsoft \w+) (?:presentation|document)|microsoft word - .*|document\d*|slide ?\d*|.*\.(?:docx?|pptx?|xlsx?|pdf|indd|tex|dvi|html?))$",
@@ -141,25 +144,53 @@ def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Conten
     """Every page: as its text says, or as its picture looks where the text is missing or garbage."""
     contents = _Contents({}, {})
     poor = _Poor([], [])
-    widths: LetterWidths = {}
-    for index in range(count):
-        try:
-            page = read_page(document, index, widths)
-        except pdfium.PdfiumError:
-            poor.silent.append(index + 1)
-            continue
+    read = partial(_seen, document)
+    is_long = reading.readers > 1 and count >= _MANY_PAGES
+    for page in in_two(count, read) if is_long else read(range(count)):
         if page.notes:
             contents.notes[page.number] = page.notes
-        if _is_legible(page):
-            contents.pages[page.number] = _Layout.of(page)
-            continue
-        if page.is_picture or page.words or page.has_drawings:
+        if page.layout is not None:
+            contents.pages[page.number] = page.layout
+        if page.is_worth_drawing:
             poor.pictures.append(page.number)
-        if page.is_picture or page.words:
+        if page.is_silent:
             poor.silent.append(page.number)
     if not poor.pictures:
         return replace(contents, unread=poor.silent)
     return _with_pictures_read(document, contents, poor, reading)
+
+
+class _Seen(NamedTuple):
+    """What a page's text says.
+
+    Attributes:
+        layout: None when it is missing or garbage, or the page is damaged.
+        is_worth_drawing: Its picture may say what its text does not.
+        is_silent: It should have had text.
+    """
+
+    number: int
+    layout: _Layout | None = None
+    notes: tuple[Block, ...] = ()
+    is_worth_drawing: bool = False
+    is_silent: bool = False
+
+
+def _seen(document: pdfium.PdfDocument, indices: Iterable[int]) -> list[_Seen]:
+    widths: LetterWidths = {}
+    seen: list[_Seen] = []
+    for index in indices:
+        try:
+            page = read_page(document, index, widths)
+        except pdfium.PdfiumError:
+            seen.append(_Seen(index + 1, is_silent=True))
+            continue
+        if _is_legible(page):
+            seen.append(_Seen(page.number, _Layout.of(page), page.notes))
+            continue
+        is_silent = page.is_picture or bool(page.words)
+        seen.append(_Seen(page.number, None, page.notes, is_silent or page.has_drawings, is_silent))
+    return seen
 
 
 def _with_pictures_read(

@@ -324,7 +324,7 @@ class _Speller:
         return frozenset(words)
 
     def joined(self, lines: Sequence[str]) -> str:
-        if not any([line.endswith(_HYPHENS) for line in lines[:-1]]):
+        if not any(line.endswith(_HYPHENS) for line in lines[:-1]):
             text = " ".join(lines)
         else:
             text = ""

@@ -60,7 +60,8 @@ def read_in_order(page: Page) -> list[Item]:
     words: Sequence[Word] = page.words
     if taken:
         words = [word for index, word in enumerate(words) if index not in taken]
-    pieces = [_Piece(piece.box, piece) for piece in (*_segments(words), *tables)]
+    pieces = [_Piece(segment.box, segment) for segment in _segments(words)]
+    pieces += [_Piece(table.box, table) for table in tables]
     items: list[Item] = []
     space = _word_space(words, page.spaces)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):
@@ -188,6 +189,8 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
         return None
     low, high = starts[0], ends[-1]
     best: tuple[int, list[float]] = (0, [])
+    lengths = [sum([len(word.text) + 1 for word in segment.words]) for segment in segments]
+    strips = [_Strip(segment.box, length) for segment, length in zip(segments, lengths, strict=True)]
     known: dict[tuple[int, int], int] = {}  # the same number on each side is the same lines on each side
     x = low + 0.12 * (high - low)
     x += _STEP * max(0, math.ceil((ends[_FEWEST_LINES - 1] - x) / _STEP))
@@ -195,7 +198,7 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     while x <= last:
         before, after = bisect_right(ends, x), len(starts) - bisect_left(starts, x)
         if (before, after) not in known:
-            known[before, after] = _score(segments, x) if _may_cut(before, after, len(starts)) else 0
+            known[before, after] = _score(strips, x) if _may_cut(before, after, len(starts)) else 0
         score = known[before, after]
         if score > best[0]:
             best = (score, [x])
@@ -205,16 +208,23 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     return best[1][len(best[1]) // 2] if best[1] else None
 
 
+class _Strip(NamedTuple):
+    """Where a segment is and how many letters it has, a space after each word."""
+
+    box: Box
+    letters: int
+
+
 def _may_cut(left: int, right: int, count: int) -> bool:
     """Whether enough lines stand on both sides of a cut, and few enough cross it."""
     return min(left, right) >= _FEWEST_LINES and count - left - right <= 0.5 * (left + right)
 
 
-def _score(segments: Sequence[Segment], x: float) -> int:
+def _score(strips: Sequence[_Strip], x: float) -> int:
     """How many lines a cut at ``x`` sorts into columns, lines that cross it counting against; 0 when it may not be made."""
-    left = [segment for segment in segments if segment.box.x1 <= x]
-    right = [segment for segment in segments if segment.box.x0 >= x]
-    crossing = len(segments) - len(left) - len(right)
+    left = [strip for strip in strips if strip.box.x1 <= x]
+    right = [strip for strip in strips if strip.box.x0 >= x]
+    crossing = len(strips) - len(left) - len(right)
     if not (_is_prose(left) and _is_prose(right)):
         return 0
     top = max(min(s.box.y0 for s in left), min(s.box.y0 for s in right))
@@ -225,11 +235,12 @@ def _score(segments: Sequence[Segment], x: float) -> int:
     return max(0, 2 * min(len(left), len(right)) - crossing)
 
 
-def _is_prose(segments: Sequence[Segment]) -> bool:
+def _is_prose(strips: Sequence[_Strip]) -> bool:
     """Whether most lines are long and fill their column, unlike the cells of a table."""
-    width = max(s.box.x1 for s in segments) - min(s.box.x0 for s in segments)
-    lengths = [sum(len(word.text) + 1 for word in segment.words) for segment in segments]
-    return median(lengths) >= 18 and median(s.box.width for s in segments) >= 0.55 * width
+    if median([strip.letters for strip in strips]) < 18:
+        return False
+    width = max(s.box.x1 for s in strips) - min(s.box.x0 for s in strips)
+    return median([s.box.width for s in strips]) >= 0.55 * width
 
 
 # --- lines -------------------------------------------------------------------------------------------

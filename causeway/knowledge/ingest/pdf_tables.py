@@ -99,12 +99,17 @@ def aligned_table(rows: Sequence[Row]) -> tuple[Table, int] | None:
         return None
     columns: list[tuple[float, float]] = []
     taken: list[Row] = []
-    most = 0
+    most, gutter = 0, -1.0
     for row in rows:
         if taken and not _is_near(taken[-1], row):
             break
-        gutter = 0.5 * row[0].size
-        widened = _columns([segment for each in (*taken, row) for segment in each], gutter)
+        spans = [(segment.box.x0, segment.box.x1) for segment in row]
+        if gutter == 0.5 * row[0].size:
+            spans += columns  # what they were made of need not be gone through again
+        else:
+            gutter = 0.5 * row[0].size
+            spans += [(segment.box.x0, segment.box.x1) for each in taken for segment in each]
+        widened = _columns(spans, gutter)
         if len(widened) < 2 or len(widened) < 0.7 * most:
             break
         if len(row) < 2 and _column_of(widened, row[0]) == 0:
@@ -223,10 +228,7 @@ def _drawn_at(lines: Iterable[tuple[float, float, float, float]], place: float) 
 
 
 def _is_within(stretches: Iterable[tuple[float, float]], place: float) -> bool:
-    for start, end in stretches:
-        if start <= place <= end:
-            return True
-    return False
+    return any(start <= place <= end for start, end in stretches)
 
 
 def _grids(rulings: Sequence[Ruling]) -> list[_Grid]:
@@ -357,14 +359,19 @@ def _is_near(above: Row, below: Row) -> bool:
     return below[0].baseline - above[0].baseline <= 3.0 * max(above[0].size, below[0].size)
 
 
-def _columns(segments: Sequence[Segment], gutter: float) -> list[tuple[float, float]]:
-    """The stretches that the segments cover together, told apart by gaps of at least ``gutter``."""
+def _columns(spans: Iterable[tuple[float, float]], gutter: float) -> list[tuple[float, float]]:
+    """The stretches that the spans cover together, told apart by gaps of at least ``gutter``."""
     columns: list[tuple[float, float]] = []
-    for segment in sorted(segments, key=lambda segment: segment.box.x0):
-        if columns and segment.box.x0 - columns[-1][1] < gutter:
-            columns[-1] = (columns[-1][0], max(columns[-1][1], segment.box.x1))
-        else:
-            columns.append((segment.box.x0, segment.box.x1))
+    begin, reach = math.inf, -math.inf
+    for start, end in sorted(spans):
+        if start - reach < gutter:
+            reach = max(reach, end)
+            continue
+        if begin <= reach:
+            columns.append((begin, reach))
+        begin, reach = start, end
+    if begin <= reach:
+        columns.append((begin, reach))
     return columns
 
 

@@ -2,7 +2,7 @@
 
 Owns pdfium's text interface. A page has hundreds of words and thousands of letters, and each question takes a third of a
 microsecond and as long again to make something of the answer, so as few as possible are asked; `bench/parsing_bars.py`
-compares with asking for the bare text.
+compares with asking for the bare text. Longer than most modules, because what is asked and what the answers mean are one.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ _EQUAL = 0.001  # points: heights of two boxes
 _SPACE = (0.1, 0.55)
 _USUAL_SPACE = 0.15
 """Few spaces in even text are narrower."""
+_WIDE_SPACE = 0.3
 _UNEVEN = 0.12
 _SAMPLES = 3
 _SIDES = Struct("4f")  # left, top, right, bottom
@@ -204,6 +205,7 @@ class _WordReader:
         self._sets: dict[tuple[float, ...], _Look] = {}
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._look: _Look | None = None
+        self._written: int | None = None
         self._run = -1
         self._room = bytearray(_CORNERS.size)
         self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
@@ -244,14 +246,18 @@ class _WordReader:
             space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
             if not space:
                 self._read_each(text, begin, run)
-            elif gaps == 1:
-                self.spaces.append(space)
+            elif gaps == 1 or space > _WIDE_SPACE:
+                self.spaces += [space] * gaps
             return
         if gaps > 1 and ((text_font(ends) if ends else 0) or 0) == look.font:
             after = self._look_at(last, end, run, ends)
             is_level = abs(self._baseline(last, end, after) - baseline) <= _LEVEL * look.size
-            if is_level and abs(after.size - look.size) < _ALIKE:
-                if self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look):
+            is_alike = is_level and abs(after.size - look.size) < _ALIKE
+            if is_alike:
+                space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
+                if space > _WIDE_SPACE:
+                    self.spaces += [space] * gaps
+                if space:
                     return
         self._read_pieces(text, begin, run)
 
@@ -334,10 +340,7 @@ class _WordReader:
         return space
 
     def _crosses_wall(self, left: float, right: float, baseline: float, size: float) -> bool:
-        for wall in self._walls:
-            if left < wall.x0 < right and wall.y0 < baseline < wall.y1 + size:
-                return True
-        return False
+        return any(left < x < right and y0 < baseline < y1 + size for x, y0, _, y1 in self._walls)
 
     def _read_upright(self, text: str, first: int, run: int) -> None:
         """Read a word on a page that is not turned."""
@@ -392,8 +395,11 @@ class _WordReader:
 
     def _look_at(self, index: int, sides: tuple[float, ...], run: int, written: int | None) -> _Look:
         """How a character of a text object is set that has these sides; in one run, the same font as high as before is set as before."""
-        font = (text_font(written) if written else 0) or 0
         look = self._look
+        if look is not None and written and written == self._written:
+            return look
+        self._written = written
+        font = (text_font(written) if written else 0) or 0
         if (
             look is not None
             and run == self._run

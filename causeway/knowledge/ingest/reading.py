@@ -20,6 +20,7 @@ class Reading:
         tells_language: Whether the document's own language is found out.
         page_timeout_s: Longest time that reading the picture of one page may take.
         threads: Pictures that are read at the same time.
+        readers: Processes that a long PDF is read by; 2 at most are of use.
         on_page: Called after each page that was read from its picture.
         depth: How many files it lies in: 0 on its own, 1 as an attachment or in an archive.
     """
@@ -29,5 +30,6 @@ class Reading:
     tells_language: bool = True
     page_timeout_s: float = 30.0
     threads: int = 1
+    readers: int = 1
     on_page: Callable[[], None] = _ignore
     depth: int = 0

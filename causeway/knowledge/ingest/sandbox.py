@@ -52,7 +52,9 @@ class ParseLimits:
             a long scan is read to its end and a stuck one is not waited for.
         page_timeout_s: Longest time that reading the picture of one page may take.
         languages: What pictures of text are read in: Tesseract's names joined by ``+``, or ``auto``.
-        threads: Pictures of one file that are read at the same time.
+        memory_bytes: What the process may take that reads a file; a long PDF is read by two while no other file is.
+        threads: Pictures of one file that are read at the same time; with more than one, long PDFs are read by two
+            processes.
         max_answer_bytes: Most that the child may hand back, as JSON.
     """
 
@@ -174,6 +176,7 @@ def request_of(path: Path, name: str, limits: ParseLimits) -> dict[str, object]:
         "page_timeout_s": limits.page_timeout_s,
         "languages": limits.languages,
         "threads": limits.threads,
+        "readers": limits.threads,
     }
 
 

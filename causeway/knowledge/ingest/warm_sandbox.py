@@ -147,7 +147,10 @@ class _Nursery:
         child = self._children[number] = _Child()
         try:
             with _pipe() as (answers, answer_end), _pipe() as (complaints, complaint_end):
-                request = json.dumps({**request_of(path, name, limits), "number": number}).encode()
+                asked = {**request_of(path, name, limits), "number": number}
+                if len(self._children) > 1:  # the cores are for the other files
+                    asked["readers"] = 1
+                request = json.dumps(asked).encode()
                 ends = [answer_end.fileno(), complaint_end.fileno()]
                 try:
                     socket.send_fds(self._control, [request], ends)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from causeway.errors import InvalidInputError
 from causeway.knowledge.document import Place
+from causeway.knowledge.search.facets import FacetValue, check_fields
 
 LONGEST_QUERY: Final = 10_000
 """In characters. No embedding model reads as much; keywords take the rarest words of it."""
@@ -29,6 +30,7 @@ class SearchRequest:
         plain_words: Whether filters are read out of the query (`causeway.knowledge.search.plain_words`).
         literal: Words of the query that are not read as a filter.
         time_zone: The asker's, such as ``Europe/Berlin``: ``yesterday`` is theirs; empty is UTC.
+        facets: Fields whose values are counted among what is found (`causeway.knowledge.search.facets`).
     """
 
     query: str
@@ -39,6 +41,7 @@ class SearchRequest:
     plain_words: bool = True
     literal: tuple[str, ...] = ()
     time_zone: str = ""
+    facets: tuple[str, ...] = ()
 
     @property
     def zone(self) -> tzinfo:
@@ -69,6 +72,7 @@ class SearchRequest:
             )
         if not 1 <= self.top_k <= MOST_HITS:
             raise InvalidInputError(f"top_k is {self.top_k}; ask for 1 to {MOST_HITS} hits")
+        check_fields(self.facets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +135,7 @@ class SearchResult:
         took_ms: From request to hits.
         is_reranked: Whether the cross-encoder had a share in the order.
         notes: What was left out or failed and so made the hits worse, in sentences; empty when all went well.
+        facets: The values of the fields that were asked for, the most frequent first.
     """
 
     hits: tuple[Hit, ...]
@@ -138,3 +143,4 @@ class SearchResult:
     took_ms: int
     is_reranked: bool = False
     notes: tuple[str, ...] = ()
+    facets: Mapping[str, tuple[FacetValue, ...]] = field(default_factory=dict)

@@ -37,6 +37,7 @@ class Candidates:
         fused: The best of both arms, best first.
         placed: The chunks themselves, by id; one that was replaced since is missing.
         embeddings: The vectors of the very best, by id.
+        matched: The ids of all that either arm found.
         from_vectors: How many the vector arm brought.
         from_keywords: How many the keyword arm brought.
         missing: Why vectors could not be asked for, a sentence for each collection.
@@ -47,6 +48,7 @@ class Candidates:
     embeddings: Mapping[str, Vectors]
     from_vectors: int
     from_keywords: int
+    matched: Sequence[str] = ()
     missing: Sequence[str] = ()
 
 
@@ -71,7 +73,8 @@ async def retrieve(
             bm25, nearest = await _both_arms(index, query, vectors, missing, k=k, where=where)
             unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in nearest]
             cosines = {**nearest, **await _cosines(index, unmeasured, vectors, missing)}
-            best = fuse(cosines, bm25, vector_weight=vector_weight)[: 2 * k]
+            fused = fuse(cosines, bm25, vector_weight=vector_weight)
+            best = fused[: 2 * k]
             placed, embeddings = await _details(index, [each.chunk_id for each in best])
     except TimeoutError as exc:
         raise DeadlineError(
@@ -85,6 +88,7 @@ async def retrieve(
         embeddings=embeddings,
         from_vectors=len(nearest),
         from_keywords=len(bm25),
+        matched=tuple(each.chunk_id for each in fused),
         missing=tuple(dict.fromkeys(missing)),
     )
 

@@ -1,7 +1,7 @@
 """Search: a query becomes hits.
 
-Embed the query -> vectors and keywords side by side -> fuse -> promote by neighbours -> drop repeated text -> the
-cross-encoder on the best few -> hits. A part that fails or is off makes the hits worse, not the search: the result says so in its notes. Only when no
+Embed the query -> vectors and keywords side by side -> fuse -> promote by neighbours -> boosts, where a collection has any
+-> drop what says the same -> the cross-encoder on the best few -> hits, and facets where they are asked for. A part that fails or is off makes the hits worse, not the search: the result says so in its notes. Only when no
 arm is left does the search fail.
 """
 
@@ -12,19 +12,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest, RerankRequest
 from causeway.errors import CausewayError, NotFoundError
+from causeway.knowledge.collection_options import Ranking, options_of
 from causeway.knowledge.index.field_values import field_values
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
 from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.stores import ChunkIndex, IndexedCollection, PlacedChunk
+from causeway.knowledge.search.boosts import boosted
+from causeway.knowledge.search.facets import count_facets
 from causeway.knowledge.search.fusion import Fused
 from causeway.knowledge.search.neighbours import promoted
 from causeway.knowledge.search.plain_words import Understood, fields_to_ask_for, understand
+from causeway.knowledge.search.repeats import first_of_each
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieval_votes import Boosts, raised
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
@@ -96,13 +101,14 @@ class Search:
             index = self._index.seen_by(call.principal)
             collections = await _collections(index, request.collection)
             hits: tuple[Hit, ...] = ()
+            matched: Sequence[str] = ()
             understood = await self._understood(index, request)
             where = all_of(where, understood.where)
             if collections:
                 if request.collection is not None:
                     where = all_of(Eq("collection", request.collection), where)
                 sought = replace(request, query=understood.query)
-                hits = await self._hits(index, sought, collections, where, inner, notes)
+                hits, matched = await self._hits(index, sought, collections, where, inner, notes)
             result = SearchResult(
                 hits=hits,
                 understood={
@@ -117,6 +123,7 @@ class Search:
                 took_ms=round((self._clock.monotonic() - started) * 1000),
                 is_reranked=any(hit.scores.rerank is not None for hit in hits),
                 notes=tuple(notes),
+                facets=await count_facets(index.sight, request.facets, matched) if request.facets else {},
             )
             self._record(span, result)
             return result
@@ -146,7 +153,8 @@ class Search:
         where: Filter,
         call: Call,
         notes: list[str],
-    ) -> tuple[Hit, ...]:
+    ) -> tuple[tuple[Hit, ...], Sequence[str]]:
+        """The hits, and the ids of all chunks that either arm found."""
         vectors = await self._vectors(request.query, collections, call, notes)
         with self._spans.start("retrieve", parent=call.traceparent) as span:
             k = max(self._settings.candidates, request.top_k)
@@ -157,10 +165,11 @@ class Search:
             boosts = await self._votes.boosts(vectors, collections) if self._votes else {}
             span.set({"causeway.votes": len(boosts) or None})
         notes.extend(candidates.missing)
-        found = _in_order(request.query, candidates, boosts)
+        rankings = {each.name: options_of(each.options).ranking for each in collections}
+        found = _in_order(request.query, candidates, boosts, rankings, self._clock.now())
         if self._wants_rerank(request, notes):
             found = await self._reranked(request.query, found, call, notes)
-        return tuple(_hit(candidate) for candidate in found[: request.top_k])
+        return tuple(_hit(candidate) for candidate in found[: request.top_k]), candidates.matched
 
     # --- embed ---------------------------------------------------------------------------------------
 
@@ -247,16 +256,23 @@ class Search:
             span.event("degraded", {"reason": note})
 
 
-def _in_order(query: str, candidates: Candidates, boosts: Mapping[str, float]) -> list[_Candidate]:
-    """The candidates in order, each text once."""
+def _in_order(
+    query: str,
+    candidates: Candidates,
+    boosts: Mapping[str, float],
+    rankings: Mapping[str, Ranking],
+    now: datetime,
+) -> list[_Candidate]:
+    """The candidates in order, each that says something of its own."""
     scores = promoted({one.chunk_id: one.score for one in candidates.fused}, candidates.embeddings)
-    scores = raised(scores, boosts)
+    scores = boosted(raised(scores, boosts), candidates.placed, rankings, now)
     found = [
         _Candidate(candidates.placed[one.chunk_id], one, scores[one.chunk_id])
         for one in candidates.fused
         if one.chunk_id in candidates.placed
     ]
-    return _without_repeats(_favour_identifiers(query, sorted(found, key=_order)))
+    ordered = _favour_identifiers(query, sorted(found, key=_order))
+    return [ordered[number] for number in first_of_each([one.placed.chunk.text for one in ordered])]
 
 
 async def _collections(index: ChunkIndex, name: str | None) -> Sequence[IndexedCollection]:
@@ -306,14 +322,6 @@ def _blended(best: list[_Candidate], relevance: Sequence[float], weight: float) 
         for one, score in zip(best, relevance, strict=True)
     ]
     return sorted(scored, key=_order)
-
-
-def _without_repeats(found: list[_Candidate]) -> list[_Candidate]:
-    """The first of every text; documents often hold the same paragraph, or are in two folders."""
-    by_text: dict[str, _Candidate] = {}
-    for candidate in found:
-        by_text.setdefault(" ".join(candidate.placed.chunk.text.split()).casefold(), candidate)
-    return list(by_text.values())
 
 
 def _order(candidate: _Candidate) -> tuple[float, str]:

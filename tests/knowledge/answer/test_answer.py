@@ -34,14 +34,18 @@ CALL = Call(principal=SYSTEM, purpose="test")
 
 
 class _Found:
-    """A search that always finds the same."""
+    """A search that finds the same every time, until it fails."""
 
-    def __init__(self, hits: tuple[Hit, ...]) -> None:
+    def __init__(self, hits: tuple[Hit, ...], *, fails_after: int = 99) -> None:
         self._hits = hits
+        self._fails_after = fails_after
         self.asked: list[str] = []
 
     async def search(self, request: SearchRequest, call: Call) -> SearchResult:
         self.asked.append(request.query)
+        if len(self.asked) > self._fails_after:
+            msg = "search is away"
+            raise ModelUnavailableError(msg)
         return SearchResult(hits=self._hits, understood={}, took_ms=1)
 
 
@@ -165,6 +169,17 @@ async def test_each_part_of_a_question_is_searched_for_and_answered() -> None:
     assert isinstance(finished, Finished)
     assert {one.n for one in finished.citations} == {1, 2}
     assert found.asked[1:] == ["How many days to return an item", "how many days of annual leave?"]
+
+
+async def test_a_search_that_fails_is_told_as_such_and_one_for_a_part_costs_the_part() -> None:
+    question = "How many days to return an item, and how many days of annual leave?"
+    finished = (
+        await _ask(_answerer(_Writer(""), answers="quoted", search=_Found(HITS, fails_after=1)), question)
+    )[-1]
+    assert isinstance(finished, Finished)
+    assert not finished.refused
+    with pytest.raises(ModelUnavailableError):
+        await _ask(_answerer(_Writer(""), answers="quoted", search=_Found(HITS, fails_after=0)), question)
 
 
 async def test_thoughts_stay_apart_from_the_answer() -> None:

@@ -14,9 +14,7 @@ def upgrade() -> None:
     """Make the tables, and take the words of what is there."""
     op.create_table(
         "vocabulary",
-        sa.Column(
-            "word", sa.Text(), nullable=False, comment="in small letters, as some document has or had it"
-        ),
+        sa.Column("word", sa.Text(), nullable=False, comment="the stem of a word that some chunk has or had"),
         sa.Column(
             "shorter",
             ARRAY(sa.Text()),
@@ -30,9 +28,7 @@ def upgrade() -> None:
         INSERT INTO vocabulary (word, shorter)
         SELECT word, array_append(
             ARRAY(SELECT DISTINCT overlay(word PLACING '' FROM at FOR 1) FROM generate_series(1, length(word)) AS at), word)
-        FROM (SELECT DISTINCT found[1] AS word FROM chunks, regexp_matches(lower(searchable), '[[:alpha:]]+', 'g') AS found)
-             AS words
-        WHERE length(word) BETWEEN 4 AND 24
+        FROM ts_stat('SELECT lexemes FROM chunk_keywords') WHERE word ~ '^[[:alpha:]]{4,24}$'
         """
     )
     op.create_index(op.f("ix_vocabulary_shorter"), "vocabulary", ["shorter"], postgresql_using="gin")

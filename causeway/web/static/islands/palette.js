@@ -17,6 +17,7 @@ const SAYS = { Pages: "Pages", Actions: "Actions" };
 let found = { q: null, groups: [] };
 let shown = []; // [element, item], in order
 let at = 0;
+let isMoved = false; // by arrows or the mouse: only then does the choice stay where it is when results come
 let asked = null;
 let timer = 0;
 
@@ -81,7 +82,7 @@ function group(items) {
 
 function draw() {
   const q = input.value.trim();
-  const kept = shown[at]?.[1];
+  const kept = isMoved && shown[at]?.[1];
   const remote = found.q === q || !q || found.q === null ? found.groups : found.groups.map((each) => narrowed(each, q));
   const mine = local(q);
   const groups = (q ? [...mine, ...remote] : [mine[0], ...remote, ...mine.slice(1)]).filter((each) => each?.items.length);
@@ -89,8 +90,7 @@ function draw() {
   shown = [];
   const wanted = words(q);
   list.replaceChildren(...groups.map((each, place) => section(each, place, wanted)));
-  const again = kept && q === found.drawn ? shown.findIndex(([, item]) => item.url === kept.url && item.label === kept.label) : -1;
-  found.drawn = q;
+  const again = kept ? shown.findIndex(([, item]) => item.url === kept.url && item.label === kept.label) : -1;
   choose(Math.max(0, again));
 }
 
@@ -176,10 +176,10 @@ async function ask(q) {
   try {
     const response = await fetch(`${dialog.dataset.url}?q=${encodeURIComponent(q)}`, { signal: asked.signal });
     if (!response.ok) throw new Error(String(response.status));
-    found = { q, groups: (await response.json()).groups, drawn: found.drawn };
+    found = { q, groups: (await response.json()).groups };
   } catch (error) {
     if (error.name === "AbortError") return;
-    found = { q, groups: [], drawn: found.drawn }; // pages and actions still work
+    found = { q, groups: [] }; // pages and actions still work
   }
   if (!dialog.open || q !== input.value.trim()) return;
   draw();
@@ -187,6 +187,7 @@ async function ask(q) {
 }
 
 function typed() {
+  isMoved = false;
   draw();
   clearTimeout(timer);
   timer = setTimeout(() => ask(input.value.trim()), PAUSE_MS);
@@ -199,6 +200,7 @@ function open() {
   document.querySelector("[popover]:popover-open")?.hidePopover();
   input.value = "";
   at = 0;
+  isMoved = false;
   dialog.showModal();
   input.focus();
   draw();
@@ -227,6 +229,7 @@ input.addEventListener("keydown", (event) => {
   if (event.isComposing) return;
   if (event.key in MOVES && shown.length) {
     event.preventDefault();
+    isMoved = true;
     choose(MOVES[event.key]());
   } else if (event.key === "Enter" && shown[at]) {
     event.preventDefault();
@@ -236,7 +239,9 @@ input.addEventListener("keydown", (event) => {
 
 list.addEventListener("mousemove", (event) => {
   const place = shown.findIndex(([element]) => element === event.target.closest(".palette-item"));
-  if (place >= 0 && place !== at) choose(place);
+  if (place < 0 || place === at) return;
+  isMoved = true;
+  choose(place);
 });
 list.addEventListener("mousedown", (event) => event.preventDefault()); // the field keeps the focus
 list.addEventListener("click", (event) => {

@@ -1,0 +1,170 @@
+"""Each filter finds what it should, alone and with others, page by page, and nobody else's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from causeway.observability import genai_names as names
+from causeway.observability.feedback import Feedback
+from causeway.observability.spans import Span, Spans
+from causeway.observability.trace_policy import TracePolicy
+from causeway.observability.trace_search import TraceQuery
+from causeway.observability.trace_store import SpanWriter, TraceStore
+from causeway.settings import TelemetrySettings
+from causeway.storage.database import Database
+
+START = datetime(2026, 5, 1, 12, tzinfo=UTC)
+TRACES: dict[str, dict[str, Any]] = {
+    "tents": {
+        names.QUESTION: "How long may I return a tent?",
+        names.ANSWER: "For 45 days, zebraquartz.",
+        names.OWNER: "usr_ann",
+        names.PURPOSE: "ask",
+        names.RESPONSE_MODEL: "big",
+        names.PROMPT: "answer",
+        names.PROMPT_VERSION: "3",
+        names.COST_MICROS: 900,
+        names.REFUSED: False,
+    },
+    "boots": {
+        names.QUESTION: "Which boots are waterproof?",
+        names.ANSWER: "None that I know.",
+        names.OWNER: "usr_bob",
+        names.PURPOSE: "ask",
+        names.RESPONSE_MODEL: "small",
+        names.PROMPT: "answer",
+        names.PROMPT_VERSION: "4",
+        names.REFUSED: True,
+        names.TEAM: "team_1",
+    },
+    "broken": {
+        names.OWNER: "usr_ann",
+        names.PURPOSE: "v1",
+        names.TIER: "pro",
+        names.CACHE: "exact",
+        names.CONVERSATION: "con_1",
+        names.INPUT_TOKENS: 5_000,
+        names.END_USER: "cust_7",
+        names.SERVICE: "shop",
+    },
+}
+
+
+def recorded(number: int, name: str, attributes: dict[str, Any]) -> Span:
+    span = Spans().start(name, attributes={names.OPERATION: "chat", **attributes})
+    span.started_at, span.duration_s = START + timedelta(minutes=number), float(number + 1)
+    if name == "broken":
+        span.fail(TimeoutError("away"))
+    return span
+
+
+@pytest.fixture
+async def spans(database: Database) -> list[Span]:
+    made = [recorded(number, name, TRACES[name]) for number, name in enumerate(TRACES)]
+    writer = SpanWriter(database.url)
+    writer.store(made)
+    writer.close()
+    await Feedback(database, Spans()).vote(made[0].trace_id, "usr_ann", is_up=True)
+    return made
+
+
+@pytest.fixture
+def store(database: Database, spans: list[Span]) -> TraceStore:
+    return TraceStore(database, Spans())
+
+
+async def test_each_filter_finds_its_traces(store: TraceStore, spans: list[Span]) -> None:
+    for query, found in (
+        (TraceQuery(), "broken boots tents"),
+        (TraceQuery(text="tent return"), "tents"),
+        (TraceQuery(text='"return a tent"'), "tents"),
+        (TraceQuery(text="boots -waterproof"), ""),
+        (TraceQuery(text="zebraquartz"), "tents"),
+        (TraceQuery(text=spans[1].trace_id.upper()), "boots"),
+        (TraceQuery(text="') ; DROP TABLE spans; -- & | ! <->"), ""),
+        (TraceQuery(owner="usr_ann"), "broken tents"),
+        (TraceQuery(owner="cust_7"), "broken"),
+        (TraceQuery(team="team_1"), "boots"),
+        (TraceQuery(tier="pro"), "broken"),
+        (TraceQuery(model="big"), "tents"),
+        (TraceQuery(prompt="answer@4"), "boots"),
+        (TraceQuery(prompt="answer"), "boots tents"),
+        (TraceQuery(prompt="ans"), ""),
+        (TraceQuery(status="ok"), "boots tents"),
+        (TraceQuery(status="error"), "broken"),
+        (TraceQuery(status="TimeoutError"), "broken"),
+        (TraceQuery(status="upstream_error"), ""),
+        (TraceQuery(product="v1"), "broken"),
+        (TraceQuery(service="shop"), "broken"),
+        (TraceQuery(cache="exact"), "broken"),
+        (TraceQuery(conversation="con_1"), "broken"),
+        (TraceQuery(vote="up"), "tents"),
+        (TraceQuery(vote="down"), ""),
+        (TraceQuery(vote="any"), "tents"),
+        (TraceQuery(vote="none"), "broken boots"),
+        (TraceQuery(score="failed"), ""),
+        (TraceQuery(refused=True), "boots"),
+        (TraceQuery(refused=False), "broken tents"),
+        (TraceQuery(min_cost_micros=900), "tents"),
+        (TraceQuery(min_ms=2_000), "broken boots"),
+        (TraceQuery(max_ms=1_000), "tents"),
+        (TraceQuery(min_tokens=5_000), "broken"),
+        (TraceQuery(since=START + timedelta(minutes=1), until=START + timedelta(minutes=2)), "boots"),
+        (TraceQuery(order="slowest"), "broken boots tents"),
+        (TraceQuery(order="dearest", limit=1), "tents"),
+        (TraceQuery(owner="usr_ann", status="ok", text="tent"), "tents"),
+        (TraceQuery(whose="usr_bob"), "boots"),
+        (TraceQuery(whose="usr_bob", owner="usr_ann"), ""),
+        (TraceQuery(whose="usr_ann", text="tent"), "tents"),
+        # a document may have been closed to her since: her search looks through what she asked alone
+        (TraceQuery(whose="usr_ann", text="zebraquartz"), ""),
+    ):
+        assert " ".join(each.name for each in await store.find(query)) == found, query
+
+
+@pytest.mark.parametrize("order", ["newest", "slowest", "dearest"])
+async def test_pages_follow_one_another_without_gap_or_repeat(store: TraceStore, order: Any) -> None:
+    seen: list[str] = []
+    after = ""
+    while page := await store.find(TraceQuery(order=order, after=after, limit=1)):
+        seen.append(page[0].name)
+        after = page[0].trace_id
+    assert sorted(seen) == sorted(TRACES)
+
+
+async def test_lists_name_what_they_can_be_narrowed_by(store: TraceStore) -> None:
+    choices = await store.choices()
+    assert (choices.models, choices.prompts, choices.teams) == (
+        ("big", "small"),
+        ("answer@3", "answer@4"),
+        ("team_1",),
+    )
+    assert (await store.choices(owner="usr_bob")).models == ("small",)
+
+
+async def test_votes_are_ratings_and_counted_in_lists(store: TraceStore, spans: list[Span]) -> None:
+    (rating,) = await store.ratings(spans[0].trace_id)
+    assert (rating.by, rating.name, rating.value) == ("vote", "up", 1.0)
+    assert {each.name: each.votes_up for each in await store.find(TraceQuery())} == {
+        "tents": 1,
+        "boots": 0,
+        "broken": 0,
+    }
+
+
+async def test_each_project_keeps_its_traces_for_its_own_days(store: TraceStore, database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.exec_driver_sql("UPDATE trace_summaries SET stored_at = now() - interval '10 days'")
+    policy = TracePolicy(
+        TelemetrySettings.model_validate({"trace_days": 30, "projects": {"team_1": {"days": 5}}})
+    )
+    async with database.connect() as connection:
+        now = (await connection.exec_driver_sql("SELECT now()")).scalar_one()
+    assert await store.forget_old(now, policy) == 1
+    assert [each.name for each in await store.find(TraceQuery())] == ["broken", "tents"]
+    async with database.connect() as connection:
+        left = (await connection.exec_driver_sql("SELECT count(*) FROM spans")).scalar_one()
+    assert left == 2
