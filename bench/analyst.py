@@ -75,16 +75,36 @@ class Outcome:
     note: str
 
 
+_REWRITTEN = {
+    "defog-gen-203": "WITH balances AS (SELECT w.balance, ROW_NUMBER() OVER (ORDER BY w.balance) AS place, COUNT(*) OVER () AS n "
+    "FROM wallet_merchant_balance_daily AS w JOIN merchants AS m ON m.mid = w.merchant_id WHERE LOWER(m.category) LIKE '%retail%' "
+    "AND m.status = 'active' AND DATE(w.updated_at) = DATE('now')) "
+    "SELECT AVG(balance) AS median_balance FROM balances WHERE place IN ((n + 1) / 2, (n + 2) / 2)",
+    "defog-adv-22": "WITH months AS ("
+    + " UNION ALL ".join(
+        f"SELECT DATE('now', '-{ago} months', 'start of month') AS month_start" for ago in range(6, 0, -1)
+    )
+    + "), found AS (SELECT strftime('%Y-%m', s.sale_date) AS sale_month, COUNT(s.id) AS n, SUM(s.sale_price) AS revenue FROM sales AS s "
+    "JOIN salespersons AS p ON s.salesperson_id = p.id WHERE strftime('%Y', p.hire_date) BETWEEN '2022' AND '2023' "
+    "AND s.sale_date >= DATE('now', '-6 months', 'start of month') AND s.sale_date < DATE('now', 'start of month') GROUP BY 1) "
+    "SELECT m.month_start, COALESCE(f.n, 0) AS pmsps, COALESCE(f.revenue, 0) AS pmsr FROM months AS m "
+    "LEFT JOIN found AS f ON strftime('%Y-%m', m.month_start) = f.sale_month ORDER BY m.month_start",
+}
+"""What a perfect model writes once it has been told that its query is not allowed: two of 314 gold queries are not."""
+
+
 class _Perfect:
-    """A model that writes the gold query of the question that its prompt ends with."""
+    """A model that writes the gold query of the question that its prompt ends with, and the same otherwise when that is refused."""
 
     def __init__(self, cases: Sequence[Case], inner: Any) -> None:
         self._gold = {case.question: case.gold[0] for case in cases}
+        self._again = {case.question: _REWRITTEN[case.id] for case in cases if case.id in _REWRITTEN}
         self._inner = inner
 
     async def complete(self, request: ChatRequest, call: Call) -> ChatReply:  # noqa: ARG002
         question = request.messages[1].text.rstrip().rpartition("Question: ")[2]
-        text = f"```sql\n{self._gold[question]}\n```"
+        queries = self._again if len(request.messages) > 2 and question in self._again else self._gold
+        text = f"```sql\n{queries[question]}\n```"
         return ChatReply(text=text, model="perfect", stop_reason=StopReason.END, usage=Usage())
 
     def __getattr__(self, name: str) -> Any:

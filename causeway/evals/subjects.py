@@ -157,6 +157,10 @@ class Subjects:
             "router": RouterSubject(gateway, clock, labels=labels),
         }
 
+    def add(self, subject: Subject) -> None:
+        """Let suites be run against another product."""
+        self._plain[subject.name] = subject
+
     def named(self, name: str) -> Subject:
         """The subject called ``name``.
 

@@ -63,6 +63,7 @@ from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import open_database
 from causeway.storage.durable import Durable
 from causeway.storage.notices import Notices
+from causeway.wiring.analyst_subject import AnalystSubject
 from causeway.wiring.platform import Platform, Work
 from causeway.wiring.services import (
     answering_settings,
@@ -98,7 +99,6 @@ async def open_platform(
         clock = SystemClock()
         folder = DataFolder(settings.storage.dir, blobs=settings.storage.blobs_dir)
         is_worker = _claim(folder, work, opened)
-        executor_id = opened.enter_context(folder.executor()) if is_worker else folder.executor_id
         database = await open_database(settings.database, folder.postgres)
         opened.push_async_callback(database.close)
         notices = Notices(database)
@@ -107,7 +107,7 @@ async def open_platform(
         await opened.enter_async_context(keys.running())
         telemetry = await opened.enter_async_context(observing(settings, database, clock))
         spans = telemetry.spans
-        durable = Durable(database.url, executor_id=executor_id)
+        durable = Durable(database.url, executor_id=_executor(folder, opened, is_worker=is_worker))
         opened.push_async_callback(durable.close)
         doorway = await opened.enter_async_context(
             open_gateway(
@@ -180,8 +180,8 @@ async def open_platform(
         subjects.learnt = proofs.identity
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
-        feedback, stats = Feedback(database, spans), Stats(database, spans, flush=doorway.ledger.flush)
-        traces = TraceStore(database, spans)
+        feedback, traces = Feedback(database, spans), TraceStore(database, spans)
+        stats = Stats(database, spans, flush=doorway.ledger.flush)
         analyst = Analyst(
             databases=await asked_databases(settings, folder, database, clock, opened),
             gateway=gateway,
@@ -191,6 +191,7 @@ async def open_platform(
             settings=settings.analyst,
             capture_content=settings.telemetry.capture_content,
         )
+        subjects.add(AnalystSubject(analyst, prompts.steady(), clock, model=settings.models.chat))
         platform = Platform(
             settings=settings,
             clock=clock,
@@ -294,3 +295,8 @@ def _claim(folder: DataFolder, work: Work, opened: AsyncExitStack) -> bool:
             return opened.enter_context(folder.try_claim())
         case Work.NEVER:
             return False
+
+
+def _executor(folder: DataFolder, opened: AsyncExitStack, *, is_worker: bool) -> str:
+    """The name that this process's durable work goes by; a worker's is claimed until the platform closes."""
+    return opened.enter_context(folder.executor()) if is_worker else folder.executor_id
