@@ -90,7 +90,10 @@ _REWRITTEN = {
     "SELECT m.month_start, COALESCE(f.n, 0) AS pmsps, COALESCE(f.revenue, 0) AS pmsr FROM months AS m "
     "LEFT JOIN found AS f ON strftime('%Y-%m', m.month_start) = f.sale_month ORDER BY m.month_start",
 }
-"""What a perfect model writes once it has been told that its query is not allowed: two of 314 gold queries are not."""
+"""What a perfect model writes once it has been told that its query is not allowed: two of 314 gold queries are not.
+
+Run by SQLite itself, each returns what its gold query returns; the analyst's connection refuses the gold ones.
+"""
 
 
 class _Perfect:
@@ -255,7 +258,8 @@ def _public_cases(folder: Path) -> Iterator[Case]:
     for line in (folder / "questions.jsonl").read_text().splitlines():
         one = json.loads(line)
         question = one["question"] + (f" ({one['instructions']})" if one["instructions"] else "")
-        golds = (one["gold_sql"], *one["gold_alternatives"])
+        again = [_REWRITTEN[one["id"]]] if one["id"] in _REWRITTEN else []
+        golds = (one["gold_sql"], *one["gold_alternatives"], *again)
         yield Case(one["id"], "public", one["db"], " ".join(question.split()), golds)
 
 
