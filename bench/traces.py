@@ -166,7 +166,7 @@ async def _fill(database: Database) -> None:
     writer.close()
     note = {"raw_bytes": raw / (SPANS // _COPIES)}
     async with database.engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("SET statement_timeout = 0"))
         indexes = (await connection.execute(text(_INDEXES))).all()
         for name, _ in indexes:

@@ -6,7 +6,8 @@ at five percent over all checks together (Holm), so that a change which changes 
 
 A plain difference does not fail it: 44 of 50 after 46 of 50 says nothing of a model that writes. Search is another matter.
 Asked twice it finds the same, so a fall is the change's doing and no chance: there a mean that falls by more than
-`TOLERANCE` fails, which is room for the last digits of another processor.
+`TOLERANCE` fails, if it is not a single case's: vectors made anew, or on another processor, differ in their last digits,
+which can turn round two passages that are as good as each other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from causeway.evals.checks import FAULT, FOUND, INVARIANTS, PASSED
+from causeway.evals.checks import FAULT, FOUND, INVARIANTS, PASSED, SUPPORTED
 from causeway.evals.record import CaseRecord, Record, shared_cases
 from causeway.evals.statistics import Paired, compare, detectable, holm
 
@@ -26,6 +27,7 @@ GATED: Final = (
     "facts",
     "refusal",
     "citations",
+    SUPPORTED,
     FOUND,
     "ndcg",
     "evidence",
@@ -103,7 +105,7 @@ def compare_runs(earlier: Record, later: Record) -> Comparison:
     paired = {check: each for check, each in found.items() if each is not None}
     gated = [check for check in paired if _is_gated(check, later)]
     if earlier.is_exact and later.is_exact:
-        worse = {check for check in gated if paired[check][0].difference.estimate < -TOLERANCE}
+        worse = {check for check in gated if _is_fall(paired[check][0])}
     else:
         worse = holm({check: paired[check][0].p_worse for check in gated}, alpha=ALPHA)
     better = holm({check: paired[check][0].p_better for check in gated}, alpha=ALPHA)
@@ -130,6 +132,11 @@ def compare_runs(earlier: Record, later: Record) -> Comparison:
         fixed=tuple(_turned(shared, later, earlier)),
         changed=tuple(_changed(earlier, later)),
     )
+
+
+def _is_fall(paired: Paired) -> bool:
+    """Whether a check that no chance is in has fallen, by more than one case."""
+    return paired.difference.estimate < -TOLERANCE and paired.broken - paired.fixed > 1
 
 
 def judge_gate(later: Record, comparison: Comparison | None) -> Ruling:

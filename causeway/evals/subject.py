@@ -144,6 +144,7 @@ class KnowledgeSubject:
                 Mark(n=cited.n, path=cited.path, page=cited.page, quote=cited.quote)
                 for cited in finished.citations
             ),
+            left_out=finished.left_out,
             trace_id=finished.trace_id,
             model=finished.model,
             input_tokens=finished.usage.input_tokens,

@@ -235,6 +235,8 @@ async def make_case(
     """Make a case of an answer; a refused one shows the form again with the reason."""
     try:
         case = await made(trace_id, given.body(), review, by=admin.owner)
+    except NotFoundError:
+        raise
     except InvalidInputError as exc:
         return await _one(request, review, parts, trace_id, problem=exc.message, given=given)
     return RedirectResponse(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Final
 
 import pytest
 from sqlalchemy import delete, insert, update
@@ -30,7 +31,7 @@ from causeway.testing.documents import Sheet, SheetPile
 from causeway.testing.gateway import FakeGateway
 
 CALL = Call(principal=SYSTEM, purpose="test")
-KIND = "retrieval-votes"
+KIND: Final = "retrieval-votes"
 SHEETS = tuple(
     Sheet(id=f"doc_{name}", path=f"{name}.md", texts=(f"{name} parcels are returned within {days} days.",))
     for name, days in (("blue", 14), ("green", 30), ("red", 45))

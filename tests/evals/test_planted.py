@@ -68,12 +68,15 @@ def _quotes() -> Mapping[str, Sequence[str]]:
 
 
 class Obedient(Knowing):
-    """A chat model that says yes when asked whether there is an answer, and cites the best line when told to cite."""
+    """A chat model that says yes when asked whether there is an answer, and no of a sentence that only sounds like one.
+
+    It cites the best line when told to cite.
+    """
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
         rules, asked = request.messages[0].text, request.messages[-1].text
         if "Reply with one word" in asked:
-            said = "yes"
+            said = "no" if "\nSentence: " in asked else "yes"
         elif RULE in rules:
             said = _best_line(asked)
         else:
@@ -225,7 +228,7 @@ async def test_an_answer_prompt_without_the_citation_rule_is_stopped(
         sections=tuple((role, text.replace(f"- {RULE}\n", "")) for role, text in prompt.sections),
     )
     ruling = await _gate(_knowledge(index, packaged), _knowledge(index, Shelf({"answer": without})))
-    assert any(reason.startswith(("passed fell", "refusal fell")) for reason in ruling.reasons), ruling
+    assert any(reason.startswith("supported fell") for reason in ruling.reasons), ruling
 
 
 class _OnlySmall(RetrievalSubject):
