@@ -31,7 +31,7 @@ from causeway.storage.database import Database, open_database
 
 _TRACES = 200_000
 _DAYS = 30
-_ROUNDS = 9
+_ROUNDS = 5
 _FILTERS: tuple[dict[str, str], ...] = (
     {},
     {"team": "team_1"},
@@ -175,7 +175,7 @@ async def _report(database: Database, folder: Path, now: datetime) -> None:
     async with database.engine.connect() as connection:
         connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("VACUUM ANALYZE usage_rollups"))
-    periods = (timedelta(days=1), timedelta(days=7), timedelta(days=15), timedelta(days=30))
+    periods = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
     await _table("Rolled up", folder, stats, now, periods=periods, filters=_FILTERS)
     async with database.connect() as connection:
         rows, size = (
