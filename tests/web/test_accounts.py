@@ -216,7 +216,7 @@ async def test_disabling_an_account_ends_its_browsers_and_its_keys_at_once(
 @pytest.mark.parametrize(
     ("role", "scopes", "may"),
     [
-        (Role.READER, [Scope.ADMIN], {Scope.ASK, Scope.MODELS}),
+        (Role.READER, [Scope.ADMIN], {Scope.ASK, Scope.MODELS, Scope.TRACES}),
         (Role.READER, [Scope.ASK, Scope.INGEST], {Scope.ASK}),
         (Role.EDITOR, [Scope.MODELS, Scope.INGEST], {Scope.MODELS, Scope.INGEST}),
         (Role.ADMIN, [Scope.ASK], {Scope.ASK}),
