@@ -41,9 +41,9 @@ def test_an_answer_larger_than_a_pipe_holds_arrives() -> None:
 
 
 def test_no_process_is_left_behind() -> None:
-    in_two(2, list)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    there = in_two(2, lambda numbers: [os.getpid() for _ in numbers])
+    with pytest.raises(ChildProcessError):  # it was waited for: nothing is left of it, not even how it ended
+        os.waitpid(there[1], os.WNOHANG)
 
 
 def test_a_long_pdf_reads_the_same_by_two_processes(make_pdf: Any, draw: Any) -> None:
