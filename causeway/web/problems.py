@@ -109,7 +109,7 @@ def install(app: FastAPI) -> None:
 
 def _answer(request: Request, error: CausewayError) -> Response:
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
-    if path.startswith(("/api/", "/health/")):
+    if path.startswith(("/api/", "/health/", "/otlp/", "/metrics")):
         return problem_response(error, request.scope)
     if isinstance(error, NotSignedInError):
         return _to_sign_in(request)
