@@ -106,6 +106,7 @@ def _installed(folder: Path) -> Iterator[Installation]:
         CAUSEWAY_STORAGE__DIR=str(folder / "data"),
         CAUSEWAY_MODELS__CHAT="qwen2.5-coder-0.5b-instruct",
         CAUSEWAY_KNOWLEDGE__CONTEXT_TOKENS="500",
+        CAUSEWAY_KNOWLEDGE__ANSWERS="written",  # by the real model, small as it is
     )
     process, address, key = _start(environment)
     running = Installation(folder, environment, process, address, key)
