@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from difflib import SequenceMatcher
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from causeway.analyst.offer import Offer, OfferedTable
 from causeway.analyst.schema import ForeignKey
+from causeway.analyst.sql_rules import parsed
+from causeway.errors import RefusedSqlError
 
 _ALMOST = 0.85
 
@@ -23,18 +24,19 @@ _ALMOST = 0.85
 def mended(written: str, offer: Offer) -> str:
     """``written`` with its names mended; empty when there is nothing that can be."""
     try:
-        tree = sqlglot.parse_one(written, read=offer.dialect)
-        scopes = traverse_scope(tree)
-    except SqlglotError:
+        tree = parsed(written, offer)
+        mends = sum(_mend_scope(scope, offer) for scope in traverse_scope(tree))
+        return tree.sql(dialect=offer.dialect, comments=False) if mends else ""
+    except (RefusedSqlError, SqlglotError, RecursionError):  # what is wrong with it is no slip
         return ""
-    is_changed = False
-    for scope in scopes:
-        tables = _tables(scope, offer)
-        if not isinstance(scope.expression, exp.Select) or len(tables) != len(scope.sources):
-            continue  # a subquery may give any name
-        for column in list(scope.columns):
-            is_changed |= _mend(column, scope.expression, tables, offer)
-    return tree.sql(dialect=offer.dialect, comments=False) if is_changed else ""
+
+
+def _mend_scope(scope: Scope, offer: Offer) -> int:
+    """How many columns were mended; a subquery may give any name, so what reads one is left alone."""
+    select, tables = scope.expression, _tables(scope, offer)
+    if not isinstance(select, exp.Select) or len(tables) != len(scope.sources):
+        return 0
+    return sum(_mend(column, select, tables, offer) for column in list(scope.columns))
 
 
 def _tables(scope: Scope, offer: Offer) -> dict[str, OfferedTable]:

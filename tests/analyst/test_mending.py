@@ -59,6 +59,10 @@ def test_a_slip_is_mended(written: str, expected: str) -> None:
         "SELECT COUNT(*) AS n FROM sales ORDER BY n",
         "SELECT x.make FROM (SELECT car_id FROM sales) AS x",
         "SELECT FROM WHERE",
+        "DELETE FROM sales",
+        "SELECT sales_date FROM sales; SELECT 1",
+        "SELECT " + "(" * 5_000 + "sales_date" + ")" * 5_000 + " FROM sales",
+        "SELECT sales_date FROM sales WHERE make = '" + "x" * 20_000 + "'",
     ],
 )
 def test_what_is_right_or_open_is_left_alone(written: str) -> None:
