@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from causeway.analyst import semantic_layer, shop_tables
 from causeway.analyst.database import Reach, ReadOnlyDatabase
 from causeway.analyst.kinds import open_read_only
-from causeway.analyst.offer import Offer
+from causeway.analyst.offer import Offer, OfferedTable
 from causeway.analyst.schema import Schema
 from causeway.analyst.semantic_layer import Layer
 from causeway.contracts.clock import Clock
@@ -48,6 +48,7 @@ class _Known:
     database: ReadOnlyDatabase
     schema: Schema
     layer: Layer
+    views: Mapping[str, OfferedTable]
     until: float
 
 
@@ -86,7 +87,7 @@ class AskedDatabases:
         if chosen not in self._settings:
             raise NotFoundError(f"no database is called '{chosen}'; there are {', '.join(self._settings)}")
         known = await self._read(chosen)
-        offered = _offer(known.schema, known.layer, principal)
+        offered = views.with_views(semantic_layer.offer(known.schema, known.layer, principal), known.views)
         return Asked(
             name=chosen,
             database=known.database,
@@ -116,8 +117,9 @@ class AskedDatabases:
             )
             schema = await database.read_schema(hidden=semantic_layer.hidden(layer))
             semantic_layer.require_fits(schema, layer)
-            _offer(schema, layer, SYSTEM)
-            self._known[name] = _Known(database, schema, layer, self._clock.monotonic() + _SCHEMA_LIFE_S)
+            made = views.made_of(layer, semantic_layer.offer(schema, layer, SYSTEM))
+            until = self._clock.monotonic() + _SCHEMA_LIFE_S
+            self._known[name] = _Known(database, schema, layer, made, until)
             return self._known[name]
 
     def _layer(self, name: str, settings: AnalystDatabaseSettings) -> Layer:
@@ -128,10 +130,6 @@ class AskedDatabases:
             if name == SHOP and shop_tables.DATABASE in settings.url.get_secret_value()
             else Layer()
         )
-
-
-def _offer(schema: Schema, layer: Layer, principal: Principal) -> Offer:
-    return views.with_views(semantic_layer.offer(schema, layer, principal), layer)
 
 
 def shop_layer() -> Layer:

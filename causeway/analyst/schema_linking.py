@@ -84,7 +84,7 @@ def link(question: str, offer: Offer, layer: Layer) -> Linked:
         scores[table] += _METRIC
     content = content_words(question)
     return Linked(
-        tables=_chosen(_Said(scores, needed, columns), offer),
+        tables=_chosen(_Weighed(scores, needed, columns), offer),
         columns={name: frozenset(found) for name, found in columns.items()},
         mentions=tuple(mentions),
         metrics=tuple(metrics),
@@ -159,7 +159,7 @@ def _values_in(column: Column, line: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Weighed:
     """What a question says of tables: how much of each, which its metrics and terms need, which columns it mentions."""
 
     scores: Mapping[str, float]
@@ -167,7 +167,7 @@ class _Said:
     columns: Mapping[str, Collection[str]]
 
 
-def _chosen(said: _Said, offer: Offer) -> tuple[str, ...]:
+def _chosen(said: _Weighed, offer: Offer) -> tuple[str, ...]:
     """The tables that most is said of, and those between them."""
     scores = said.scores
     ranked = sorted(scores, key=lambda name: (-scores[name], name))
@@ -187,7 +187,7 @@ def _chosen(said: _Said, offer: Offer) -> tuple[str, ...]:
     return (*kept, *bridges[:3])
 
 
-def _either_view_or_tables(kept: list[str], said: _Said, offer: Offer) -> list[str]:
+def _either_view_or_tables(kept: list[str], said: _Weighed, offer: Offer) -> list[str]:
     """Without views that say less of the question than a table they read, and without tables that a view stands for."""
     views = [name for name in kept if offer.tables[name].view and _is_best(name, kept, said, offer)]
     if not any(name in said.needed for name in views):
@@ -195,7 +195,7 @@ def _either_view_or_tables(kept: list[str], said: _Said, offer: Offer) -> list[s
     return [name for name in kept if name in views or _adds(name, views, said, offer)]
 
 
-def _adds(table: str, views: Sequence[str], said: _Said, offer: Offer) -> bool:
+def _adds(table: str, views: Sequence[str], said: _Weighed, offer: Offer) -> bool:
     """Whether a table has something of the question that no chosen view reads of it."""
     offered = offer.tables[table]
     if offered.view or (said.needed.intersection(views) and said.scores[table] < _TABLE):
@@ -206,7 +206,7 @@ def _adds(table: str, views: Sequence[str], said: _Said, offer: Offer) -> bool:
     return not reading or bool(missing.difference(*reading))
 
 
-def _is_best(view: str, kept: list[str], said: _Said, offer: Offer) -> bool:
+def _is_best(view: str, kept: list[str], said: _Weighed, offer: Offer) -> bool:
     """Whether a view is what the question is about, and not one of the tables that it reads."""
     if said.needed:
         return view in said.needed

@@ -7,7 +7,7 @@ hidden columns of the tables that it reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -29,15 +29,17 @@ _TYPES: dict[Kind, str] = {
 }
 
 
-def with_views(offer: Offer, layer: Layer) -> Offer:
-    """``offer`` and the views of the layer.
+def made_of(layer: Layer, offer: Offer) -> dict[str, OfferedTable]:
+    """The views of the layer, over the tables of ``offer``; they are the same for whoever asks.
 
     Raises:
         SettingsError: A view has a table's name, or is not one query over what is offered.
     """
-    if not layer.views:
-        return offer
-    made = {name: _offered(name, view, offer) for name, view in layer.views.items()}
+    return {name: _offered(name, view, offer) for name, view in layer.views.items()}
+
+
+def with_views(offer: Offer, made: Mapping[str, OfferedTable]) -> Offer:
+    """``offer`` and the views that were made over it."""
     keys = [
         ForeignKey(name, key.columns, key.other, key.other_columns)
         for name, view in made.items()

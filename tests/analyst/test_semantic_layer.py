@@ -16,7 +16,7 @@ from causeway.analyst.semantic_layer import Layer
 from causeway.analyst.shop_tables import HIDDEN
 from causeway.analyst.sql_rules import check
 from causeway.analyst.sqlite_database import SqliteDatabase
-from causeway.analyst.views import with_views
+from causeway.analyst.views import made_of, with_views
 from causeway.contracts.identity import Principal
 from causeway.errors import QueryFailedError, RefusedSqlError, SettingsError
 
@@ -80,7 +80,8 @@ async def test_the_shops_layer_fits_the_shop_and_its_pairs_pass(shop_database: P
     layer = shop_layer()
     schema = await shop_database.read_schema(hidden=semantic_layer.hidden(layer))
     semantic_layer.require_fits(schema, layer)
-    offered = with_views(semantic_layer.offer(schema, layer, ANN), layer)
+    tables = semantic_layer.offer(schema, layer, ANN)
+    offered = with_views(tables, made_of(layer, tables))
     for pair in layer.pairs:
         found = await shop_database.run(
             check(pair.sql, offered).sql, Caps(), semantic_layer.reach(schema, offered)

@@ -14,7 +14,7 @@ from causeway.analyst.schema_linking import link
 from causeway.analyst.semantic_layer import Layer
 from causeway.analyst.sql_rules import check
 from causeway.analyst.sqlite_database import SqliteDatabase
-from causeway.analyst.views import with_views
+from causeway.analyst.views import made_of, with_views
 from causeway.contracts.identity import Principal
 from causeway.errors import RefusedSqlError, SettingsError
 
@@ -40,7 +40,8 @@ def layer(**views: object) -> Layer:
 async def _offered(file: Path, said: Layer) -> tuple[SqliteDatabase, Offer, Reach]:
     database = SqliteDatabase(file)
     schema = await database.read_schema(hidden=semantic_layer.hidden(said))
-    offered = with_views(semantic_layer.offer(schema, said, ANN), said)
+    tables = semantic_layer.offer(schema, said, ANN)
+    offered = with_views(tables, made_of(said, tables))
     return database, offered, semantic_layer.reach(schema, offered)
 
 
