@@ -5,19 +5,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import sys
-import tempfile
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import uvicorn
 from pydantic import SecretStr
 
 from causeway.accounts.groups import Groups
@@ -47,13 +41,13 @@ from causeway.settings import DatabaseSettings, Settings, Source
 from causeway.storage.database import Database, open_database
 from causeway.storage.notices import Notices
 from causeway.storage.process_state import ProcessState
-from causeway.web.app import build_app
 from causeway.web.parts import AccountParts, AdminParts, WebParts
 from causeway.web.sessions import Sessions
 from tests.accounts.people import cheap_passwords
 from tests.gateway.calls import an_entry
 from tests.observability.alert_servers import Collected
 from tests.web.scripted import scripted
+from tests.web.serving import serve_until_stopped, serving
 
 
 class Generation:
@@ -183,18 +177,6 @@ async def furnish(site: AdminSite) -> None:
     await site.ledger.flush()
 
 
-class ListeningServer(uvicorn.Server):
-    """Tells when it listens."""
-
-    def __init__(self, config: uvicorn.Config, listens: threading.Event) -> None:
-        super().__init__(config)
-        self._listens = listens
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._listens.set()
-
-
 @contextmanager
 def serving_admin(
     database_url: str,
@@ -205,68 +187,35 @@ def serving_admin(
     is_furnished: bool = False,
 ) -> Iterator[tuple[str, AdminSite]]:
     """Serve the site from a thread with a loop of its own; its address."""
-    listens = threading.Event()
-    found: dict[str, Any] = {}
 
-    async def serve() -> None:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[AdminSite]:
         async with admin_site(database_url, folder, environment=environment) as site:
             if is_furnished:
                 await furnish(site)
-            config = uvicorn.Config(
-                build_app(site.parts), port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
-            )
-            found.update(site=site, server=ListeningServer(config, listens))
-            await found["server"].serve()
+            yield site
 
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as exc:  # noqa: BLE001 - told in the thread that waits
-            found["failure"] = exc
-        finally:
-            listens.set()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert listens.wait(60)
-    if "failure" in found:
-        raise found["failure"]
-    server: uvicorn.Server = found["server"]
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", found["site"]
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with serving(opened, port=port) as served:
+        yield served
 
 
 def main() -> None:
     """Serve until stopped."""
-    from causeway.storage import embedded_postgres
-
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8098
-    with tempfile.TemporaryDirectory(prefix="causeway-") as name:
-        folder = Path(name)
-        server = embedded_postgres.start(folder / "postgres", options={"fsync": "off"})
-        try:
-            environment = {
-                "OPENAI_API_KEY": "sk-demo",
-                "CAUSEWAY_PROVIDERS__OPENAI__BASE_URL": "http://127.0.0.1:9/v1",
-                "CAUSEWAY_PROVIDERS__OPENAI__API_KEY": "env:OPENAI_API_KEY",
-                "CAUSEWAY_PROVIDERS__ANTHROPIC__KIND": "anthropic",
-                "CAUSEWAY_PROVIDERS__ANTHROPIC__MODELS": "claude-sonnet-5-5",
-            }
-            with serving_admin(
-                server.url(),
-                folder,
-                environment=environment,
-                port=port,
-                is_furnished="--empty" not in sys.argv,
-            ) as (address, site):
-                sys.stdout.write(f"{address} {site.admin_key}\n")
-                sys.stdout.flush()
-                threading.Event().wait()
-        finally:
-            server.close()
+    environment = {
+        "OPENAI_API_KEY": "sk-demo",
+        "CAUSEWAY_PROVIDERS__OPENAI__BASE_URL": "http://127.0.0.1:9/v1",
+        "CAUSEWAY_PROVIDERS__OPENAI__API_KEY": "env:OPENAI_API_KEY",
+        "CAUSEWAY_PROVIDERS__ANTHROPIC__KIND": "anthropic",
+        "CAUSEWAY_PROVIDERS__ANTHROPIC__MODELS": "claude-sonnet-5-5",
+    }
+    is_furnished = "--empty" not in sys.argv
+    serve_until_stopped(
+        lambda url, folder, port: serving_admin(
+            url, folder, environment=environment, port=port, is_furnished=is_furnished
+        ),
+        port=8098,
+        key=lambda site: site.admin_key,
+    )
 
 
 if __name__ == "__main__":

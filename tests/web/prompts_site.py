@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import tempfile
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +13,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import uvicorn
 from sqlalchemy import insert
 
 from causeway.contracts.chat import ChatChunk, ChatRequest, StopReason, Usage
@@ -35,10 +30,10 @@ from causeway.storage.notices import Notices
 from causeway.storage.schema import spans, votes
 from causeway.storage.telemetry_schema import trace_summaries
 from causeway.testing.gateway import FakeGateway
-from causeway.web.app import build_app
 from causeway.web.parts import PromptParts, WebParts
 from tests.gateway.calls import an_entry
-from tests.web.admin_site import AdminSite, ListeningServer, admin_site
+from tests.web.admin_site import AdminSite, admin_site
+from tests.web.serving import serve_until_stopped, serving
 
 MODELS = ("chat", "fast", "openai/gpt-6-sol")
 ADA = Principal(id="command_line", name="Ada", scopes=frozenset({Scope.ADMIN}))
@@ -178,55 +173,25 @@ def serving_prompts(
     database_url: str, folder: Path, *, port: int = 0, is_furnished: bool = True
 ) -> Iterator[tuple[str, PromptsSite]]:
     """Serve the site from a thread with a loop of its own; its address."""
-    listens = threading.Event()
-    found: dict[str, Any] = {}
 
-    async def serve() -> None:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[PromptsSite]:
         async with prompts_site(database_url, folder) as site:
             if is_furnished:
                 await furnish(site)
-            config = uvicorn.Config(
-                build_app(site.parts), port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
-            )
-            found.update(site=site, server=ListeningServer(config, listens))
-            await found["server"].serve()
+            yield site
 
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as exc:  # noqa: BLE001 - told in the thread that waits
-            found["failure"] = exc
-        finally:
-            listens.set()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert listens.wait(120)
-    if "failure" in found:
-        raise found["failure"]
-    server: uvicorn.Server = found["server"]
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", found["site"]
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with serving(opened, port=port, within_s=120) as served:
+        yield served
 
 
 def main() -> None:
     """Serve until stopped."""
-    from causeway.storage import embedded_postgres
-
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8097
-    with tempfile.TemporaryDirectory(prefix="causeway-") as name:
-        folder = Path(name)
-        server = embedded_postgres.start(folder / "postgres", options={"fsync": "off"})
-        try:
-            with serving_prompts(server.url(), folder, port=port) as (address, site):
-                sys.stdout.write(f"{address} {site.admin.admin_key}\n")
-                sys.stdout.flush()
-                threading.Event().wait()
-        finally:
-            server.close()
+    serve_until_stopped(
+        lambda url, folder, port: serving_prompts(url, folder, port=port),
+        port=8097,
+        key=lambda site: site.admin.admin_key,
+    )
 
 
 if __name__ == "__main__":

@@ -7,16 +7,12 @@ cw-admin.
 from __future__ import annotations
 
 import asyncio
-import sys
-import tempfile
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from pydantic import SecretStr
 
 from causeway.contracts.clock import SystemClock
@@ -37,10 +33,9 @@ from causeway.storage.database import Database, open_database
 from causeway.storage.durable import Durable
 from causeway.testing.documents import Sheet, SheetPile
 from causeway.testing.gateway import FakeGateway
-from causeway.web.app import build_app
 from causeway.web.parts import ReviewParts, WebParts
-from tests.web.admin_site import ListeningServer
 from tests.web.scripted import scripted
+from tests.web.serving import serve_until_stopped, serving
 
 RETURNS = Sheet(
     id="doc_returns",
@@ -170,54 +165,21 @@ def _library(database: Database) -> Any:
 @contextmanager
 def serving_review(database_url: str, folder: Path, *, port: int = 0) -> Iterator[tuple[str, list[str]]]:
     """Serve the furnished site from a thread with a loop of its own; its address, and the traces."""
-    listens = threading.Event()
-    found: dict[str, Any] = {}
+    traces: list[str] = []
 
-    async def serve() -> None:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[ReviewSite]:
         async with review_site(database_url, folder) as site:
-            found["traces"] = await site.furnish()
-            config = uvicorn.Config(
-                build_app(site.parts), port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
-            )
-            found["server"] = ListeningServer(config, listens)
-            await found["server"].serve()
+            traces.extend(await site.furnish())
+            yield site
 
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as exc:  # noqa: BLE001 - told in the thread that waits
-            found["failure"] = exc
-        finally:
-            listens.set()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert listens.wait(60)
-    if "failure" in found:
-        raise found["failure"]
-    server: uvicorn.Server = found["server"]
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", found["traces"]
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with serving(opened, port=port) as (address, _):
+        yield address, traces
 
 
 def main() -> None:
     """Serve until stopped."""
-    from causeway.storage import embedded_postgres
-
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8097
-    with tempfile.TemporaryDirectory(prefix="causeway-") as name:
-        folder = Path(name)
-        server = embedded_postgres.start(folder / "postgres", options={"fsync": "off"})
-        try:
-            with serving_review(server.url(), folder, port=port) as (address, _):
-                sys.stdout.write(f"{address}\n")
-                sys.stdout.flush()
-                threading.Event().wait()
-        finally:
-            server.close()
+    serve_until_stopped(lambda url, folder, port: serving_review(url, folder, port=port), port=8097)
 
 
 if __name__ == "__main__":
