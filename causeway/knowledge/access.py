@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from causeway.contracts.identity import EVERYONE, SYSTEM, Principal
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.storage.database import Database
+from causeway.storage.recorder import Recorder
 from causeway.storage.schema import collections, documents, folder_rules
 
 _KINDS: Final = ("user:", "group:")
@@ -29,23 +30,6 @@ _LONGEST_FOLDER: Final = 1000
 
 Readers = frozenset[str]
 """Who may see something."""
-
-
-class Recorder(Protocol):
-    """Writes a line of the audit log in a change's transaction; `causeway.gateway.audit.record`."""
-
-    async def __call__(
-        self,
-        connection: AsyncConnection,
-        by: Principal,
-        action: str,
-        subject: str,
-        *,
-        before: object = None,
-        after: object = None,
-    ) -> None:
-        """Add a line."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import delete, func, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -19,26 +19,10 @@ from causeway.prompts.prompt import Prompt, content_sha256, with_version
 from causeway.prompts.rollout import Pointer
 from causeway.storage.database import Database
 from causeway.storage.prompt_schema import prompt_events, prompt_labels, prompt_versions
+from causeway.storage.recorder import Recorder
 
 MOST_WHY: Final = 500
 _LOCK: Final = 0x70726F6D707473  # 'prompts'
-
-
-class Recorder(Protocol):
-    """Writes a line of the audit log in a change's transaction; `causeway.gateway.audit.record`."""
-
-    async def __call__(
-        self,
-        connection: AsyncConnection,
-        by: Principal,
-        action: str,
-        subject: str,
-        *,
-        before: object = None,
-        after: object = None,
-    ) -> None:
-        """Add a line."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

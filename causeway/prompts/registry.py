@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from causeway.contracts.identity import SYSTEM, Principal
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.prompts import history
-from causeway.prompts.changes import Change, Known, Recorder, changing
+from causeway.prompts.changes import Change, Known, changing
 from causeway.prompts.checking import Checked, check, unfillable
 from causeway.prompts.history import Action, Event, Origin, Version
 from causeway.prompts.in_force import InForce
@@ -29,6 +29,7 @@ from causeway.prompts.shelf import LIVE, NEWEST, Shelf, packaged_texts
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
 from causeway.storage.prompt_schema import prompt_versions
+from causeway.storage.recorder import Recorder
 
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _RESERVED: Final = frozenset({NEWEST, "package", "none", "draft"})
