@@ -6,6 +6,7 @@ English alone; about 75 ms a kilobyte on one core, which is why no call pays for
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import util
 from typing import Protocol, cast
 
@@ -54,7 +55,9 @@ class PersonFinder:
                 yield entity.start_char, entity.end_char
 
 
+@cache
 def _load() -> _Model:
+    """The pipeline, loaded once a process: it takes seconds, and every finder of names shares it."""
     model = next((name for name in _MODELS if util.find_spec(name)), None)
     if util.find_spec("spacy") is None or model is None:
         msg = "guard.ner needs spaCy and an English model; install them with 'pip install causeway[ner]' or set guard.ner = false"

@@ -167,14 +167,14 @@ async def open_platform(
         )
         answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
-        calibrations = Calibrations(runs, prompts.steady(), models=settings.models)
+        personal_data = Finder(settings.guard).kinds
         subjects = Subjects(
             settings,
             answering=lambda shelf: answering(prompts=shelf).shown(examples),
             search=search,
             library=library,
             gateway=gateway,
-            calibrations=calibrations,
+            calibrations=Calibrations(runs, prompts.steady(), models=settings.models),
             clock=clock,
         )
         subjects.learnt = proofs.identity
@@ -213,7 +213,7 @@ async def open_platform(
                     "answer-examples": AnswerMeasure(
                         gateway,
                         lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
-                        Finder(settings.guard).kinds,
+                        personal_data,
                     ),
                 },
                 clock=clock,
@@ -259,14 +259,14 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=Finder(settings.guard).kinds,
+                personal_data=personal_data,
                 clock=clock,
             ),
             improver=Improver(
                 subjects,
                 gateway=gateway,
                 prompts=prompts.steady(),
-                personal_data=Finder(settings.guard).kinds,
+                personal_data=personal_data,
             ),
             analyst=analyst,
             prompts=registry,
