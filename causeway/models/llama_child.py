@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 
 import msgspec
 
@@ -66,6 +67,8 @@ def _die_with_parent() -> None:
     """
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([0], [], [], 0)[0]:  # it closed before the kernel was asked: no signal will come
+        raise SystemExit(1)
 
 
 def _start(config: LlamaConfig) -> tuple[object, str]:
