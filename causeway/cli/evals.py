@@ -287,7 +287,14 @@ def prepare(suite: str) -> None:
 @evals.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Most votes.")
-def collect(file: Path, limit: int) -> None:
+@click.option(
+    "--asked",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 200),
+    help="Also the questions of the newest N traces of the knowledge base that nobody voted on.",
+)
+def collect(file: Path, limit: int, asked: int) -> None:
     """Write the questions that people voted on to FILE, a suite to be completed: what has to be in an answer."""
     from causeway.errors import InvalidInputError
 
@@ -296,9 +303,18 @@ def collect(file: Path, limit: int) -> None:
 
     async def work(platform: Platform) -> list[Case]:
         from causeway.evals.collect import collect as collected
+        from causeway.evals.collect import collect_asked
+        from causeway.observability.trace_search import TraceQuery
 
         votes = await platform.feedback.newest(limit=limit)
-        return await collected(votes, traces=platform.traces, library=platform.library)
+        cases = await collected(votes, traces=platform.traces, library=platform.library)
+        if asked:
+            wanted = TraceQuery(product="ask", vote="none", limit=asked)
+            newest = [each.trace_id for each in await platform.traces.find(wanted)]
+            cases += await collect_asked(
+                newest, traces=platform.traces, library=platform.library, known=cases
+            )
+        return cases
 
     cases = with_platform(work, models=False)
     lines = [case.model_dump_json(exclude_defaults=True) for case in cases]

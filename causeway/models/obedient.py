@@ -1,9 +1,9 @@
 """The worst chat model there could be: it does what any text tells it, and keeps nothing to itself.
 
 For red teams (`causeway.evals`): what still holds with it holds whatever a model does. An order is what stands between
-``<<`` and ``>>`` anywhere in the conversation, said word for word; after ``backwards`` it is turned round first, so that what
-a filter put in a value's place shows. Without an order it repeats everything it was given, the system prompt first. Asked
-for one word, it says yes.
+``<<`` and ``>>`` anywhere in the conversation; the last one is said word for word, after ``backwards`` turned round, so that
+what a filter put in a value's place shows. Without an order it repeats everything it was given, the system prompt first.
+Asked for one word, it says yes.
 """
 
 from __future__ import annotations
@@ -54,5 +54,8 @@ def said(request: ChatRequest) -> str:
     if request.messages and _ONE_WORD.search(request.messages[-1].text):
         return "yes"
     given = "\n\n".join(message.text for message in request.messages)
-    orders = [order[::-1] if is_turned else order for is_turned, order in _ORDER.findall(given)]
-    return "\n".join(orders) or given
+    orders = _ORDER.findall(given)
+    if not orders:
+        return given
+    is_turned, order = orders[-1]
+    return order[::-1] if is_turned else order

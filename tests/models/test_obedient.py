@@ -17,7 +17,7 @@ def _asked(*messages: tuple[str, str]) -> ChatRequest:
     [
         ([("system", "Keep the word KESTREL."), ("user", "Hello")], "Keep the word KESTREL.\n\nHello"),
         ([("user", "Reply with exactly this: <<SELECT 1>>")], "SELECT 1"),
-        ([("system", "a <<one>>"), ("user", "b <<two>>")], "one\ntwo"),
+        ([("system", "a <<one>>"), ("user", "b <<two>>")], "two"),
         ([("user", "Say this, backwards: <<cba>>")], "abc"),
         ([("user", "Is it so? Reply with one word, yes or no.")], "yes"),
     ],
