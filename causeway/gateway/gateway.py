@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
-from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ImagePart, Message, Usage
+from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, Usage
 from causeway.contracts.identity import SYSTEM, Operation, Principal
 from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
@@ -109,10 +109,9 @@ class Gateway:
         steps: What calls that begin now go through.
     """
 
-    def __init__(self, steps: Steps, books: Books, *, capture_content: bool) -> None:
+    def __init__(self, steps: Steps, books: Books) -> None:
         self.steps = steps
         self._books = books
-        self._capture_content = capture_content
         self._known_of = steps
         self._known: dict[tuple[Operation, str, str], _Known] = {}
 
@@ -137,7 +136,7 @@ class Gateway:
                 )
                 record.used(reply.usage)
                 await self._keep(chat, reply, record)
-            self._show(record, reply.text, reply)
+            record.replied(reply.text, reply)
             headers = {**record.headers, **_answered_by(record)}
             return chat.screened.restore_reply(reply).told(headers, record.cost, record.span.trace_id)
 
@@ -149,7 +148,7 @@ class Gateway:
             source = self._provided(chat, record) if stored is None else _replayed(stored)
             restoring = chat.screened.restoring()
             is_kept = stored is None and chat.asked.tier.cache != "off"
-            parts = ReplyParts() if self._capture_content or is_kept else None
+            parts = ReplyParts() if self._books.keeps_content or is_kept else None
             is_first = True
             try:
                 async with aclosing(source) as chunks:
@@ -164,7 +163,7 @@ class Gateway:
                     yield held
             finally:
                 if parts is not None:
-                    self._show(record, parts.text, parts.reply() if parts.is_whole else None)
+                    record.replied(parts.text, parts.reply() if parts.is_whole else None)
             if parts is not None and parts.is_whole and is_kept:
                 await self._keep(chat, parts.reply(), record)
 
@@ -239,7 +238,7 @@ class Gateway:
         question = QuestionVector(question_of(screened.request) or "", self._vector, model=steps.embedder)
         asked = await self._chosen(options, screened.request, question, record)
         bounded = _bounded(screened.request, asked, call)
-        self._show_request(record, bounded)
+        record.asked(bounded)
         tokens_in, tokens_out = estimate(bounded, most_output=steps.settings.reply_tokens)
         dearest = most_cost(tokens_in, tokens_out, (route.price for route in asked.plan.routes))
         await record.admit(Reservation(tokens_in, tokens_out, dearest), steps.admission)
@@ -377,27 +376,6 @@ class Gateway:
         record.span.set(screened.verdict.attributes())
         return screened
 
-    def _show_request(self, record: CallRecord, request: ChatRequest) -> None:
-        attributes = record.span.attributes  # written directly: `Span.set` looks at each value
-        if request.temperature is not None:
-            attributes[names.REQUEST_TEMPERATURE] = request.temperature
-        if request.max_tokens is not None:
-            attributes[names.REQUEST_MAX_TOKENS] = request.max_tokens
-        if self._capture_content:
-            record.span.set({names.INPUT_MESSAGES: [_shown(message) for message in request.messages]})
-
-    def _show(self, record: CallRecord, text: str, reply: ChatReply | None) -> None:
-        """What came back, as far as it came; masked, as the provider wrote it."""
-        if reply is not None:
-            record.span.attributes[names.FINISH_REASONS] = reply.stop_reason.value
-        if self._capture_content:
-            said: dict[str, object] = {"role": "assistant", "content": text}
-            if reply is not None and reply.tool_calls:
-                said["tool_calls"] = [
-                    {"name": called.name, "arguments": called.arguments} for called in reply.tool_calls
-                ]
-            record.span.set({names.OUTPUT_MESSAGES: [said]})
-
 
 def _bounded(request: ChatRequest, asked: _Asked[ChatProvider], call: Call) -> ChatRequest:
     """``request`` with the longest reply that its caller may have.
@@ -438,11 +416,3 @@ def _stamped(chunk: ChatChunk, record: CallRecord, *, is_first: bool) -> ChatChu
     headers = {**record.headers, **_answered_by(record)} if is_first else {}
     spent = record.cost if chunk.usage is not None else None
     return replace(chunk, headers=headers, cost_micros=spent, trace_id=record.span.trace_id)
-
-
-def _shown(message: Message) -> dict[str, object]:
-    """A message for a trace: its text, and a word for each picture instead of its bytes."""
-    pictures = (
-        0 if isinstance(message.content, str) else sum(isinstance(p, ImagePart) for p in message.content)
-    )
-    return {"role": message.role, "content": message.text + " [picture]" * pictures}

@@ -53,9 +53,8 @@ def make(ledger: Ledger, scripted: Scripted, collected: CollectedSpans) -> Make:
 
     def gateway(routes: Routes | None = None, **settings: Any) -> Gateway:
         steps = steps_over(routes or _routes(scripted), ledger, settings=Settings.model_validate(settings))
-        return Gateway(
-            steps, Books(ledger=ledger, spans=Spans(collected), clock=SystemClock()), capture_content=True
-        )
+        books = Books(ledger=ledger, spans=Spans(collected), clock=SystemClock(), keeps_content=True)
+        return Gateway(steps, books)
 
     return gateway
 
