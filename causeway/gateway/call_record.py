@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import msgspec
+
 from causeway.contracts.chat import ChatReply, ChatRequest, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Operation
@@ -44,13 +46,12 @@ class Books:
     keeps_content: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """The most that a call may use: tokens in and out, and what they cost."""
 
     input_tokens: int = 0
     output_tokens: int = 0
-    cost: Micros = Micros(0)  # noqa: RUF009 - an int, immutable
+    cost: Micros = Micros(0)
 
 
 _NOTHING = Reservation()

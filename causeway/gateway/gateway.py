@@ -14,6 +14,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
+import msgspec
+
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, Usage
 from causeway.contracts.identity import SYSTEM, Operation, Principal
 from causeway.contracts.images import ImageRequest, Images
@@ -66,17 +68,17 @@ class Steps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked(Generic[Provider]):
-    """A call that is allowed: where it may go, within what time, for a caller of which tier."""
+    """A call that is allowed: where it may go, within what time, for a caller of which tier.
+
+    Attributes:
+        is_local: Nothing can leave this machine, whichever route answers.
+    """
 
     steps: Steps
     tier: TierSettings
     plan: Plan[Provider]
     deadline_s: float
-
-    @property
-    def is_local(self) -> bool:
-        """Whether nothing can leave this machine, whichever route answers."""
-        return all(route.is_local for route in self.plan.routes)
+    is_local: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,7 @@ class _Known:
         return self.plan is plan and self.principal is call.principal and call.deadline_s is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chat:
+class _Chat(msgspec.Struct, frozen=True, kw_only=True):
     """A chat that has been admitted: what the provider gets, and how the reply comes back to the caller."""
 
     asked: _Asked[ChatProvider]
@@ -296,7 +297,14 @@ class Gateway:
             )
         tiers.may_use(principal, operation, (plan.asked, (allowed or plan).first.name))
         deadline_s = min(call.deadline_s or steps.settings.deadline_s, steps.settings.deadline_s)
-        asked = _Asked(steps=steps, tier=tiers.of(principal), plan=allowed or plan, deadline_s=deadline_s)
+        usable = allowed or plan
+        asked = _Asked(
+            steps=steps,
+            tier=tiers.of(principal),
+            plan=usable,
+            deadline_s=deadline_s,
+            is_local=all(route.is_local for route in usable.routes),
+        )
         if call.deadline_s is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
@@ -322,7 +330,7 @@ class Gateway:
             return None
         record.served_from_cache(hit.kind, hit.reply.usage, chat.asked.plan.first)
         record.span.set({names.SIMILARITY: hit.similarity})
-        return replace(hit.reply, usage=Usage())
+        return msgspec.structs.replace(hit.reply, usage=Usage())
 
     async def _keep(self, chat: _Chat, reply: ChatReply, record: CallRecord) -> None:
         if chat.asked.tier.cache != "off":
@@ -388,7 +396,7 @@ def _bounded(request: ChatRequest, asked: _Asked[ChatProvider], call: Call) -> C
         most = min(asked.plan.first.most_output_tokens or sys.maxsize, asked.steps.settings.reply_tokens)
     if most is None or (written is not None and written <= most):
         return request
-    return replace(request, max_tokens=most)
+    return msgspec.structs.replace(request, max_tokens=most)
 
 
 async def _replayed(reply: ChatReply) -> AsyncGenerator[ChatChunk, None]:
@@ -415,4 +423,4 @@ def _stamped(chunk: ChatChunk, record: CallRecord, *, is_first: bool) -> ChatChu
         return chunk
     headers = {**record.headers, **_answered_by(record)} if is_first else {}
     spent = record.cost if chunk.usage is not None else None
-    return replace(chunk, headers=headers, cost_micros=spent, trace_id=record.span.trace_id)
+    return msgspec.structs.replace(chunk, headers=headers, cost_micros=spent, trace_id=record.span.trace_id)
