@@ -57,5 +57,5 @@ def said(request: ChatRequest) -> str:
     orders = _ORDER.findall(given)
     if not orders:
         return given
-    is_turned, order = orders[-1]
+    is_turned, order = map(str, orders[-1])
     return order[::-1] if is_turned else order

@@ -398,12 +398,12 @@ async def test_people_are_shown_no_pictures_from_elsewhere(make: Make, collected
     gateway = make()
     person = replace(_caller(), purpose="ask")
     fit = "See (picture removed: x), ann@mail.example, and here (https://evil.example)."
-    for _ in range(2):
+    for cached in ("miss", "exact"):
         reply = await gateway.complete(_ask(HOSTILE, temperature=0.0), person)
         assert reply.text == fit
+        assert reply.headers.get("x-causeway-cache") == cached
         chunks = await _streamed(gateway, _ask(HOSTILE, temperature=0.0), person)
         assert "".join(chunk.text for chunk in chunks) == fit
-    assert reply.headers["x-causeway-cache"] == "exact"
     assert _span(gateway, collected).attributes["causeway.guard.removed.picture"] == 1
 
 
