@@ -13,6 +13,7 @@ from causeway.evals.calibration import Calibrations
 from causeway.evals.collected import CollectedSuites
 from causeway.evals.evals import Evals
 from causeway.evals.experiments import Experiments
+from causeway.evals.feedback_export import FeedbackExport
 from causeway.evals.improve import Improver
 from causeway.evals.learning import Reviewing
 from causeway.evals.measures import AnswerMeasure, RetrievalMeasure
@@ -168,7 +169,7 @@ async def open_platform(
         )
         answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
-        personal_data = Finder(settings.guard).kinds
+        finder = Finder(settings.guard)
         subjects = Subjects(
             settings,
             answering=lambda shelf: answering(prompts=shelf).shown(examples),
@@ -225,6 +226,9 @@ async def open_platform(
             traces=traces,
             feedback=feedback,
             reviewing=Reviewing(Reviews(database), answers=learnt, traces=traces, library=library),
+            feedback_export=FeedbackExport(
+                database, Reviews(database), traces=traces, finder=finder, record=audit.record
+            ),
             collected=collected,
             experiments=Experiments(
                 database,
@@ -237,7 +241,7 @@ async def open_platform(
                     "answer-examples": AnswerMeasure(
                         gateway,
                         lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
-                        personal_data,
+                        finder.kinds,
                     ),
                 },
                 clock=clock,
@@ -283,14 +287,14 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=personal_data,
+                personal_data=finder.kinds,
                 clock=clock,
             ),
             improver=Improver(
                 subjects,
                 gateway=gateway,
                 prompts=prompts.steady(),
-                personal_data=personal_data,
+                personal_data=finder.kinds,
             ),
             analyst=analyst,
             prompts=registry,

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -53,9 +54,8 @@ def make(ledger: Ledger, scripted: Scripted, collected: CollectedSpans) -> Make:
 
     def gateway(routes: Routes | None = None, **settings: Any) -> Gateway:
         steps = steps_over(routes or _routes(scripted), ledger, settings=Settings.model_validate(settings))
-        return Gateway(
-            steps, Books(ledger=ledger, spans=Spans(collected), clock=SystemClock()), capture_content=True
-        )
+        books = Books(ledger=ledger, spans=Spans(collected), clock=SystemClock(), keeps_content=True)
+        return Gateway(steps, books)
 
     return gateway
 
@@ -216,7 +216,7 @@ async def test_a_placeholder_cut_by_chunks_is_restored_in_a_stream(make: Make) -
                 async for chunk in chunks:
                     for letter in chunk.text:
                         yield ChatChunk(text=letter, model="words")
-                    yield replace(chunk, text="")
+                    yield msgspec.structs.replace(chunk, text="")
 
     chunks = await _streamed(make(_routes(Cut())), _ask(MAIL), _caller())
     assert "".join(chunk.text for chunk in chunks) == MAIL
@@ -398,12 +398,12 @@ async def test_people_are_shown_no_pictures_from_elsewhere(make: Make, collected
     gateway = make()
     person = replace(_caller(), purpose="ask")
     fit = "See (picture removed: x), ann@mail.example, and here (https://evil.example)."
-    for _ in range(2):
+    for cached in ("miss", "exact"):
         reply = await gateway.complete(_ask(HOSTILE, temperature=0.0), person)
         assert reply.text == fit
+        assert reply.headers.get("x-causeway-cache") == cached
         chunks = await _streamed(gateway, _ask(HOSTILE, temperature=0.0), person)
         assert "".join(chunk.text for chunk in chunks) == fit
-    assert reply.headers["x-causeway-cache"] == "exact"
     assert _span(gateway, collected).attributes["causeway.guard.removed.picture"] == 1
 
 
