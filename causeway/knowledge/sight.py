@@ -41,6 +41,10 @@ class Sight:
             return self._database.connect()
         return self._database.seen_by(self._sees_as).connect()
 
+    def glance(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """The same for one statement, or several that have nothing to do with each other; see `Database.glance`."""
+        return self._database.glance() if self._sees_as is None else self.connect()
+
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names that rules have for this caller; None for who sees everything."""
