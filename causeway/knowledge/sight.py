@@ -41,6 +41,10 @@ class Sight:
             return self._database.connect()
         return self._database.seen_by(self._sees_as).connect()
 
+    def connect_to_words(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection for the tables of words, which no policy guards: a query over them names `names` by itself."""
+        return self._database.connect()
+
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names that rules have for this caller; None for who sees everything."""
