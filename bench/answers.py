@@ -4,8 +4,8 @@
 
 Works on the data folder and with the chat model of the settings; `make up` loads the sample company. An answerable question is
 right when the answer has every required fact and cites a document that holds the answer; an unanswerable one is right
-when it is refused. A cited sentence counts as supported when its passage has its words, one by one: quotes do, and a table row
-does cell by cell. Held out are `bench/refusal_questions.jsonl` and the even half of `bench/answer_questions.jsonl`: nothing was
+when it is refused. A quote counts as supported when its passage has it word for word, or in the cells of one table row; what a
+model writes is measured by `bench/support.py`. Held out are `bench/refusal_questions.jsonl` and the even half of `bench/answer_questions.jsonl`: nothing was
 fitted to them, and no rule was made looking at them.
 """
 
@@ -41,7 +41,6 @@ SETS = tuple(
     Path(__file__).parent / f"{name}_questions.jsonl" for name in ("answerability", "answer", "refusal")
 )
 _QUOTED = re.compile(r"\u201c(.+?)\u201d \[(\d+)\]", re.DOTALL)
-_WRITTEN = re.compile(r"([^\[\]\n]+?) ((?:\[\d+\] ?)+)\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +74,10 @@ class Graded:
         return is_held_out(self.question["id"])
 
     @property
-    def cited(self) -> list[bool]:
-        """Of each cited sentence, whether its passage has it."""
+    def quoted(self) -> list[bool]:
+        """Of each quote, whether its passage has it."""
         said = self.finished.answer if self.finished and not self.finished.refused else ""
-        found = _QUOTED.findall(said) or _WRITTEN.findall(said)
-        return [
-            any(_is_said(sentence, self.hits[int(n) - 1]) for n in re.findall(r"\d+", marks))
-            for sentence, marks in found
-        ]
+        return [_is_said(quote, self.hits[int(n) - 1]) for quote, n in _QUOTED.findall(said)]
 
     @property
     def has_facts(self) -> bool:
@@ -237,8 +232,9 @@ def _print(graded: list[Graded], *, is_whole: bool) -> None:
             unanswerable,
             lambda one: one.is_refused or one.is_cautious,
         )
-        cited = [[each for one in group for each in one.cited] for group in groups]
-        _row("cited sentences, supported", cited, bool)
+        quoted = [[each for one in group for each in one.quoted] for group in groups]
+        if any(quoted):
+            _row("cited sentences, supported", quoted, bool)
         firsts = sorted(one.first_text_s for one in graded if one.first_text_s is not None)
         print(
             f"\nSeconds to the first word: median {statistics.median(firsts):.1f}, longest {firsts[-1]:.1f}."
