@@ -8,7 +8,7 @@ the calls of a stranger's program went through ``/v1``, its earliest span's do.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -23,8 +23,9 @@ CALLS: Final = frozenset(
 )
 """Operations that are a call of a model: only their tokens and cost count, for agents' spans repeat their calls' sums."""
 
-_CHATS: Final = frozenset({"chat", "text_completion", "generate_content"})
-_MOST_CHARACTERS: Final = 2_000
+CHATS: Final = frozenset({"chat", "text_completion", "generate_content"})
+MOST_CHARACTERS: Final = 2_000
+"""Of a line's texts; of questions and answers it is the beginning."""
 _OWN: Final = "causeway"
 
 
@@ -113,10 +114,11 @@ def lines(batch: Iterable[Summarised]) -> list[Line]:
     traces: defaultdict[str, list[Summarised]] = defaultdict(list)
     for span in batch:
         traces[span.trace_id].append(span)
-    return [_line(traces[trace_id]) for trace_id in sorted(traces)]
+    return [summed(traces[trace_id]) for trace_id in sorted(traces)]
 
 
-def _line(spans: list[Summarised]) -> Line:
+def summed(spans: Sequence[Summarised]) -> Line:
+    """The line of one trace, as far as ``spans`` tell it; they are at least one."""
     roots = [span for span in spans if span.parent_id is None]
     lead = (
         spans[0] if len(spans) == 1 else min(roots or spans, key=lambda span: (span.started_at, span.span_id))
@@ -143,7 +145,7 @@ def _line(spans: list[Summarised]) -> Line:
         operation = attributes.get(names.OPERATION)
         if operation in CALLS:
             _note_call(line, attributes)
-            if operation in _CHATS:
+            if operation in CHATS:
                 first_chat = (
                     span if first_chat is None or span.started_at < first_chat.started_at else first_chat
                 )
@@ -191,10 +193,11 @@ def _note_call(line: Line, attributes: Mapping[str, Any]) -> None:
     if line.cache is None:
         line.cache = _text(get(names.CACHE))
     if line.ttft_ms is None and isinstance(seconds := get(names.TIME_TO_FIRST_CHUNK), (int, float)):
-        line.ttft_ms = min(_count(seconds * 1000), _MOST_MS)
+        line.ttft_ms = min(_count(seconds * 1000), MOST_MS)
 
 
-_MOST_MS: Final = 2**31 - 1
+MOST_MS: Final = 2**31 - 1
+"""That a column of integers holds."""
 _MOST_COUNT: Final = 10**15
 
 
@@ -217,14 +220,14 @@ def _asked(value: object) -> str | None:
     """What the caller said last; nothing where content was not kept."""
     for role, text in reversed(_texts(value)):
         if text and role in ("user", "text"):
-            return text[:_MOST_CHARACTERS]
+            return text[:MOST_CHARACTERS]
     return None
 
 
 def _replied(value: object) -> str | None:
     for _, text in reversed(_texts(value)):
         if text:
-            return text[:_MOST_CHARACTERS]
+            return text[:MOST_CHARACTERS]
     return None
 
 
@@ -251,11 +254,11 @@ def _texts(value: object) -> list[tuple[str, str]]:
 
 
 def _begun(value: object) -> str | None:
-    return None if value is None else str(value)[:_MOST_CHARACTERS]
+    return None if value is None else str(value)[:MOST_CHARACTERS]
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)[:_MOST_CHARACTERS]
+    return None if value is None else str(value)[:MOST_CHARACTERS]
 
 
 def _count(value: object) -> int:
