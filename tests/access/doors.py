@@ -67,6 +67,12 @@ _FILTERS: Final[tuple[dict[str, object], ...]] = (
 
 WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /": _gets("/", "/?q=nightfall"),
+    "GET /search": _gets(
+        "/search",
+        *(f"/search?q={each}" for each in QUESTIONS),
+        "/search?q=tents+returned+zebraquartz&f=folder:hr&f=project:nightfall",
+        f"/search?q=zebraquarts&collection={BOARD}",
+    ),
     "POST /ask": _form(
         "/ask", *({"question": each, "collection": place} for each in QUESTIONS for place in ("", BOARD))
     ),
