@@ -33,6 +33,7 @@ from causeway.gateway.question_vector import QuestionVector
 from causeway.gateway.replay import replay
 from causeway.gateway.reply_cache import ReplyCache
 from causeway.gateway.routing import Plan, Provider, Routes
+from causeway.gateway.screened_reply import UNCHANGED, ChunkFilter, ReplyFilter
 from causeway.gateway.screening import CLEAN, Screened, ScreenedTexts, Screening
 from causeway.gateway.tiers import Tiers
 from causeway.models.provider import ChatProvider, ReplyParts
@@ -139,6 +140,10 @@ class Gateway:
                 await self._keep(chat, reply, record)
             record.replied(reply.text, reply)
             headers = {**record.headers, **_answered_by(record)}
+            fit = _filtering(chat, record)
+            if fit is not None:
+                reply = fit.whole(reply)
+                _tell_removed(fit, record)
             return chat.screened.restore_reply(reply).told(headers, record.cost, record.span.trace_id)
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
@@ -147,7 +152,8 @@ class Gateway:
             chat = await self._admitted(request, record)
             stored = await self._from_cache(chat, record)
             source = self._provided(chat, record) if stored is None else _replayed(stored)
-            restoring = chat.screened.restoring()
+            restoring, fit = chat.screened.restoring(), _filtering(chat, record)
+            filtering: ChunkFilter = fit or UNCHANGED
             is_kept = stored is None and chat.asked.tier.cache != "off"
             parts = ReplyParts() if self._books.keeps_content or is_kept else None
             is_first = True
@@ -156,13 +162,16 @@ class Gateway:
                     async for chunk in chunks:
                         if parts is not None and record.said_characters <= _MOST_KEPT_CHARACTERS:
                             parts.add(chunk)
-                        shown = restoring.feed(chunk)
+                        shown = restoring.feed(filtering.feed(chunk))
                         yield _stamped(shown, record, is_first=is_first)
                         is_first = False
-                held = restoring.end()
-                if held is not None:
-                    yield held
+                held = filtering.end()
+                for rest in (restoring.feed(held) if held else None, restoring.end()):
+                    if rest is not None:
+                        yield rest
             finally:
+                if fit is not None:
+                    _tell_removed(fit, record)
                 if parts is not None:
                     record.replied(parts.text, parts.reply() if parts.is_whole else None)
             if parts is not None and parts.is_whole and is_kept:
@@ -415,6 +424,16 @@ def _tokens(texts: tuple[str, ...]) -> int:
 
 def _answered_by(record: CallRecord) -> dict[str, str]:
     return {} if record.route is None else {"x-causeway-model": record.route.name}
+
+
+def _filtering(chat: _Chat, record: CallRecord) -> ReplyFilter | None:
+    """What makes a reply fit for people, before their values are put back; None for programs."""
+    return chat.asked.steps.screening.filtering(chat.asked.tier, record.call.purpose)
+
+
+def _tell_removed(fit: ReplyFilter, record: CallRecord) -> None:
+    """Have the trace say what was taken out of a reply, by kind."""
+    record.span.set({f"causeway.guard.removed.{kind}": count for kind, count in fit.removed.items()})
 
 
 def _stamped(chunk: ChatChunk, record: CallRecord, *, is_first: bool) -> ChatChunk:

@@ -340,7 +340,7 @@ class TraceStore:
         scored = (
             select(eval_runs.c.suite, eval_results.c.scores, eval_results.c.run_id)
             .join(eval_runs, eval_runs.c.id == eval_results.c.run_id)
-            .where(eval_results.c.outcome["trace_id"].astext == trace_id)
+            .where(eval_results.c.trace_id == trace_id)
             .order_by(eval_results.c.at)
         )
         async with self._database.connect() as connection:

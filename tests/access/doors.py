@@ -256,8 +256,8 @@ These worlds have neither, so they are tried where they are at home."""
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
-    GET /dashboard GET /styleguide GET /alerts POST /alerts POST /alerts/{alert_id}/delete POST /alerts/{alert_id}/switch
-    POST /alerts/{alert_id}/test GET /api/alerts POST /api/alerts GET /api/alerts/firings GET /api/alerts/{alert_id}
+    GET /dashboard GET /styleguide GET /alerts POST /alerts POST /alerts/{alert_id} POST /alerts/{alert_id}/delete
+    POST /alerts/{alert_id}/switch POST /alerts/{alert_id}/test GET /api/alerts POST /api/alerts GET /api/alerts/firings GET /api/alerts/{alert_id}
     PUT /api/alerts/{alert_id} DELETE /api/alerts/{alert_id} POST /api/alerts/{alert_id}/test
     GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}

@@ -69,7 +69,7 @@ class Shared(ProcessState):
 
 def ask(text: str, **changes: object) -> ChatRequest:
     request = ChatRequest(model="chat", messages=(Message("system", "Be brief."), Message("user", text)))
-    return msgspec.structs.replace(request, **changes)  # type: ignore[arg-type]  # fields by name, checked by the class
+    return msgspec.structs.replace(request, **changes)  # fields by name, checked by the class
 
 
 def vector(request: ChatRequest) -> QuestionVector:
