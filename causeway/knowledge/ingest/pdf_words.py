@@ -66,7 +66,8 @@ class Frame:
         places = (start, start + 4, start + 8, start + 12)
         if not crop_box(address, *places):
             media_box(address, *places)
-        return cls(*sides, raw.FPDFPage_GetRotation(page) % 4)
+        left, bottom, right, top = sides
+        return cls(left, bottom, right, top, raw.FPDFPage_GetRotation(page) % 4)
 
     @property
     def width(self) -> float:
