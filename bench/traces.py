@@ -231,7 +231,7 @@ async def _search(database: Database, folder: Path, rounds: int, kind: str) -> N
         )
         if _at(took, 0.95) > _BAR_MS:
             over.append(title)
-    pickers = {
+    pickers: dict[str, Callable[[], Awaitable[Any]]] = {
         "what the page's pickers offer": store.choices,
         "what they offer one asker": partial(store.choices, owner=PROGRAM),
         "what they offer one who has nothing": partial(store.choices, owner="usr_none"),

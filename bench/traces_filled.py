@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.protobuf import json_format
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,10 +25,13 @@ from causeway.observability.otlp_messages import parsed
 from causeway.observability.spans import Span, Spans
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_store import SpanWriter
+from causeway.seams import deferred
 from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
 from causeway.storage.schema import spans
 from causeway.storage.telemetry_schema import trace_summaries
+
+json_format = deferred("google.protobuf.json_format")
 
 SPANS = 1_000_000
 EACH = 4
@@ -262,7 +264,8 @@ def _moved(column: str) -> str:
             return f"CASE model WHEN '{OLD_MODEL}' THEN 'model-0' ELSE model END"
         case "team" | "project":
             return f"CASE {column} WHEN '{OLD_TEAM}' THEN 'team_0' ELSE {column} END"
-    return column
+        case _:
+            return column
 
 
 async def _step(database: Database, name: str, statements: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, NamedTuple
 
 HEADING_SEPARATOR = " > "
 
@@ -67,8 +67,7 @@ class Document:
 BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A rectangle on a page as it is shown, so that a passage can be marked on the page's picture at any size.
 
     Attributes:

@@ -64,7 +64,7 @@ from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import open_database
 from causeway.storage.durable import Durable
 from causeway.storage.notices import Notices
-from causeway.wiring.analyst_subject import AnalystSubject
+from causeway.wiring.analyst_subject import AnalystSubject, Range, analysts
 from causeway.wiring.platform import Platform, Work
 from causeway.wiring.services import (
     answering_settings,
@@ -73,6 +73,7 @@ from causeway.wiring.services import (
     observing,
     slack_bot,
 )
+from causeway.wiring.tenants_subject import Reached, TenantsSubject
 from causeway.wiring.watching import alert_channels, top_questions
 from causeway.wiring.working import working
 
@@ -133,7 +134,11 @@ async def open_platform(
         blobs = Blobs(folder.blobs)
         originals = Originals(database=database, blobs=blobs)
         collections = Collections(
-            database=database, embedding=embedding, settings=settings.knowledge, originals=originals
+            database=database,
+            embedding=embedding,
+            settings=settings.knowledge,
+            originals=originals,
+            record=audit.record,
         )
         prompts = Shelf.packaged()
         registry = Registry(database, prompts, notices=notices, record=audit.record)
@@ -183,16 +188,39 @@ async def open_platform(
         conversing = ConversingAnswerer(answerer, conversations)
         feedback, traces = Feedback(database, spans), TraceStore(database, spans)
         stats = Stats(database, spans, flush=doorway.ledger.flush)
-        analyst = Analyst(
-            databases=await asked_databases(settings, folder, database, clock, opened),
-            gateway=gateway,
-            notebook=Notebook(database, VerifiedPairs(database, gateway)),
-            prompts=prompts,
-            spans=spans,
-            settings=settings.analyst,
-            capture_content=settings.telemetry.capture_content,
+        analyst, attacks = analysts(
+            await asked_databases(settings, folder, database, clock, opened),
+            partial(
+                Analyst,
+                gateway=gateway,
+                notebook=Notebook(database, VerifiedPairs(database, gateway)),
+                prompts=prompts,
+                spans=spans,
+                settings=settings.analyst,
+                capture_content=settings.telemetry.capture_content,
+            ),
+            Range(folder.root / "red-team", clock),
+            opened,
         )
-        subjects.add(AnalystSubject(analyst, prompts.steady(), clock, model=settings.models.chat))
+        subjects.add(
+            AnalystSubject(analyst, prompts.steady(), clock, model=settings.models.chat, attacks=attacks),
+            TenantsSubject(
+                Reached(
+                    search=search,
+                    answerer=conversing,
+                    assistant=KnowledgeAssistant(answerer),
+                    conversations=conversations,
+                    library=library,
+                    traces=traces,
+                    feedback=feedback,
+                    gateway=gateway,
+                    analyst=attacks.analyst,
+                ),
+                subjects.knowledge_identity,
+                clock,
+                ready=attacks.range.state,
+            ),
+        )
         platform = Platform(
             settings=settings,
             clock=clock,
@@ -237,7 +265,7 @@ async def open_platform(
             ),
             library=library,
             collections=collections,
-            control=IngestControl(database=database, durable=durable),
+            control=IngestControl(database=database, durable=durable, record=audit.record),
             progress=ProgressReader(database),
             folders=Folders(library=library, clock=clock, settings=settings.knowledge),
             uploads=Uploads(
@@ -258,7 +286,9 @@ async def open_platform(
             answerer=conversing,
             conversations=conversations,
             index=index,
-            moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
+            moves=CollectionMoves(
+                database=database, api=pinecone, upkeep=vectors, clock=clock, record=audit.record
+            ),
             evals=Evals(
                 runs,
                 durable,

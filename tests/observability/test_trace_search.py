@@ -185,14 +185,20 @@ async def test_words_are_found_whether_the_first_traces_have_them_or_the_last(
 async def test_traces_are_found_by_what_evaluations_said_of_them(
     store: TraceStore, spans: list[Span], database: Database
 ) -> None:
-    verdicts = [
+    verdicts: list[list[dict[str, Any]]] = [
         [{"name": "facts", "value": 1, "passed": True}],
         [{"name": "facts", "value": 0, "passed": False}],
     ]
     verdicts[1] += verdicts[0]
     async with database.begin() as connection:
         await connection.execute(insert(eval_suites).values(version="v", name="shop", content={}))
-        run = {"id": "run_1", "suite_version": "v", "suite": "shop", "subject": "knowledge", "options": {}}
+        run: dict[str, Any] = {
+            "id": "run_1",
+            "suite_version": "v",
+            "suite": "shop",
+            "subject": "knowledge",
+            "options": {},
+        }
         run |= {"identity": {}, "state": "done", "total": 2, "started_by": "key_1"}
         await connection.execute(insert(eval_runs).values(run))
         for span, scores in zip(spans[:2], verdicts, strict=True):

@@ -114,7 +114,7 @@ def _words(path: Path, index: int) -> bytes:
     from causeway.knowledge.page_words import PageWords
 
     _document, page = _page(path, index)
-    shown = Frame.of(page)
+    shown = Frame.of(page.raw)
     text = page.get_textpage()  # a name of its own, so that it lives as long as it is read
     words, _, frame = words_of(text.raw, shown, None, {})
     sheet = Sheet(frame.width, frame.height, Turn((frame.quarters - shown.quarters) % 4))

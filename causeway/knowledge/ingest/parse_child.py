@@ -141,10 +141,7 @@ def _plain(parsed: ParsedDocument) -> dict[str, object]:
                 "text": block.text,
                 "level": block.level,
                 "page": block.page,
-                "places": [
-                    {"page": place.page, "x0": place.x0, "y0": place.y0, "x1": place.x1, "y1": place.y1}
-                    for place in block.places
-                ],
+                "places": block.places,
             }
             for block in parsed.blocks
         ],

@@ -57,9 +57,9 @@ def blocks_of(items: Sequence[Item]) -> list[Block]:
 def with_shares(block: Block, sheets: Mapping[int, Sheet]) -> Block:
     """The block with its places as shares of the pages as shown, not points of the pages as read."""
     places = []
-    for place in block.places:
-        x0, y0, x1, y1 = sheets[place.page].shown(Box(place.x0, place.y0, place.x1, place.y1))
-        places.append(Place(place.page, round(x0, 4), round(y0, 4), round(x1, 4), round(y1, 4)))
+    for page, *sides in block.places:
+        x0, y0, x1, y1 = sheets[page].shown(Box(*sides))
+        places.append(Place(page, round(x0, 4), round(y0, 4), round(x1, 4), round(y1, 4)))
     return Block(kind=block.kind, text=block.text, level=block.level, page=block.page, places=tuple(places))
 
 
@@ -158,6 +158,8 @@ def _usual_pitch(items: Sequence[Item]) -> float:
 def _kind(line: Line, style: _Style) -> str:
     if style.is_heading(line):
         return "heading"
+    if line.text[:2].isalpha() and line.text[0] not in "ivx":
+        return "paragraph"  # as most lines are, and without a look for what marks an item of a list
     return "list" if _BULLET.match(line.text) or _NUMBERED.match(line.text) else "paragraph"
 
 
@@ -236,7 +238,7 @@ def _places(lines: Iterable[Line]) -> tuple[Place, ...]:
 
 
 def _place(page: int, box: Box) -> Place:
-    return Place(page, box.x0, box.y0, box.x1, box.y1)
+    return Place(page, *box)
 
 
 def _joined_places(first: tuple[Place, ...], second: tuple[Place, ...]) -> tuple[Place, ...]:

@@ -11,16 +11,18 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
+from causeway.knowledge.ingest.ocr_numerals import with_numerals
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word
 from causeway.knowledge.ingest.pdf_tables import Row, Segment, Table, aligned_table, ruled_tables
 
 _STEP = 3.0
 _FEWEST_LINES = 4
+_FEWEST_LETTERS = 18
 _MAX_CUTS = 4
 _BASELINE = attrgetter("baseline")
 
@@ -66,7 +68,14 @@ def read_in_order(page: Page) -> list[Item]:
     space = _word_space(words, page.spaces)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):
         items += _items(region, page.number, page.number * 1000 + number, space)
-    return _evened(items) if page.is_picture and not page.is_ocr else items
+    if page.is_ocr:
+        return [
+            item._replace(table=item.table._replace(rows=with_numerals(item.table.rows)))
+            if isinstance(item, PlacedTable)
+            else item
+            for item in items
+        ]
+    return _evened(items) if page.is_picture else items
 
 
 def _evened(items: list[Item]) -> list[Item]:
@@ -106,10 +115,8 @@ def _segments(words: Sequence[Word], widest: float = 1.0) -> list[Segment]:
     run, edge, level, height = -1, 0.0, 0.0, 0.0
     for word in words:
         _, (x0, _, x1, _), baseline, size, _, its_run = word
-        larger = size if size > height else height
-        if (
-            its_run == run
-            and -0.5 * larger < x0 - edge < widest * larger
+        if its_run == run and (
+            -0.5 * (larger := size if size > height else height) < x0 - edge < widest * larger
             and abs(baseline - level) < 0.5 * larger
         ):
             current.append(word)
@@ -130,8 +137,7 @@ def _segment(words: list[Word]) -> Segment:
         return Segment((first,), box, baseline, round(size, 1))
     x0, y0, x1, y1 = box
     is_even = True
-    for word in words:
-        _, (left, top, right, bottom), its_baseline, its_size, _, _ = word
+    for _, (left, top, right, bottom), its_baseline, its_size, _, _ in words:
         x0 = left if left < x0 else x0
         x1 = right if right > x1 else x1
         if its_size != size or its_baseline != baseline:
@@ -191,6 +197,7 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     best: tuple[int, list[float]] = (0, [])
     lengths = [sum([len(word.text) + 1 for word in segment.words]) for segment in segments]
     strips = [_Strip(segment.box, length) for segment, length in zip(segments, lengths, strict=True)]
+    shorts = _Shorts.of(strips)
     known: dict[tuple[int, int], int] = {}  # the same number on each side is the same lines on each side
     x = low + 0.12 * (high - low)
     x += _STEP * max(0, math.ceil((ends[_FEWEST_LINES - 1] - x) / _STEP))
@@ -198,7 +205,8 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     while x <= last:
         before, after = bisect_right(ends, x), len(starts) - bisect_left(starts, x)
         if (before, after) not in known:
-            known[before, after] = _score(strips, x) if _may_cut(before, after, len(starts)) else 0
+            may = _may_cut(before, after, len(starts)) and not shorts.are_most(before, after)
+            known[before, after] = _score(strips, x) if may else 0
         score = known[before, after]
         if score > best[0]:
             best = (score, [x])
@@ -213,6 +221,27 @@ class _Strip(NamedTuple):
 
     box: Box
     letters: int
+
+
+class _Shorts(NamedTuple):
+    """How many of the first strips by their right edge, and of the last by their left, are too short to be lines of prose."""
+
+    first: Sequence[int]
+    last: Sequence[int]
+
+    @classmethod
+    def of(cls, strips: Sequence[_Strip]) -> _Shorts:
+        by_end = sorted(strips, key=lambda strip: strip.box.x1)
+        by_start = sorted(strips, key=lambda strip: -strip.box.x0)
+        counts = [
+            [0, *accumulate([strip.letters < _FEWEST_LETTERS for strip in each])]
+            for each in (by_end, by_start)
+        ]
+        return cls(*counts)
+
+    def are_most(self, left: int, right: int) -> bool:
+        """Whether most of so many strips on the left of a cut are short, or of those on its right."""
+        return 2 * self.first[left] > left or 2 * self.last[right] > right
 
 
 def _may_cut(left: int, right: int, count: int) -> bool:
@@ -237,7 +266,7 @@ def _score(strips: Sequence[_Strip], x: float) -> int:
 
 def _is_prose(strips: Sequence[_Strip]) -> bool:
     """Whether most lines are long and fill their column, unlike the cells of a table."""
-    if median([strip.letters for strip in strips]) < 18:
+    if median([strip.letters for strip in strips]) < _FEWEST_LETTERS:
         return False
     width = max(s.box.x1 for s in strips) - min(s.box.x0 for s in strips)
     return median([s.box.width for s in strips]) >= 0.55 * width
@@ -255,7 +284,10 @@ def _items(region: Sequence[_Piece], page: int, number: int, space: float) -> li
     placed: list[tuple[float, Item]] = [(table.box.y0, PlacedTable(table, page)) for table in tables]
     # Cells may stand closer together than columns of text, yet further apart than words.
     widest = max(0.55, 2.2 * space)
-    cells = [[cell for s in row for cell in _cells(s, widest)] for row in rows]
+    cells = [
+        [cell for s in row for cell in ((s,) if len(s.words) == 1 else _segments(s.words, widest))]
+        for row in rows
+    ]
     index = 0
     while index < len(rows):
         found = aligned_table(cells[index:]) if len(cells[index]) > 1 else None
@@ -268,10 +300,6 @@ def _items(region: Sequence[_Piece], page: int, number: int, space: float) -> li
         placed.append((line.box.y0, line))
         index += 1
     return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
-
-
-def _cells(segment: Segment, widest: float) -> Sequence[Segment]:
-    return (segment,) if len(segment.words) == 1 else _segments(segment.words, widest)
 
 
 def _rows(segments: Sequence[Segment]) -> list[Row]:

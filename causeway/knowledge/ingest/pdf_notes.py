@@ -16,6 +16,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.knowledge.document import Block, Place
+from causeway.knowledge.ingest.pdf_words import Frame
 
 _MAX_NOTES = 500
 _MAX_ENTRIES = 5_000
@@ -36,18 +37,18 @@ _COMMENTS = (
 )
 
 
-def notes_on(page: pdfium.PdfPage, number: int) -> list[Block]:
-    """The comments and form values on page ``number``, in their order; most pages have none."""
-    count = min(raw.FPDFPage_GetAnnotCount(page.raw), _MAX_NOTES)
+def notes_on(page: raw.FPDF_PAGE, number: int, frame: Frame) -> list[Block]:
+    """The comments and form values on page ``number``, which ``frame`` shows, in their order; most pages have none."""
+    count = min(raw.FPDFPage_GetAnnotCount(page), _MAX_NOTES)
     notes: list[Block] = []
     for index in range(count):
-        annotation = raw.FPDFPage_GetAnnot(page.raw, index)
+        annotation = raw.FPDFPage_GetAnnot(page, index)
         if not annotation:
             continue
         try:
             text = _text(annotation)
             if text:
-                places = tuple(_places(annotation, page, number))
+                places = tuple(_places(annotation, frame, number))
                 notes.append(Block(kind="paragraph", text=text, page=number, places=places))
         finally:
             raw.FPDFPage_CloseAnnot(annotation)
@@ -77,10 +78,10 @@ def _string(annotation: raw.FPDF_ANNOTATION, key: bytes) -> str:
     return " ".join(text.split())
 
 
-def _places(annotation: raw.FPDF_ANNOTATION, page: pdfium.PdfPage, number: int) -> Iterator[Place]:
+def _places(annotation: raw.FPDF_ANNOTATION, frame: Frame, number: int) -> Iterator[Place]:
     rectangle = raw.FS_RECTF()
-    left, bottom, right, top = page.get_cropbox()
-    if page.get_rotation() or not raw.FPDFAnnot_GetRect(annotation, rectangle):
+    left, bottom, right, top = frame.left, frame.bottom, frame.right, frame.top
+    if frame.quarters or not raw.FPDFAnnot_GetRect(annotation, rectangle):
         return
     width, height = max(right - left, 1.0), max(top - bottom, 1.0)
     sides = (

@@ -6,7 +6,9 @@ Coordinates are points from the top left corner of the page as it is read; ``y``
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from causeway.knowledge.document import Block
@@ -36,11 +38,13 @@ class Box(NamedTuple):
         """The smallest box around both."""
         x0, y0, x1, y1 = self
         left, top, right, bottom = other
-        return Box(
-            x0 if x0 < left else left,
-            y0 if y0 < top else top,
-            x1 if x1 > right else right,
-            y1 if y1 > bottom else bottom,
+        return make_box(
+            (
+                x0 if x0 < left else left,
+                y0 if y0 < top else top,
+                x1 if x1 > right else right,
+                y1 if y1 > bottom else bottom,
+            )
         )
 
 
@@ -59,6 +63,12 @@ class Word(NamedTuple):
     size: float
     is_bold: bool
     run: int
+
+
+make_box: Callable[[tuple[float, float, float, float]], Box] = partial(tuple.__new__, Box)
+"""A box of its four sides, made in half the time of a call of the class: pages take hundreds of these."""
+make_word: Callable[[tuple[str, Box, float, float, bool, int]], Word] = partial(tuple.__new__, Word)
+"""A word of its fields, likewise."""
 
 
 class Ruling(NamedTuple):
@@ -81,9 +91,6 @@ class Turn:
     skew_degrees: float = 0.0
 
 
-_NO_TURN = Turn()
-
-
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """The page as it was read: how large, and how it was turned."""
@@ -94,14 +101,12 @@ class Sheet:
 
     def shown(self, box: Box) -> tuple[float, float, float, float]:
         """Where a box is on the page as shown: left, top, right and bottom as shares of its sides, 0 to 1."""
-        if self.turn == _NO_TURN:
+        if not self.turn.quarters and not self.turn.skew_degrees:
             width, height = self.width, self.height
-            return (
-                _share(box.x0 / width),
-                _share(box.y0 / height),
-                _share(box.x1 / width),
-                _share(box.y1 / height),
-            )
+            x0, y0, x1, y1 = box.x0 / width, box.y0 / height, box.x1 / width, box.y1 / height
+            if 0.0 <= x0 <= x1 <= 1.0 and 0.0 <= y0 <= y1 <= 1.0:
+                return x0, y0, x1, y1
+            return _share(x0), _share(y0), _share(x1), _share(y1)
         angle = math.radians(self.turn.skew_degrees)
         cos, sin = math.cos(angle), math.sin(angle)
         xs: list[float] = []

@@ -112,13 +112,14 @@ def aligned_table(rows: Sequence[Row]) -> tuple[Table, int] | None:
         widened = _columns(spans, gutter)
         if len(widened) < 2 or len(widened) < 0.7 * most:
             break
-        if len(row) < 2 and _column_of(widened, row[0]) == 0:
+        if len(row) < 2 and _column_of([start for start, _ in widened], row[0]) == 0:
             break  # a line of its own below the table, or a paragraph
         columns, most = widened, max(most, len(widened))
         taken.append(row)
-    while taken and len(taken[-1]) < 2 and _column_of(columns, taken[-1][0]) == 0:
+    starts = [start for start, _ in columns]
+    while taken and len(taken[-1]) < 2 and _column_of(starts, taken[-1][0]) == 0:
         taken.pop()
-    cells = _cells(taken, columns)
+    cells = _cells(taken, starts)
     if not _is_tabular(cells):
         return None
     box = taken[0][0].box
@@ -160,10 +161,11 @@ class _Grid:
             return None
         roots = self._roots(columns, lines, None if has_all_lines else words)
         held: dict[tuple[int, int], list[Word]] = defaultdict(list)
+        xs, ys = self.xs, self.ys
         for word in words:
-            column = _slot(self.xs, (word.box.x0 + word.box.x1) / 2)
-            line = _slot(self.ys, (word.box.y0 + word.box.y1) / 2)
-            held[roots[line, column]].append(word)
+            x0, y0, x1, y1 = word.box
+            cell = _slot(ys, (y0 + y1) / 2), _slot(xs, (x0 + x1) / 2)
+            held[roots[cell] if roots else cell].append(word)
         if self._is_unruled(held, lines):
             cells = _by_baseline(words, self.xs)
         else:
@@ -187,12 +189,16 @@ class _Grid:
     def _roots(
         self, columns: int, lines: int, words: Sequence[Word] | None
     ) -> dict[tuple[int, int], tuple[int, int]]:
-        """For each cell, the top left cell it is merged with: itself when lines stand all around it."""
+        """For each cell, the top left cell it is merged with: itself when lines stand all around it; none when that holds for all."""
         roots: dict[tuple[int, int], tuple[int, int]] = {}
-        walls = [_drawn_at([(r.box.x0, r.box.x1, r.box.y0, r.box.y1) for r in self.down], x) for x in self.xs]
-        floors = [
-            _drawn_at([(r.box.y0, r.box.y1, r.box.x0, r.box.x1) for r in self.across], y) for y in self.ys
-        ]
+        down = [(x0, x1, y0, y1) for (x0, y0, x1, y1), _ in self.down]
+        across = [(y0, y1, x0, x1) for (x0, y0, x1, y1), _ in self.across]
+        walls = [_drawn_at(down, x) for x in self.xs]
+        floors = [_drawn_at(across, y) for y in self.ys]
+        if all(_spans(wall, self.ys) for wall in walls[1:-1]) and all(
+            _spans(floor, self.xs) for floor in floors[1:-1]
+        ):
+            return roots
         middles = [(self.xs[column] + self.xs[column + 1]) / 2 for column in range(columns)]
         for line in range(lines):
             y = (self.ys[line] + self.ys[line + 1]) / 2
@@ -225,6 +231,11 @@ def _drawn_at(lines: Iterable[tuple[float, float, float, float]], place: float) 
         for low, high, start, end in lines
         if low - _SNAP <= place <= high + _SNAP
     ]
+
+
+def _spans(stretches: Sequence[tuple[float, float]], places: Sequence[float]) -> bool:
+    """Whether one stretch reaches from the first of the places to the last."""
+    return any(start <= places[0] and places[-1] <= end for start, end in stretches)
 
 
 def _is_within(stretches: Iterable[tuple[float, float]], place: float) -> bool:
@@ -317,7 +328,7 @@ def _merged(rulings: list[Ruling]) -> list[Ruling]:
 
 
 def _slot(places: Sequence[float], value: float) -> int:
-    return min(max(bisect_right(places, value) - 1, 0), len(places) - 2)
+    return bisect_right(places, value, 1, len(places) - 1) - 1
 
 
 def _text_of(words: Sequence[Word]) -> str:
@@ -375,17 +386,17 @@ def _columns(spans: Iterable[tuple[float, float]], gutter: float) -> list[tuple[
     return columns
 
 
-def _column_of(columns: Sequence[tuple[float, float]], segment: Segment) -> int:
-    return max(0, bisect_right([start for start, _ in columns], segment.box.x0 + 0.5) - 1)
+def _column_of(starts: Sequence[float], segment: Segment) -> int:
+    return max(0, bisect_right(starts, segment.box.x0 + 0.5) - 1)
 
 
-def _cells(rows: Sequence[Row], columns: Sequence[tuple[float, float]]) -> list[list[str]]:
+def _cells(rows: Sequence[Row], starts: Sequence[float]) -> list[list[str]]:
     cells: list[list[str]] = []
     for row in rows:
-        texts = [""] * len(columns)
+        texts = [""] * len(starts)
         for segment in row:
-            column = _column_of(columns, segment)
-            texts[column] = f"{texts[column]} {segment.text}" if texts[column] else segment.text
+            column, text = _column_of(starts, segment), segment.text
+            texts[column] = f"{texts[column]} {text}" if texts[column] else text
         if cells and not texts[0] and cells[-1][0]:
             # The rest of a cell that is written on two lines.
             cells[-1] = [f"{above} {below}".strip() for above, below in zip(cells[-1], texts, strict=True)]

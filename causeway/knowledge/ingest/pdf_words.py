@@ -10,22 +10,26 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-from collections import Counter
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
+from operator import itemgetter
 from struct import Struct
 from typing import NamedTuple
 
-import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.knowledge.ingest.pdf_letters import Letters, LetterWidths
-from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word, make_box, make_word
 from causeway.knowledge.ingest.pdfium_calls import (
     char_matrix,
     char_origin,
+    crop_box,
     font_size,
     loose_box,
+    media_box,
     text_font,
     text_object,
     tight_box,
@@ -41,6 +45,7 @@ _REPLACED |= dict.fromkeys(
 _REPLACED |= dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
 _BOLD_NAME = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
 _BOLD_WEIGHT = 600
+_LETTER = (0.0, 0.0, 612.0, 792.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,15 @@ class Frame:
     quarters: int
 
     @classmethod
-    def of(cls, page: pdfium.PdfPage) -> Frame:
-        """The frame of a page as its rotation has it shown."""
-        left, bottom, right, top = page.get_cropbox()
-        return cls(left, bottom, right, top, (page.get_rotation() // 90) % 4)
+    def of(cls, page: raw.FPDF_PAGE) -> Frame:
+        """The frame of a page as its rotation has it shown; a letter's size where the page does not say how large it is."""
+        sides = (ctypes.c_float * 4)(*_LETTER)
+        start, address = ctypes.addressof(sides), ctypes.addressof(page.contents)
+        places = (start, start + 4, start + 8, start + 12)
+        if not crop_box(address, *places):
+            media_box(address, *places)
+        left, bottom, right, top = sides
+        return cls(left, bottom, right, top, raw.FPDFPage_GetRotation(page) % 4)
 
     @property
     def width(self) -> float:
@@ -139,6 +149,10 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
     return "".join(chr(raw.FPDFText_GetUnicode(text_page, index)) for index in range(count))
 
 
+def _words(text: str, begin: int, run: int) -> list[_Piece]:
+    return [_Piece(found[0], begin + found.start(), run) for found in _WORD.finditer(text)]
+
+
 def _clean(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
@@ -147,7 +161,8 @@ def _clean(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_REPLACED)
 
 
-class _Look(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Look:
     """How a text object is set.
 
     Attributes:
@@ -181,13 +196,26 @@ _MATRIX = Struct("6f")
 _CORNERS = Struct("4d")
 
 
+_Sides = tuple[float, float, float, float]
+"""Left, top, right and bottom of a letter's box."""
+
+
+class _Piece(NamedTuple):
+    """Letters that follow each other on one line: a run of them, what of it was written at once, or a word."""
+
+    text: str
+    begin: int
+    run: int
+
+
 class _WordReader:
     """Asks pdfium where words stand and in which font; remembers the answers that hold for a whole run.
 
     Most of a page is lines of evenly spaced prose, and for these few questions are enough: the letters' widths are known,
     and when the last stands where these widths put it, there is no gap in the line that could part columns or cells. It
     is then given back as one word. Of any other line, what was written at once is tried in the same way; those are
-    mostly cells. What is left is asked about word by word.
+    mostly cells. What is left is asked about word by word. Each of the three goes over the whole page, so that what is asked
+    about every line is asked in one go, which takes half the time.
     """
 
     def __init__(
@@ -198,134 +226,183 @@ class _WordReader:
         self._characters = _characters(text_page)
         self._frame = frame
         self._left, self._top = frame.left, frame.top
-        self._walls = walls or ()
+        self._walls = sorted(walls or ())
+        self._wall_places = [wall.x0 for wall in self._walls]
         self._takes_lines = walls is not None and not frame.quarters
-        self._read_word = self._read_turned if frame.quarters else self._read_upright
         self._widths = widths
         self._sets: dict[tuple[float, ...], _Look] = {}
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._look: _Look | None = None
         self._written: int | None = None
+        self._is_even_text = True
         self._run = -1
         self._room = bytearray(_CORNERS.size)
         self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
         self._corners = tuple(self._place + 8 * number for number in range(4))
-        self._words: list[Word] = []
-        self._turns: list[int] = []
+        self._found: list[tuple[int, Word, int]] = []
         self.spaces: list[float] = []
 
     def read(self) -> tuple[list[Word], list[int]]:
         """The page's words, and their angles in sixteenths of a turn."""
-        words = self._words
+        runs: list[_Piece] = []
+        words: list[_Piece] = []
+        hyphens: list[int] = []
         for run, found in enumerate(_LINE_OR_HYPHEN.finditer(self._characters)):
-            text = found[0]
+            text, begin = found[0], found.start()
             if text in ("\ufffe", "\x02"):
-                if words:
-                    words[-1] = words[-1]._replace(text=f"{words[-1].text}-")
+                hyphens.append(begin)
                 continue
-            begin = found.start()
             if text[0].isspace() or text[-1].isspace():
                 begin += len(text) - len(text.lstrip())
                 text = text.strip()
-            gaps = text.count(" ")
-            if not gaps or not self._takes_lines:
-                self._read_each(text, begin, run)
+            if self._takes_lines and " " in text:
+                runs.append(_Piece(text, begin, run))
             else:
-                self._read_run(text, begin, run, gaps)
-        return words, self._turns
+                words += _words(text, begin, run)
+        self._read_words([*words, *self._read_pieces(*self._read_runs(runs))])
+        self._found.sort(key=itemgetter(0))
+        for hyphen in hyphens:
+            self._add_hyphen(hyphen)
+        return [word for _, word, _ in self._found], [turn for _, _, turn in self._found]
 
-    def _read_run(self, text: str, begin: int, run: int, gaps: int) -> None:
-        """Read a run as one word; by its pieces when it is set in two ways or there are gaps in it."""
-        last = begin + len(text) - 1
-        start = self._sides(begin)
-        written, ends = text_object(self._address, begin), text_object(self._address, last)
-        look = self._look_at(begin, start, run, written)
-        baseline = self._baseline(begin, start, look)
-        end = self._sides(last)
-        if written == ends:
-            space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
-            if not space:
-                self._read_each(text, begin, run)
-            elif gaps == 1 or space > _WIDE_SPACE:
-                self.spaces += [space] * gaps
-            return
-        if gaps > 1 and ((text_font(ends) if ends else 0) or 0) == look.font:
-            after = self._look_at(last, end, run, ends)
-            is_level = abs(self._baseline(last, end, after) - baseline) <= _LEVEL * look.size
-            is_alike = is_level and abs(after.size - look.size) < _ALIKE
-            if is_alike:
-                space = self._read_even(text, begin, run, gaps, (start[0], end[2], baseline), look)
-                if space > _WIDE_SPACE:
+    def _add_hyphen(self, place: int) -> None:
+        last = bisect_right(self._found, place, key=itemgetter(0)) - 1
+        if last >= 0:
+            begin, word, turn = self._found[last]
+            self._found[last] = begin, word._replace(text=f"{word.text}-"), turn
+
+    def _read_runs(self, runs: Sequence[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
+        """Read runs as one word each; gives back those to be read by their pieces, and the words of those that are uneven."""
+        again: list[_Piece] = []
+        words: list[_Piece] = []
+        lasts = [begin + len(text) - 1 for text, begin, _ in runs]
+        objects = map(text_object, repeat(self._address), lasts)
+        for piece, (written, font, first, last), ends in zip(runs, self._ends(runs), objects, strict=True):
+            text, begin, run = piece
+            baseline, look = self._stand(begin, first, run, written, font)
+            gaps = text.count(" ")
+            if written == ends:
+                space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
+                if not space:
+                    words += _words(*piece)
+                elif gaps == 1 or space > _WIDE_SPACE:
                     self.spaces += [space] * gaps
-                if space:
-                    return
-        self._read_pieces(text, begin, run)
+                continue
+            if gaps > 1 and (text_font(ends) or 0) == look.font:
+                level, after = self._stand(begin + len(text) - 1, last, run, ends, look.font)
+                if abs(level - baseline) <= _LEVEL * look.size and abs(after.size - look.size) < _ALIKE:
+                    space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
+                    if space > _WIDE_SPACE:
+                        self.spaces += [space] * gaps
+                    if space:
+                        continue
+            again.append(piece)
+        return again, words
 
-    def _read_pieces(self, text: str, begin: int, run: int) -> None:
-        """Read each part of a run that was written at once as one word, or its words one by one."""
-        start = end = 0
-        piece: int | None = None
-        for found in _WORD.finditer(text):
-            first, after = found.span()
-            written = text_object(self._address, begin + first)
-            if end and (written != piece or not written):
-                self._read_piece(text[start:end], begin + start, run, piece)
-                start = first
-            piece, end = written, after
-        if end:
-            self._read_piece(text[start:end], begin + start, run, piece)
-
-    def _read_piece(self, text: str, begin: int, run: int, written: int | None) -> None:
-        gaps = text.count(" ")
-        if gaps:
-            start = self._sides(begin)
-            look = self._look_at(begin, start, run, written)
-            baseline = self._baseline(begin, start, look)
-            right = self._sides(begin + len(text) - 1)[2]
-            space = self._read_even(text, begin, run, gaps, (start[0], right, baseline), look)
-            if space > 0:
+    def _read_pieces(self, runs: Iterable[_Piece], words: list[_Piece]) -> list[_Piece]:
+        """Read each part of the runs that was written at once as one word; gives back ``words`` and those of uneven parts."""
+        pieces: list[_Piece] = []
+        for piece in self._written_at_once(runs):
+            if " " in piece.text:
+                pieces.append(piece)
+            else:
+                words.append(piece)
+        for piece, (written, font, first, last) in zip(pieces, self._ends(pieces), strict=True):
+            text, begin, run = piece
+            baseline, look = self._stand(begin, first, run, written, font)
+            gaps = text.count(" ")
+            space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
+            if space:
                 self.spaces += [space] * gaps
-                return
-        self._read_each(text, begin, run)
+            else:
+                words += _words(*piece)
+        return words
 
-    def _read_each(self, text: str, begin: int, run: int) -> None:
-        for found in _WORD.finditer(text):
-            self._read_word(found[0], begin + found.start(), run)
+    def _written_at_once(self, runs: Iterable[_Piece]) -> Iterator[_Piece]:
+        """The runs, cut where another text object begins."""
+        for text, begin, run in runs:
+            spans = [found.span() for found in _WORD.finditer(text)]
+            objects = map(text_object, repeat(self._address), [begin + first for first, _ in spans])
+            start = end = 0
+            piece: int | None = None
+            for (first, after), written in zip(spans, objects, strict=True):
+                if end and (written != piece or not written):
+                    yield _Piece(text[start:end], begin + start, run)
+                    start = first
+                piece, end = written, after
+            if end:
+                yield _Piece(text[start:end], begin + start, run)
+
+    def _read_words(self, words: list[_Piece]) -> None:
+        self._look, self._is_even_text = None, False
+        if self._frame.quarters:
+            for piece in words:
+                self._read_turned(*piece)
+            return
+        words.sort(key=itemgetter(1))
+        for (text, begin, run), (written, font, first, last) in zip(words, self._ends(words), strict=True):
+            baseline, look = self._stand(begin, first, run, written, font)
+            x0, x1 = min(first[0], first[2], last[0], last[2]), max(first[0], first[2], last[0], last[2])
+            self._add(text, begin, x0 - self._left, x1 - self._left, baseline, look, run)
+
+    def _ends(self, pieces: Sequence[_Piece]) -> Iterator[tuple[int | None, int | None, _Sides, _Sides]]:
+        """For each piece the text object and font of its first letter, and the sides of its first and its last.
+
+        They are asked for all pieces at once.
+        """
+        firsts = [begin for _, begin, _ in pieces]
+        lasts = [begin + len(text) - 1 for text, begin, _ in pieces]
+        room = bytearray(2 * _SIDES.size * len(pieces) or 1)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+        places = range(start, start + 2 * _SIDES.size * len(pieces), _SIDES.size)
+        deque(map(loose_box, repeat(self._address), chain(firsts, lasts), places), maxlen=0)
+        sides = list(_SIDES.iter_unpack(room)) if pieces else []
+        objects = list(map(text_object, repeat(self._address), firsts))
+        return zip(objects, map(text_font, objects), sides[: len(pieces)], sides[len(pieces) :], strict=True)
 
     def _read_even(
-        self, text: str, begin: int, run: int, gaps: int, place: tuple[float, float, float], look: _Look
+        self, piece: _Piece, gaps: int, left: float, right: float, baseline: float, look: _Look
     ) -> float:
-        """The space between the words of ``text``, read as one at ``place``: left, right, baseline; 0 when it is not even."""
-        left, right, baseline = place
+        """The space between the words of a piece, in units of their size, when they are even and read as one; else 0.
+
+        One function with all its steps, since most of a page's lines and cells come through here.
+        """
         if look.turn or look.drop is None:  # it may be askew
             return 0.0
-        size = look.size
-        space = self._space(text, begin, gaps, left, right, look)
-        x0, x1 = left - self._left, right - self._left
-        if not space or self._crosses_wall(x0 + 2, x1 - 2, baseline, size):
-            return 0.0
-        if not text.isascii() or not text.isprintable() or "  " in text:
-            text = _clean(" ".join(text.split()))
-        box = Box(x0, baseline - 0.8 * size, x1, baseline + 0.2 * size)
-        self._words.append(Word(text, box, baseline, size, look.is_bold, run))
-        self._turns.append(0)
-        return space
-
-    def _space(self, text: str, begin: int, gaps: int, left: float, right: float, look: _Look) -> float:
-        """The space between words that stand evenly, in units of their size; 0 when they do not."""
-        letters, size = look.letters, look.size
+        text, begin, run = piece
+        size, letters = look.size, look.letters
         ink = letters.width(text)
         if ink is None:
-            for letter in letters.unknown(text):
-                x0, _, x1, _ = self._sides(begin + text.index(letter))
-                letters.learn(letter, (x1 - x0) / size)
-            ink = letters.width(text) or 0.0
+            ink = self._learned(text, begin, look)
         space = ((right - left) / size - ink) / gaps
         if not _SPACE[0] < space < _SPACE[1]:
             return 0.0
-        widest = space + (gaps - 1) * (space - _USUAL_SPACE)
-        if widest < _SPACE[1] or abs(space - letters.space) * gaps < _UNEVEN:
-            return space
+        if (
+            space + (gaps - 1) * (space - _USUAL_SPACE) >= _SPACE[1]
+            and abs(space - letters.space) * gaps >= _UNEVEN
+            and not self._is_even(text, begin, left, space, look)
+        ):
+            return 0.0
+        x0, x1 = left - self._left, right - self._left
+        if self._walls and self._crosses_wall(x0 + 2, x1 - 2, baseline, size):
+            return 0.0
+        if not text.isascii() or not text.isprintable() or "  " in text:
+            text = _clean(" ".join(text.split()))
+        box = make_box((x0, baseline - 0.8 * size, x1, baseline + 0.2 * size))
+        self._found.append((begin, make_word((text, box, baseline, size, look.is_bold, run)), 0))
+        return space
+
+    def _learned(self, text: str, begin: int, look: _Look) -> float:
+        """The width of a text that has letters not met before; they are asked for."""
+        letters = look.letters
+        for letter in letters.unknown(text):
+            x0, _, x1, _ = self._sides(begin + text.index(letter))
+            letters.learn(letter, (x1 - x0) / look.size)
+        return letters.width(text) or 0.0
+
+    def _is_even(self, text: str, begin: int, left: float, space: float, look: _Look) -> bool:
+        """Whether words in the middle of ``text`` stand where spaces of this width put them."""
+        letters, size = look.letters, look.size
         place, x = 0, left
         for sample in range(1, _SAMPLES + 1):
             after = text.find(" ", max(place + 1, sample * len(text) // (_SAMPLES + 1))) + 1
@@ -335,50 +412,49 @@ class _WordReader:
             x += size * ((letters.width(part) or 0.0) + part.count(" ") * space)
             place = after
             if abs(self._sides(begin + place)[0] - x) > _UNEVEN * size:
-                return 0.0
+                return False
         letters.space = space
-        return space
+        return True
 
     def _crosses_wall(self, left: float, right: float, baseline: float, size: float) -> bool:
-        return any(left < x < right and y0 < baseline < y1 + size for x, y0, _, y1 in self._walls)
-
-    def _read_upright(self, text: str, first: int, run: int) -> None:
-        """Read a word on a page that is not turned."""
-        sides = self._sides(first)
-        look = self._look_at(first, sides, run, text_object(self._address, first))
-        baseline = self._baseline(first, sides, look)
-        x0, _, x1, _ = sides
-        if len(text) > 1:
-            left, _, right, _ = self._sides(first + len(text) - 1)
-            x0, x1 = min(x0, x1, left, right), max(x0, x1, left, right)
-        self._add(text, x0 - self._left, x1 - self._left, baseline, look, run)
+        first = bisect_right(self._wall_places, left)
+        for x, y0, _, y1 in self._walls[first:]:
+            if x >= right:
+                return False
+            if y0 < baseline < y1 + size:
+                return True
+        return False
 
     def _read_turned(self, text: str, first: int, run: int) -> None:
         """Read a word on a page that is turned."""
         point = self._frame.point
         sides = left, top, right, bottom = self._sides(first)
-        look = self._look_at(first, sides, run, text_object(self._address, first))
+        written = text_object(self._address, first)
+        _, look = self._stand(first, sides, run, written, text_font(written))
         _, baseline = point(*self._origin(first))
         ends = [point(left, bottom)[0], point(right, top)[0]]
         if len(text) > 1:
             left, top, right, bottom = self._sides(first + len(text) - 1)
             ends += [point(left, bottom)[0], point(right, top)[0]]
-        self._add(text, min(ends), max(ends), baseline, look, run)
+        self._add(text, first, min(ends), max(ends), baseline, look, run)
 
-    def _add(self, text: str, x0: float, x1: float, baseline: float, look: _Look, run: int) -> None:
-        text = _clean(text)
+    def _add(
+        self, text: str, begin: int, x0: float, x1: float, baseline: float, look: _Look, run: int
+    ) -> None:
+        if not text.isascii() or not text.isprintable():
+            text = _clean(text)
         if text:
             size = look.size
-            box = Box(x0, baseline - 0.8 * size, x1, baseline + 0.2 * size)
-            self._words.append(Word(text, box, baseline, size, look.is_bold, run))
-            self._turns.append(look.turn)
+            box = make_box((x0, baseline - 0.8 * size, x1, baseline + 0.2 * size))
+            self._found.append((begin, make_word((text, box, baseline, size, look.is_bold, run)), look.turn))
 
     # --- questions ---------------------------------------------------------------------------------------
 
-    def _sides(self, index: int) -> tuple[float, ...]:
+    def _sides(self, index: int) -> _Sides:
         """Left, top, right and bottom of a character's box."""
         loose_box(self._address, index, self._place)
-        return _SIDES.unpack_from(self._room)
+        left, top, right, bottom = _SIDES.unpack_from(self._room)
+        return left, top, right, bottom
 
     def _origin(self, index: int) -> tuple[float, float]:
         """Where on its baseline a character begins."""
@@ -386,28 +462,34 @@ class _WordReader:
         x, y = _POINT.unpack_from(self._room)
         return x, y
 
-    def _baseline(self, index: int, sides: tuple[float, ...], look: _Look) -> float:
-        """Where a character stands, from the top of the page; asked for when its box is not as high as others of its look."""
-        _, top, _, bottom = sides
-        if look.drop is None or abs(top - bottom - look.height) > _EQUAL:
-            return round(self._top - self._origin(index)[1], 3)
-        return round(self._top - bottom - look.drop, 3)
+    def _stand(
+        self, index: int, sides: _Sides, run: int, written: int | None, font: int | None
+    ) -> tuple[float, _Look]:
+        """Where a character with these sides stands, from the top of the page, and how it is set.
 
-    def _look_at(self, index: int, sides: tuple[float, ...], run: int, written: int | None) -> _Look:
-        """How a character of a text object is set that has these sides; in one run, the same font as high as before is set as before."""
-        look = self._look
-        if look is not None and written and written == self._written:
-            return look
-        self._written = written
-        font = (text_font(written) if written else 0) or 0
-        if (
-            look is not None
-            and run == self._run
-            and font == look.font
-            and abs(sides[1] - sides[3] - look.height) < _EQUAL
-            and look.drop is not None
-        ):
-            return look
+        Characters of one text object are set alike, and so is the same font as high as before in one run. In text that may be
+        even it is in other runs, too: if it were turned, its letters would not stand where their widths put them. Where a
+        character stands is asked for when its box is not as high as others of its look.
+        """
+        _, top, _, bottom = sides
+        look, height = self._look, top - bottom
+        if look is not None and written:
+            is_alike = look.drop is not None and abs(height - look.height) <= _EQUAL
+            if is_alike and font == look.font and (self._is_even_text or run == self._run):
+                self._written = written
+                return round(self._top - bottom - (look.drop or 0.0), 3), look
+            if written != self._written:
+                look = None
+        if look is None or not written:
+            look = self._asked_look(index, sides, run, font)
+            self._written = written
+        if look.drop is None or abs(height - look.height) > _EQUAL:
+            return round(self._top - self._origin(index)[1], 3), look
+        return round(self._top - bottom - look.drop, 3), look
+
+    def _asked_look(self, index: int, sides: _Sides, run: int, font: int | None) -> _Look:
+        """How a character with these sides is set, as pdfium says."""
+        font = font or 0
         char_matrix(self._address, index, self._place)
         a, b, c, d, _, _ = _MATRIX.unpack_from(self._room)
         points = font_size(self._address, index)
@@ -422,7 +504,7 @@ class _WordReader:
     def _look_of(
         self,
         index: int,
-        sides: tuple[float, ...],
+        sides: _Sides,
         font: int,
         points: float,
         matrix: tuple[float, float, float, float],

@@ -34,6 +34,10 @@ font_size = _plain(raw.FPDFText_GetFontSize, ctypes.c_double, _ADDRESS, _INT)
 """(text page, character) -> points, before the matrix."""
 text_font = _plain(raw.FPDFTextObj_GetFont, _ADDRESS, _ADDRESS)
 """(text object) -> its font, or None."""
+crop_box = _plain(raw.FPDFPage_GetCropBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+"""(page, left, bottom, right, top as float) -> whether it has one."""
+media_box = _plain(raw.FPDFPage_GetMediaBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+"""As `crop_box`."""
 page_object = _plain(raw.FPDFPage_GetObject, _ADDRESS, _ADDRESS, _INT)
 """(page, number) -> the object."""
 object_type = _plain(raw.FPDFPageObj_GetType, _INT, _ADDRESS)
