@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -29,18 +30,19 @@ class Hook(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def told(tmp_path: Path) -> Iterator[list[Any]]:
     """What the channel 'operations', a webhook on this machine, was told."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     Hook.told = []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    for name, value in {
-        "KIND": "webhook",
-        "URL": f"http://127.0.0.1:{server.server_port}/hook",
-        "ALLOW_NETWORKS": '["127.0.0.0/8"]',
-    }.items():
-        monkeypatch.setenv(f"CAUSEWAY_ALERTS__CHANNELS__OPERATIONS__{name}", value)
+    channel = f"""
+        [alerts.channels.operations]
+        kind = "webhook"
+        url = "http://127.0.0.1:{server.server_port}/hook"
+        allow_networks = ["127.0.0.0/8"]
+    """
+    (tmp_path / "causeway.toml").write_text(channel, encoding="utf-8")
     yield Hook.told
     server.shutdown()
     server.server_close()
