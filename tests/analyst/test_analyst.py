@@ -317,8 +317,6 @@ async def test_a_pair_over_rows_of_a_team_is_shown_to_that_team_alone(
     )
     answer = await bench.ask("How many orders has Carl Moe got?", who=north)
     assert await analyst.approve(answer.trace_id, call_of(north))
-    await bench.ask("How many orders has he got today?", who=sibling)
-    assert "weird_name" in bench.prompts[-1]
-    await bench.ask("How many orders have we got today?", who=south)
-    assert "weird_name" not in bench.prompts[-1]
-    assert "Carl Moe" not in bench.prompts[-1]
+    for other, is_shown in ((sibling, True), (south, False)):
+        await bench.ask("How many orders has Carl Moe got today?", who=other)
+        assert ("weird_name" in bench.prompts[-1]) is is_shown
