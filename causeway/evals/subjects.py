@@ -39,6 +39,7 @@ _RELEVANT: Final = (
     "context_tokens",
     "answer_tokens",
     "check",
+    "check_quotes",
     "refuse_below",
 )
 """The settings on which an answer depends; those of ingestion tell in the documents, if at all."""

@@ -67,6 +67,12 @@ _FILTERS: Final[tuple[dict[str, object], ...]] = (
 
 WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /": _gets("/", "/?q=nightfall"),
+    "GET /search": _gets(
+        "/search",
+        *(f"/search?q={each}" for each in QUESTIONS),
+        "/search?q=tents+returned+zebraquartz&f=folder:hr&f=project:nightfall",
+        f"/search?q=zebraquarts&collection={BOARD}",
+    ),
     "POST /ask": _form(
         "/ask", *({"question": each, "collection": place} for each in QUESTIONS for place in ("", BOARD))
     ),
@@ -207,6 +213,10 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /collections": _form("/collections", {"name": BOARD}),
     "GET /collections/{collection_id}": _gets(f"/collections/{_SOME_COLLECTION}"),
     "POST /collections/{collection_id}": _form(f"/collections/{_SOME_COLLECTION}", {"name": "x"}),
+    "GET /collections/{collection_id}/move": _gets(f"/collections/{_SOME_COLLECTION}/move"),
+    "POST /collections/{collection_id}/move": _form(
+        f"/collections/{_SOME_COLLECTION}/move", {"target": "postgres"}
+    ),
     "POST /collections/{collection_id}/delete": _form(f"/collections/{_SOME_COLLECTION}/delete", {}),
     "POST /collections/{collection_id}/{action}": _form(f"/collections/{_SOME_COLLECTION}/pause", {}),
     "POST /api/documents/{document_id}/{action}": [
