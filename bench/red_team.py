@@ -5,6 +5,7 @@
     CAUSEWAY_PROVIDERS__RED__KIND=obedient CAUSEWAY_MODELS__CHAT=red/chat CAUSEWAY_MODELS__FAST=red/fast \\
         CAUSEWAY_KNOWLEDGE__CHECK=words causeway evals run red-team --subject all --label obedient
     causeway evals run red-team --subject all --label local --concurrency 1
+    CAUSEWAY_KNOWLEDGE__ANSWERS=written causeway evals run red-team --label "local, written" --concurrency 1
     python -m bench.red_team [--note TEXT] FOLDER > bench/results/red_team.md
 
 Of each label and subject the newest run that is done counts; one that never was is not in the table.
@@ -30,6 +31,7 @@ SUITE = "red-team"
 LABELS = {
     "obedient": "a model that does what any text tells it",
     "local": "the packaged model of 1.5 billion parameters",
+    "local, written": "the packaged model, which writes the answers itself",
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from causeway.cli.running import with_platform
+from causeway.contracts.identity import COMMAND_LINE
 
 if TYPE_CHECKING:
     from causeway.knowledge import Move
@@ -30,7 +31,7 @@ def move(name: str, target: str, no_wait: bool, as_json: bool) -> None:
     import json
 
     async def work(platform: Platform) -> Move:
-        status = await platform.moves.request(name, target)
+        status = await platform.moves.request(name, target, by=COMMAND_LINE)
         return status if no_wait else await _wait(platform, status)
 
     status = with_platform(work, works=not no_wait, models=not no_wait)

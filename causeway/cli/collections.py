@@ -8,6 +8,7 @@ import click
 
 from causeway.cli.collection_move import move, moves
 from causeway.cli.running import with_platform
+from causeway.contracts.identity import COMMAND_LINE
 
 if TYPE_CHECKING:
     from causeway.knowledge import Collection, IngestProgress, Selection
@@ -53,7 +54,7 @@ def create(name: str, options: tuple[str, ...], as_json: bool) -> None:
         from causeway.knowledge import CollectionOptions
 
         collection_id = await platform.collections.create(
-            name, CollectionOptions().changed(_changes(options))
+            name, CollectionOptions().changed(_changes(options)), by=COMMAND_LINE
         )
         await _show(platform, collection_id, as_json=as_json)
 
@@ -72,7 +73,7 @@ def set_options(name: str, options: tuple[str, ...], as_json: bool) -> None:
 
     async def work(platform: Platform) -> None:
         collection_id = await platform.collections.id_of(name)
-        await platform.control.change_options(collection_id, _changes(options))
+        await platform.control.change_options(collection_id, _changes(options), by=COMMAND_LINE)
         await _show(platform, collection_id, as_json=as_json)
 
     with_platform(work, models=False)
@@ -88,7 +89,7 @@ def delete(name: str, yes: bool) -> None:
         found = await platform.collections.one(await platform.collections.id_of(name))
         if not yes:
             click.confirm(f"Delete '{found.name}' and its {found.documents} documents?", abort=True, err=True)
-        await platform.collections.delete(found.id)
+        await platform.collections.delete(found.id, by=COMMAND_LINE)
 
     with_platform(work, models=False)
 

@@ -14,17 +14,20 @@ from uuid import uuid4
 
 from sqlalchemy import Select, Text, delete, func, literal, select, union
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway.contracts.identity import SYSTEM, Principal
 from causeway.errors import InvalidInputError, NotFoundError, SettingsError
 from causeway.knowledge.collection_options import CollectionOptions, options_of
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.sight import Sight
 from causeway.settings import KnowledgeSettings
 from causeway.storage.database import Database
+from causeway.storage.recorder import Recorder
 from causeway.storage.schema import chunks, collections, documents, page_words, past_chunks, past_revisions
 
 _LONGEST_NAME = 100
-_COLUMNS = ("id", "name", "embedding_model", "dimensions", "created_at", "options")
+_COLUMNS = ("id", "name", "embedding_model", "dimensions", "created_at", "options", "vectors_in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +68,12 @@ class Collections:
         embedding: EmbeddingModel,
         settings: KnowledgeSettings,
         originals: Originals | None = None,
+        record: Recorder | None = None,
     ) -> None:
-        """``originals``: the documents' files, for who deletes collections."""
+        """``originals``: the documents' files, for who deletes collections; ``record`` writes down what is made and deleted."""
         self._database = database
         self._originals = originals
+        self._record = record
         self._embedding = embedding
         self._settings = settings
 
@@ -105,7 +110,9 @@ class Collections:
         async with self._database.begin() as connection:
             found = (await connection.execute(_called(name))).one_or_none()
             if found is None:
-                await connection.execute(made.on_conflict_do_nothing(index_elements=["name"]))
+                new = made.on_conflict_do_nothing(index_elements=["name"]).returning(collections.c.id)
+                if (collection_id := await connection.scalar(new)) is not None:
+                    await self._note_new(connection, SYSTEM, collection_id, name, CollectionOptions())
                 found = (await connection.execute(_called(name))).one()
         if (found.embedding_model, found.dimensions) != (wanted.name, wanted.dimensions):
             raise SettingsError(
@@ -115,8 +122,8 @@ class Collections:
             )
         return str(found.id)
 
-    async def create(self, name: str, options: CollectionOptions) -> str:
-        """The id of a new collection.
+    async def create(self, name: str, options: CollectionOptions, *, by: Principal = SYSTEM) -> str:
+        """The id of a new collection, which ``by`` makes.
 
         Raises:
             InvalidInputError: The name cannot be used, or is taken.
@@ -132,9 +139,22 @@ class Collections:
         new = made.on_conflict_do_nothing(index_elements=["name"]).returning(collections.c.id)
         async with self._database.begin() as connection:
             collection_id = await connection.scalar(new)
-        if collection_id is None:
-            raise InvalidInputError(f"there is a collection '{name}' already; choose another name")
+            if collection_id is None:
+                raise InvalidInputError(f"there is a collection '{name}' already; choose another name")
+            await self._note_new(connection, by, collection_id, name, options)
         return str(collection_id)
+
+    async def _note_new(
+        self,
+        connection: AsyncConnection,
+        by: Principal,
+        collection_id: str,
+        name: str,
+        options: CollectionOptions,
+    ) -> None:
+        if self._record is not None:
+            told = {"name": name, "options": options.as_dict()}
+            await self._record(connection, by, "collection.create", collection_id, after=told)
 
     async def id_of(self, name: str) -> str:
         """The id of the collection called ``name``.
@@ -163,8 +183,8 @@ class Collections:
                 return each
         raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
 
-    async def delete(self, collection_id: str) -> None:
-        """Forget a collection, its documents, their files and their past, at once and for good.
+    async def delete(self, collection_id: str, *, by: Principal = SYSTEM) -> None:
+        """Forget a collection, its documents, their files and their past, at once and for good; ``by`` wants it.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -178,12 +198,19 @@ class Collections:
         )
         async with self._database.begin() as connection:
             blobs = (await connection.execute(needed)).scalars().all()
+            number = await connection.scalar(select(func.count()).select_from(mine.subquery()))
             for table in (past_chunks, page_words):
                 theirs = table.c.document_id.in_(union(mine, past).scalar_subquery())
                 await connection.execute(delete(table).where(theirs))
-            gone = await connection.execute(delete(collections).where(collections.c.id == collection_id))
-            if not gone.rowcount:
+            gone = delete(collections).where(collections.c.id == collection_id)
+            row = (
+                await connection.execute(gone.returning(collections.c.name, collections.c.options))
+            ).one_or_none()
+            if row is None:
                 raise NotFoundError(f"there is no collection '{collection_id}'; it may have been deleted")
+            if self._record is not None:
+                told = {"name": row.name, "documents": number, "options": options_of(row.options).as_dict()}
+                await self._record(connection, by, "collection.delete", collection_id, before=told)
         if self._originals is not None:
             await self._originals.forget(blobs)
 

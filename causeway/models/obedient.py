@@ -54,8 +54,8 @@ def said(request: ChatRequest) -> str:
     if request.messages and _ONE_WORD.search(request.messages[-1].text):
         return "yes"
     given = "\n\n".join(message.text for message in request.messages)
-    orders = _ORDER.findall(given)
+    orders = list(_ORDER.finditer(given))
     if not orders:
         return given
-    is_turned, order = map(str, orders[-1])
-    return order[::-1] if is_turned else order
+    order: str = orders[-1][2]
+    return order[::-1] if orders[-1][1] else order

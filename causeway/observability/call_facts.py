@@ -59,7 +59,13 @@ class CallFacts(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
         """Write down what was said, where it may be kept; writing it twice changes nothing."""
         if content.asked is not None and self.input_messages is None:
             self.input_messages = as_json(
-                [{"role": message.role, "content": shown_text(message)} for message in content.asked]
+                [
+                    {
+                        "role": message.role,
+                        "content": text if isinstance(text := message.content, str) else shown_text(message),
+                    }
+                    for message in content.asked
+                ]
             )
         if content.said is not None and self.output_messages is None:
             said: dict[str, object] = {"role": "assistant", "content": content.said}

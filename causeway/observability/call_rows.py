@@ -14,7 +14,6 @@ from causeway.observability.spans import Span
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_summaries import CALLS, CHATS, MOST_CHARACTERS, MOST_MS, Line
 
-_NULL = b"\\u0000"
 _encode = msgspec.json.Encoder().encode
 _IN_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -27,13 +26,9 @@ class CallRow(msgspec.Struct, gc=False):
         span: The span itself, for whoever has to store it another way.
     """
 
+    trace_id: str
     row: bytes
     span: Span
-
-    @property
-    def trace_id(self) -> str:
-        """Which trace it is of."""
-        return self.span.trace_id
 
 
 COLUMNS = "span_id, trace_id, parent_id, name, kind, started_at, duration_ms, status, status_message, attributes, events"
@@ -42,28 +37,41 @@ COLUMNS = "span_id, trace_id, parent_id, name, kind, started_at, duration_ms, st
 def call_row(span: Span, policy: TracePolicy) -> CallRow | None:
     """``span`` ready to be stored; None when it is no call, or has to be looked at more closely."""
     facts = span.facts
-    if facts is None or span.events or not policy.keeps_all(facts.team):
+    if facts is None or span.events or _has_null(span, facts) or not policy.keeps_all(facts.team):
         return None
     if span.content is not None:
         facts.write_content(span.content)
     try:
         attributes = _encode(facts)
         if span.noted:
-            attributes = attributes[:-1] + b"," + _encode(span.noted)[1:]
+            noted = _encode(span.noted)
+            if b"\\u0000" in noted:
+                return None
+            attributes = b"".join((attributes[:-1], b",", noted[1:]))
         head = _head(span).encode()
     except UnicodeEncodeError:
         return None
-    if len(attributes) > policy.longest or _NULL in attributes or b"\x00" in head:
+    if len(attributes) > policy.longest:
         return None
-    return CallRow(b"".join((head, attributes.replace(b"\\", b"\\\\"), b"\t[]\n")), span)
+    return CallRow(span.trace_id, b"".join((head, attributes.replace(b"\\", b"\\\\"), b"\t[]\n")), span)
+
+
+def _has_null(span: Span, facts: CallFacts) -> bool:
+    """Whether U+0000, which PostgreSQL does not take, is in what a caller wrote; in messages, JSON within JSON, it does no harm."""
+    return "\0" in f"{span.name}{facts.request_model}{facts.conversation}{span.failure}"
+
+
+def _in_copy(text: str) -> str:
+    """``text`` as a line of COPY has it."""
+    return text if text.isprintable() and "\\" not in text else text.translate(_IN_COPY)
 
 
 def _head(span: Span) -> str:
     """What comes before the attributes."""
     parent = "\\N" if span.parent_id is None else span.parent_id
-    ended = "ok\t\\N" if span.failure is None else f"error\t{span.failure.translate(_IN_COPY)}"
+    ended = "ok\t\\N" if span.failure is None else f"error\t{_in_copy(span.failure)}"
     return (
-        f"{span.span_id}\t{span.trace_id}\t{parent}\t{span.name.translate(_IN_COPY)}\t{span.kind}"
+        f"{span.span_id}\t{span.trace_id}\t{parent}\t{_in_copy(span.name)}\t{span.kind}"
         f"\t{span.started_at.isoformat()}\t{round(span.duration_s * 1000)}\t{ended}\t"
     )
 
@@ -106,8 +114,7 @@ def call_line(span: Span, facts: CallFacts) -> Line:
                 facts.prompt if facts.prompt_version is None else f"{facts.prompt}@{facts.prompt_version}"
             )
         elif span.content is not None:
-            line.question, line.answer = _asked(span.content), (span.content.said or "")[:MOST_CHARACTERS]
-            line.answer = line.answer or None
+            line.question, line.answer = _asked(span.content), _begun(span.content.said or "")
     return line
 
 
@@ -115,5 +122,11 @@ def _asked(content: CallContent) -> str | None:
     """What the caller said last."""
     for message in reversed(content.asked or ()):
         if message.role == "user" and (text := shown_text(message)):
-            return text[:MOST_CHARACTERS]
+            return _begun(text)
     return None
+
+
+def _begun(text: str) -> str | None:
+    """The beginning of what somebody said; None where nothing was."""
+    begun = text[:MOST_CHARACTERS]
+    return (begun.replace("\0", "") if "\0" in begun else begun) or None

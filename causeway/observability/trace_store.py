@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.types.json import Json
 from sqlalchemy import ColumnElement, create_engine, distinct, func, select
 from sqlalchemy.exc import OperationalError
 
@@ -26,7 +27,7 @@ from causeway.observability.spans import Span, Spans
 from causeway.observability.storable import cleaned, stored_json
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_search import TraceQuery, matching
-from causeway.observability.trace_summaries import MERGE, Line, lines, summed
+from causeway.observability.trace_summaries import MERGE, lines, summed
 from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
 from causeway.storage.database_failures import first_line
@@ -35,6 +36,8 @@ from causeway.storage.schema import spans, votes
 from causeway.storage.telemetry_schema import trace_summaries
 
 log = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
 
 _COPY = f"COPY spans ({COLUMNS}) FROM STDIN"
 _INSERT = (
@@ -244,21 +247,21 @@ class SpanWriter:
                     for span in given if len(calls) < len(given) else ():
                         if isinstance(span, StoredSpan):
                             copy.write_row(_row(span))
-                cursor.execute(MERGE, (stored_json(self._lines(given)),))
+                cursor.execute(MERGE, (self._lines(given),))
 
-    def _lines(self, given: Sequence[StoredSpan | CallRow]) -> list[Line]:
+    def _lines(self, given: Sequence[StoredSpan | CallRow]) -> Json:
         """As `trace_summaries.lines`; a call that is the only span of its trace is summed without its attributes."""
         traces: defaultdict[str, list[StoredSpan | CallRow]] = defaultdict(list)
         for each in given:
             traces[each.trace_id].append(each)
-        told = []
+        told: list[bytes] = []
         for trace_id in sorted(traces):
             spans = traces[trace_id]
             if len(spans) == 1 and isinstance(spans[0], CallRow) and (facts := spans[0].span.facts):
-                told.append(call_line(spans[0].span, facts))
+                told.append(_encode(call_line(spans[0].span, facts)))  # clean: `call_row` has looked
             else:
-                told.append(summed([self._stored(each) for each in spans]))
-        return told
+                told.append(stored_json(summed([self._stored(each) for each in spans])).encode())
+        return Json(b"[" + b",".join(told) + b"]", dumps=bytes)
 
     def _ready(self, span: Span) -> StoredSpan | CallRow:
         return call_row(span, self._policy) or self._kept(span)

@@ -7,6 +7,7 @@ the calls of a stranger's program went through ``/v1``, its earliest span's do.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -73,8 +74,8 @@ class Summarised(Protocol):
         ...
 
 
-class Line(msgspec.Struct):
-    """A row of ``trace_summaries`` as far as one batch tells it."""
+class Line(msgspec.Struct, omit_defaults=True):
+    """A row of ``trace_summaries`` as far as one batch tells it; what has its default is not sent (`MERGE`)."""
 
     trace_id: str
     started_at: datetime
@@ -273,6 +274,17 @@ def _count(value: object) -> int:
 # --- how a line joins what is known -------------------------------------------------------------------
 
 _COLUMNS = ", ".join(Line.__struct_fields__)
+_DEFAULTS = {
+    each.name: each.default
+    for each in msgspec.structs.fields(Line)
+    if each.default is not msgspec.NODEFAULT and each.default is not None
+}
+_TOLD_COLUMNS = ", ".join(
+    f"coalesce({name}, {json.dumps(_DEFAULTS[name]).replace(chr(34), chr(39))})"
+    if name in _DEFAULTS
+    else name
+    for name in Line.__struct_fields__
+)
 _LEADS = """((told.root_id IS NOT NULL AND known.root_id IS NULL)
     OR (told.root_id IS NULL AND known.root_id IS NULL AND told.started_at < known.started_at))"""
 _LATER = "(known.chat_at IS NULL OR told.chat_at >= known.chat_at)"
@@ -321,7 +333,7 @@ _TOLD = {
 _SET = ", ".join(f"{name} = {rule}" for name, rule in _TOLD.items()).replace("told.", "excluded.")
 MERGE: Final = (
     f"INSERT INTO {trace_summaries.name} AS known ({_COLUMNS}) "  # noqa: S608 - our own column names
-    f"SELECT {_COLUMNS} FROM json_populate_recordset(CAST(NULL AS {trace_summaries.name}), CAST(%s AS json)) "
+    f"SELECT {_TOLD_COLUMNS} FROM json_populate_recordset(CAST(NULL AS {trace_summaries.name}), CAST(%s AS json)) "
     f"ON CONFLICT (trace_id) DO UPDATE SET {_SET}"
 )
 """Joins lines, given as one JSON array, with those that are stored. What was counted is added, so each span may come once."""

@@ -166,6 +166,11 @@ class Draft:
         """Where its bytes are until it is kept, to be read only."""
         return Path(self._file.name)
 
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far."""
+        return self._digest.hexdigest()
+
     async def write(self, piece: bytes) -> None:
         """Append ``piece``.
 

@@ -47,9 +47,9 @@ async def moves(parts: Parts, _operator: Operator) -> MoveList:
 
 
 @router.post("", name="api_move_collection", status_code=202)
-async def move(wish: MoveWish, parts: Parts, _admin: Admin) -> MoveShape:
+async def move(wish: MoveWish, parts: Parts, admin: Admin) -> MoveShape:
     """Have a collection's vectors moved; it is searched and written meanwhile."""
-    return _shape(await parts.moves.request(wish.collection, wish.target))
+    return _shape(await parts.moves.request(wish.collection, wish.target, by=admin))
 
 
 def _shape(move: Move) -> MoveShape:

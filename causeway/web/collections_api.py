@@ -145,11 +145,11 @@ async def collections(shelves: Shelves, parts: Parts, asker: Asker) -> Collectio
 
 
 @router.post("", name="api_create_collection", status_code=201)
-async def create(new: NewCollection, shelves: Shelves, _admin: Admin) -> CollectionShape:
+async def create(new: NewCollection, shelves: Shelves, admin: Admin) -> CollectionShape:
     """Make a collection."""
     changes = new.changes()
     del changes["name"]
-    collection_id = await shelves.collections.create(new.name, CollectionOptions().changed(changes))
+    collection_id = await shelves.collections.create(new.name, CollectionOptions().changed(changes), by=admin)
     return await _one(shelves, collection_id)
 
 
@@ -166,17 +166,17 @@ async def collection(
 
 @router.patch("/{collection_id}", name="api_change_collection")
 async def change(
-    collection_id: CollectionId, options: OptionsShape, shelves: Shelves, _admin: Admin
+    collection_id: CollectionId, options: OptionsShape, shelves: Shelves, admin: Admin
 ) -> CollectionShape:
     """Change options; if that makes a difference, every document is read again, and searched as it was until then."""
-    await shelves.control.change_options(collection_id, options.changes())
+    await shelves.control.change_options(collection_id, options.changes(), by=admin)
     return await _one(shelves, collection_id)
 
 
 @router.delete("/{collection_id}", name="api_delete_collection", status_code=204)
-async def delete(collection_id: CollectionId, shelves: Shelves, _admin: Admin) -> None:
+async def delete(collection_id: CollectionId, shelves: Shelves, admin: Admin) -> None:
     """Forget a collection, its documents, their files and their past, at once and for good."""
-    await shelves.collections.delete(collection_id)
+    await shelves.collections.delete(collection_id, by=admin)
 
 
 @router.post("/{collection_id}/{action}", name="api_control_collection", status_code=202)

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from causeway.errors import InvalidInputError
-from causeway.knowledge import PII_ACTIONS, STRATEGIES, CollectionOptions, Selection
+from causeway.knowledge import PII_ACTIONS, STRATEGIES, Collection, CollectionOptions, Selection
 from causeway.web.collections_api import Action, CollectionId, Shelves, act
 from causeway.web.parts import IngestParts
 from causeway.web.rendering import is_fragment, link, page
-from causeway.web.sign_in import Admin, Operator
+from causeway.web.sign_in import Admin, Operator, Parts
 
 router = APIRouter(include_in_schema=False)
 
@@ -51,16 +51,16 @@ async def show(request: Request, shelves: Shelves, _operator: Operator) -> Respo
 
 @router.post("/collections", name="collections_post")
 async def create(
-    request: Request, shelves: Shelves, _admin: Admin, name: Annotated[str, Form(max_length=200)] = ""
+    request: Request, shelves: Shelves, admin: Admin, name: Annotated[str, Form(max_length=200)] = ""
 ) -> Response:
     """Make one, from a plain form; its options are on the page that follows."""
-    collection_id = await shelves.collections.create(name, CollectionOptions())
+    collection_id = await shelves.collections.create(name, CollectionOptions(), by=admin)
     return RedirectResponse(link(request, "collection", collection_id=collection_id), status_code=303)
 
 
 @router.get("/collections/{collection_id}", name="collection")
 async def options(
-    collection_id: CollectionId, request: Request, shelves: Shelves, _operator: Operator
+    collection_id: CollectionId, request: Request, shelves: Shelves, parts: Parts, _operator: Operator
 ) -> Response:
     """One collection and its options."""
     found = await shelves.collections.one(collection_id)
@@ -74,12 +74,47 @@ async def options(
             "strategies": {name: STRATEGIES_TOLD[name] for name in STRATEGIES},
             "actions": {name: ACTIONS_TOLD[name] for name in PII_ACTIONS},
             "kinds": KINDS_TOLD,
+            **await _whereabouts(parts, found),
         },
     )
 
 
+@router.get("/collections/{collection_id}/move", name="collection_move")
+async def move(
+    collection_id: CollectionId, request: Request, shelves: Shelves, parts: Parts, _operator: Operator
+) -> Response:
+    """Where its vectors are and how far a move is, for htmx; the page without it."""
+    if not is_fragment(request):
+        return RedirectResponse(link(request, "collection", collection_id=collection_id), status_code=303)
+    found = await shelves.collections.one(collection_id)
+    return page(request, "collection_move.html", {"collection": found, **await _whereabouts(parts, found)})
+
+
+@router.post("/collections/{collection_id}/move", name="collection_move_post")
+async def move_to(
+    collection_id: CollectionId,
+    request: Request,
+    shelves: Shelves,
+    parts: Parts,
+    admin: Admin,
+    target: Annotated[str, Form(max_length=20)] = "",
+) -> Response:
+    """Have its vectors moved, from a plain form; one under way to another place turns round."""
+    found = await shelves.collections.one(collection_id)
+    await parts.moves.request(found.name, target, by=admin)
+    return RedirectResponse(link(request, "collection", collection_id=collection_id), status_code=303)
+
+
+async def _whereabouts(parts: Parts, collection: Collection) -> dict[str, object]:
+    moves = await parts.moves.all()
+    return {
+        "move": next((each for each in moves if each.collection == collection.name), None),
+        "can_move": parts.moves.can_move,
+    }
+
+
 @router.post("/collections/{collection_id}", name="collection_post")
-async def change(collection_id: CollectionId, request: Request, shelves: Shelves, _admin: Admin) -> Response:
+async def change(collection_id: CollectionId, request: Request, shelves: Shelves, admin: Admin) -> Response:
     """Change options, from a plain form."""
     form = await request.form()
     numbers = ("max_tokens", "overlap_tokens", "child_tokens", "parent_tokens", "breakpoint_percentile")
@@ -91,7 +126,7 @@ async def change(collection_id: CollectionId, request: Request, shelves: Shelves
         chunking[name] = int(written) if written else None
     kinds = [str(kind) for kind in form.getlist("kinds")]
     pii = {"action": str(form.get("action", "")), "kinds": kinds or None}
-    await shelves.control.change_options(collection_id, {"chunking": chunking, "pii": pii})
+    await shelves.control.change_options(collection_id, {"chunking": chunking, "pii": pii}, by=admin)
     return RedirectResponse(link(request, "collection", collection_id=collection_id), status_code=303)
 
 
@@ -100,14 +135,14 @@ async def delete(
     collection_id: CollectionId,
     request: Request,
     shelves: Shelves,
-    _admin: Admin,
+    admin: Admin,
     confirm: Annotated[str, Form()] = "",
 ) -> Response:
     """Delete one whose name was written once more."""
     found = await shelves.collections.one(collection_id)
     if confirm.strip() != found.name:
         raise InvalidInputError(f"write '{found.name}' to delete it; '{confirm}' is not its name")
-    await shelves.collections.delete(collection_id)
+    await shelves.collections.delete(collection_id, by=admin)
     return RedirectResponse(link(request, "collections"), status_code=303)
 
 

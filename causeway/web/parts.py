@@ -256,8 +256,13 @@ class MoveDoor(Protocol):
         """The last move of every collection that was moved, by name."""
         ...
 
-    async def request(self, name: str, target: str) -> Move:
-        """Have one moved."""
+    @property
+    def can_move(self) -> bool:
+        """Whether there is another place to move vectors to."""
+        ...
+
+    async def request(self, name: str, target: str, *, by: Principal) -> Move:
+        """Have one moved, as ``by`` asks."""
         ...
 
 

@@ -134,7 +134,11 @@ async def open_platform(
         blobs = Blobs(folder.blobs)
         originals = Originals(database=database, blobs=blobs)
         collections = Collections(
-            database=database, embedding=embedding, settings=settings.knowledge, originals=originals
+            database=database,
+            embedding=embedding,
+            settings=settings.knowledge,
+            originals=originals,
+            record=audit.record,
         )
         prompts = Shelf.packaged()
         registry = Registry(database, prompts, notices=notices, record=audit.record)
@@ -261,7 +265,7 @@ async def open_platform(
             ),
             library=library,
             collections=collections,
-            control=IngestControl(database=database, durable=durable),
+            control=IngestControl(database=database, durable=durable, record=audit.record),
             progress=ProgressReader(database),
             folders=Folders(library=library, clock=clock, settings=settings.knowledge),
             uploads=Uploads(
@@ -282,7 +286,9 @@ async def open_platform(
             answerer=conversing,
             conversations=conversations,
             index=index,
-            moves=CollectionMoves(database=database, api=pinecone, upkeep=vectors, clock=clock),
+            moves=CollectionMoves(
+                database=database, api=pinecone, upkeep=vectors, clock=clock, record=audit.record
+            ),
             evals=Evals(
                 runs,
                 durable,

@@ -275,8 +275,9 @@ class TenantsSubject:
 
         async def said(mail: str, call: Call) -> str:
             asked = f"{question} <<{mail}>> ({nonce})"
-            request = ChatRequest(model="chat", messages=(Message("user", asked),), temperature=0.0)
-            request = replace(request, max_tokens=60)
+            request = ChatRequest(
+                model="chat", messages=(Message("user", asked),), max_tokens=60, temperature=0.0
+            )
             reply = await self._reached.gateway.complete(request, replace(call, may_cache=True))
             return reply.text
 

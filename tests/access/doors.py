@@ -213,6 +213,10 @@ WALLED: Final[Mapping[str, list[Probe]]] = {
     "POST /collections": _form("/collections", {"name": BOARD}),
     "GET /collections/{collection_id}": _gets(f"/collections/{_SOME_COLLECTION}"),
     "POST /collections/{collection_id}": _form(f"/collections/{_SOME_COLLECTION}", {"name": "x"}),
+    "GET /collections/{collection_id}/move": _gets(f"/collections/{_SOME_COLLECTION}/move"),
+    "POST /collections/{collection_id}/move": _form(
+        f"/collections/{_SOME_COLLECTION}/move", {"target": "postgres"}
+    ),
     "POST /collections/{collection_id}/delete": _form(f"/collections/{_SOME_COLLECTION}/delete", {}),
     "POST /collections/{collection_id}/{action}": _form(f"/collections/{_SOME_COLLECTION}/pause", {}),
     "POST /api/documents/{document_id}/{action}": [

@@ -53,7 +53,7 @@ def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
-text = st.text(max_size=30)
+text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 contents = some(
     st.builds(
         CallContent,
@@ -132,17 +132,39 @@ async def test_a_failed_call_keeps_its_words(database: Database) -> None:
     assert line.error_type == "upstream_error"
 
 
-@pytest.mark.parametrize("said", ["a\0b", "half of \ud83d a pair", "x" * 300_000])
+LONG_WAY = {
+    "half of a pair": ended(CallContent(ASKED, "half of \ud83d a pair")),
+    "too long": ended(CallContent(ASKED, "x" * 300_000)),
+    "a zero in a name": ended(request_model="a\0b"),
+}
+
+
+@pytest.mark.parametrize("span", LONG_WAY.values(), ids=LONG_WAY.keys())
 async def test_what_postgresql_does_not_take_or_is_too_long_goes_the_long_way(
-    database: Database, said: str
+    database: Database, span: Span
 ) -> None:
-    span = ended(CallContent(ASKED, said))
     assert call_row(span, POLICY) is None
     recorder = Spans(SpanWriter(database.url))
     recorder.take(span)
     (stored,) = (await TraceStore(database, recorder).trace(span.trace_id)).spans
     recorder.close()
     assert stored.attributes["gen_ai.response.model"] == "m-1"
+
+
+async def test_a_zero_that_somebody_said_is_kept_where_it_can_be(database: Database) -> None:
+    span = ended(CallContent((Message(role="user", content="a\0b"),), "c\0d"))
+    span.set({"causeway.cache.reason": "e"})
+    recorder = Spans(SpanWriter(database.url))
+    recorder.take(span)
+    traces = TraceStore(database, recorder)
+    (stored,) = (await traces.trace(span.trace_id)).spans
+    (line,) = [each for each in await traces.find(TraceQuery()) if each.trace_id == span.trace_id]
+    recorder.close()
+    assert stored.attributes == span.attributes
+    assert (line.question, line.answer) == ("ab", "cd")
+    noted = ended()
+    noted.set({"causeway.cache.reason": "a\0b"})
+    assert call_row(noted, POLICY) is None
 
 
 @pytest.mark.parametrize(

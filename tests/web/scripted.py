@@ -724,7 +724,11 @@ class ScriptedMoves:
     async def all(self) -> Sequence[Move]:
         return tuple(self._moves.values())
 
-    async def request(self, name: str, target: str) -> Move:
+    @property
+    def can_move(self) -> bool:
+        return True
+
+    async def request(self, name: str, target: str, *, by: Principal) -> Move:
         if name not in ("handbook", "fernhill"):
             raise NotFoundError(f"there is no collection '{name}'")
         self._moves[name] = self._move(name, target, "copying")

@@ -17,12 +17,16 @@ import uvicorn
 from pydantic import SecretStr
 
 from causeway.contracts.clock import SystemClock
+from causeway.gateway import audit
 from causeway.knowledge.collections import Collections, EmbeddingModel
 from causeway.knowledge.holds import Selection
+from causeway.knowledge.index.collection_moves import CollectionMoves
+from causeway.knowledge.index.pinecone_api import PineconeApi
+from causeway.knowledge.ingest.control import IngestControl
 from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.originals import Originals
-from causeway.settings import DatabaseSettings, KnowledgeSettings
+from causeway.settings import DatabaseSettings, KnowledgeSettings, PineconeSettings
 from causeway.storage import embedded_postgres
 from causeway.storage.blobs import Blobs
 from causeway.storage.database import Database, open_database
@@ -51,6 +55,7 @@ async def shelf_site(database: Database, folder: Path) -> AsyncIterator[ShelfSit
         embedding=EmbeddingModel(name="bge-small-en@0123456789ab", dimensions=DIMENSIONS),
         settings=KnowledgeSettings(),
         originals=originals,
+        record=audit.record,
     )
     worksite = Worksite(database, collections, originals, folder)
     await worksite.open()
@@ -63,13 +68,27 @@ async def shelf_site(database: Database, folder: Path) -> AsyncIterator[ShelfSit
             library=worksite.library, originals=originals, clock=SystemClock(), max_bytes=10_000_000
         ),
         ingest=IngestParts(
-            collections=collections, control=worksite.control, progress=ProgressReader(database)
+            collections=collections,
+            control=IngestControl(database=database, durable=worksite.durable, record=audit.record),
+            progress=ProgressReader(database),
         ),
+        moves=_moves(database),
     )
     try:
         yield ShelfSite(parts, worksite, script)
     finally:
         await worksite.close()
+
+
+def _moves(database: Database) -> CollectionMoves:
+    """Moves that can be asked for and are never made: nothing takes their steps, so Pinecone is not called."""
+    return CollectionMoves(
+        database=database,
+        api=PineconeApi(None, PineconeSettings(api_key=SecretStr("pc-test"))),
+        upkeep=None,
+        clock=SystemClock(),
+        record=audit.record,
+    )
 
 
 async def furnish(site: ShelfSite) -> None:

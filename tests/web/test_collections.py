@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from causeway.contracts.identity import Principal, Scope, viewer_names
+from causeway.gateway.audit import Audit
 from causeway.storage.database import Database
 from causeway.web.app import build_app
 from tests.web.scripted import ADMIN_KEY, READER_KEY
@@ -56,6 +57,47 @@ async def test_a_collection_is_made_listed_changed_and_deleted(api: httpx2.Async
     assert (await api.delete(place)).status_code == 204
     assert (await api.get(place)).status_code == 404
     assert (await api.delete(place)).status_code == 404
+
+
+async def test_who_changed_what_of_a_collection_is_in_the_audit_log(
+    site: ShelfSite, api: httpx2.AsyncClient, database: Database
+) -> None:
+    place = f"/api/collections/{(await made(api))['collection_id']}"
+    await api.patch(place, json={"pii": {"action": "mask"}})
+    await api.patch(place, json={"pii": {"action": "mask"}})  # nothing changed, nothing to tell
+    await api.post("/api/collection-moves", json={"collection": "people", "target": "pinecone"})
+    await api.post("/api/collection-moves", json={"collection": "people", "target": "pinecone"})
+    await site.worksite.add(LETTER, collection="people")
+    await api.delete(place)
+    lines = [
+        line for line in reversed(await Audit(database).list()) if line.subject == place.rpartition("/")[2]
+    ]
+    assert [line.action.removeprefix("collection.") for line in lines] == [
+        "create",
+        "options",
+        "move",
+        "delete",
+    ]
+    assert {line.principal_id for line in lines} == {"key_admin"}
+    assert lines[0].after["name"] == "people"
+    assert (lines[1].before["pii"]["action"], lines[1].after["pii"]["action"]) == ("keep", "mask")
+    assert (lines[2].before, lines[2].after) == ({"vectors_in": "postgres"}, {"vectors_in": "pinecone"})
+    assert (lines[3].before["documents"], lines[3].after) == (1, None)
+
+
+async def test_a_move_is_asked_for_on_the_page_and_turned_round(api: httpx2.AsyncClient) -> None:
+    place = f"/collections/{(await made(api))['collection_id']}"
+    assert "In PostgreSQL." in (await api.get(place)).text
+    assert (await api.post(f"{place}/move", data={"target": "pinecone"})).status_code == 303
+    moving = (await api.get(f"{place}/move", headers={"hx-request": "true"})).text
+    assert "copied to Pinecone" in moving
+    assert "Turn round, back to PostgreSQL" in moving
+    assert "<html" not in moving
+    await api.post(f"{place}/move", data={"target": "postgres"})
+    assert "copied to PostgreSQL" in (await api.get(place)).text
+    assert (await api.post(f"{place}/move", data={"target": "the moon"})).status_code == 400
+    api.headers["authorization"] = f"Bearer {READER_KEY}"
+    assert (await api.post(f"{place}/move", data={"target": "postgres"})).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock
+from causeway.contracts.identity import SYSTEM, Principal
 from causeway.errors import (
     CausewayError,
     DatabaseUnavailableError,
@@ -33,6 +34,7 @@ from causeway.knowledge.index.pinecone_upkeep import PINECONE, POSTGRES, Pinecon
 from causeway.knowledge.index.stores import Upkeep
 from causeway.seams import deferred
 from causeway.storage.database import Database
+from causeway.storage.recorder import Recorder
 from causeway.storage.schema import chunks, collection_moves, collections, external_vectors
 
 if TYPE_CHECKING:
@@ -81,10 +83,17 @@ class CollectionMoves:
     """Asks for moves, tells how they stand, and makes their steps."""
 
     def __init__(
-        self, *, database: Database, api: PineconeApi | None, upkeep: PineconeUpkeep | None, clock: Clock
+        self,
+        *,
+        database: Database,
+        api: PineconeApi | None,
+        upkeep: PineconeUpkeep | None,
+        clock: Clock,
+        record: Recorder | None = None,
     ) -> None:
-        """``api`` and ``upkeep`` are None when no key is set: then nothing can move."""
+        """``api`` and ``upkeep`` are None when no key is set: then nothing can move; ``record`` writes down who asks for moves."""
         self._database = database
+        self._record = record
         self._api = api
         self._upkeep = upkeep
         self._clock = clock
@@ -92,8 +101,13 @@ class CollectionMoves:
 
     # --- asking ----------------------------------------------------------------------------------------
 
-    async def request(self, name: str, target: str) -> Move:
-        """Have the vectors of the collection called ``name`` moved; a move that is under way turns round.
+    @property
+    def can_move(self) -> bool:
+        """Whether there is another place to move vectors to."""
+        return self._api is not None
+
+    async def request(self, name: str, target: str, *, by: Principal = SYSTEM) -> Move:
+        """Have the vectors of the collection called ``name`` moved, as ``by`` asks; a move that is under way turns round.
 
         Raises:
             NotFoundError: There is no such collection.
@@ -107,23 +121,25 @@ class CollectionMoves:
             raise SettingsError(msg)
         now = self._clock.now()
         async with self._database.begin() as connection:
-            collection_id = await connection.scalar(
-                select(collections.c.id).where(collections.c.name == name)
-            )
-            if collection_id is None:
+            found = select(collections.c.id, collections.c.vectors_in).where(collections.c.name == name)
+            row = (await connection.execute(found)).one_or_none()
+            if row is None:
                 raise NotFoundError(
                     f"there is no collection '{name}'; 'causeway collections list' shows them"
                 )
+            collection_id = row.id
             asked = {"target": target, "state": "copying", "problem": None, "finished_at": None}
             wanted = insert(collection_moves).values(collection_id=collection_id, requested_at=now, **asked)
             is_another = or_(collection_moves.c.target != target, collection_moves.c.state == "done")
-            await connection.execute(
-                wanted.on_conflict_do_update(
-                    index_elements=["collection_id"],
-                    set_={**asked, "requested_at": now, "copied": 0},
-                    where=is_another,
-                )
-            )
+            made = wanted.on_conflict_do_update(
+                index_elements=["collection_id"],
+                set_={**asked, "requested_at": now, "copied": 0},
+                where=is_another,
+            ).returning(collection_moves.c.collection_id)
+            is_new = await connection.scalar(made) is not None
+            if is_new and self._record is not None:
+                told = {"before": {"vectors_in": row.vectors_in}, "after": {"vectors_in": target}}
+                await self._record(connection, by, "collection.move", collection_id, **told)
         return await self.status(name)
 
     async def status(self, name: str) -> Move:

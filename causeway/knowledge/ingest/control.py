@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, tru
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from causeway.contracts.identity import SYSTEM, Principal
 from causeway.errors import CausewayError, NotFoundError
 from causeway.knowledge.collection_options import CollectionOptions, options_of
 from causeway.knowledge.document import DocumentState
@@ -33,6 +34,7 @@ from causeway.knowledge.library import (
 from causeway.storage.background import rest
 from causeway.storage.database import Database
 from causeway.storage.durable import Durable, Priority
+from causeway.storage.recorder import Recorder
 from causeway.storage.schema import collections, documents, ingest_holds
 
 log = logging.getLogger(__name__)
@@ -47,9 +49,11 @@ _STOPPABLE = (*UNFINISHED, DocumentState.PAUSED)
 class IngestControl:
     """Controls ingestion, for any number of processes; the work is done by those that work on the queue."""
 
-    def __init__(self, *, database: Database, durable: Durable) -> None:
+    def __init__(self, *, database: Database, durable: Durable, record: Recorder | None = None) -> None:
+        """``record`` writes down who changed options."""
         self._database = database
         self._durable = durable
+        self._record = record
         self._is_queue_reached = False
 
     def register(self, durable: Durable) -> None:
@@ -122,12 +126,15 @@ class IngestControl:
             await self._queue_due(connection, chosen)
         return marked.rowcount
 
-    async def change_options(self, collection_id: str, changes: Mapping[str, object]) -> CollectionOptions:
+    async def change_options(
+        self, collection_id: str, changes: Mapping[str, object], *, by: Principal = SYSTEM
+    ) -> CollectionOptions:
         """Change a collection's options, and read its documents again if that made a difference.
 
         Args:
             collection_id: The collection.
             changes: Section -> name -> value; None is the default.
+            by: Who changes them, for the audit log.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -144,6 +151,9 @@ class IngestControl:
             if options != before:
                 changed = update(collections).where(collections.c.id == collection_id)
                 await connection.execute(changed.values(options=options.stored()))
+                if self._record is not None:
+                    told = {"before": before.as_dict(), "after": options.as_dict()}
+                    await self._record(connection, by, "collection.options", collection_id, **told)
             if not options.reads_as(before):
                 newer = {"options_version": collections.c.options_version + 1}
                 await connection.execute(

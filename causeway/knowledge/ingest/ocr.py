@@ -87,14 +87,39 @@ def read_picture(
 
     ``turn`` is the way to try first, in quarters clockwise: pages of one scan mostly lie alike.
     """
+    return read_prepared(prepared(image, dpi=dpi, turn=turn), engine, number=number, timeout_s=timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture that can be read.
+
+    Attributes:
+        picture: In even light, as the page lies.
+        straight: The same turned by ``turn`` quarters clockwise, and straightened.
+    """
+
+    picture: Picture
+    straight: Picture
+    turn: int
+
+
+def prepared(image: Image.Image, *, dpi: float, turn: int = 0) -> Prepared:
+    """The picture made fit to be read, which takes a sixth of the time of reading it and may be done while another is read."""
     picture = Picture(evened(image.convert("L")), dpi)
-    best = _Reading.of(picture, turn, engine, timeout_s)
+    return Prepared(picture, _straight(picture, turn), turn)
+
+
+def read_prepared(ready: Prepared, engine: OcrEngine, *, number: int, timeout_s: float) -> tuple[Page, float]:
+    """As `read_picture`."""
+    picture = ready.picture
+    best = _Reading.of(ready.straight, ready.turn, engine, timeout_s)
     if best.confidence < _LIKELY:
-        tried = {turn}
+        tried = {ready.turn}
         for other in _other_turns(best, picture, engine):
             if other not in tried:
                 tried.add(other)
-                reading = _Reading.of(picture, other, engine, timeout_s)
+                reading = _Reading.of(_straight(picture, other), other, engine, timeout_s)
                 best = reading if reading.confidence > best.confidence + 5 else best
                 if best.confidence >= _LIKELY:
                     break
@@ -138,8 +163,7 @@ class _Reading:
     is_sideways: bool
 
     @classmethod
-    def of(cls, picture: Picture, turn: int, engine: OcrEngine, timeout_s: float) -> _Reading:
-        straight = straightened(replace(picture, image=_turned(picture.image, turn)))
+    def of(cls, straight: Picture, turn: int, engine: OcrEngine, timeout_s: float) -> _Reading:
         words = engine.read(straight, timeout_s=timeout_s)
         confidence = confidence_of(words)
         # Tesseract reads lines that run up or down the page, too, and is sure of them; nothing else can use them.
@@ -147,6 +171,10 @@ class _Reading:
         return cls(
             straight, words, turn, min(confidence, _SIDEWAYS) if is_sideways else confidence, is_sideways
         )
+
+
+def _straight(picture: Picture, turn: int) -> Picture:
+    return straightened(replace(picture, image=_turned(picture.image, turn)))
 
 
 def _is_sideways(words: Sequence[ReadWord]) -> bool:

@@ -14,7 +14,7 @@ from typing import Self
 
 from PIL import Image
 
-from causeway.knowledge.ingest.ocr import choose_engine, read_picture
+from causeway.knowledge.ingest.ocr import choose_engine, prepared, read_prepared
 from causeway.knowledge.ingest.ocr_engine import OcrEngine
 from causeway.knowledge.ingest.pdf_shapes import Page
 from causeway.knowledge.ingest.reading import Reading
@@ -43,7 +43,9 @@ class OcrPages:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def add(self, number: int, draw: Callable[[], tuple[Image.Image, float]]) -> None:
-        """Have page ``number`` read; ``draw`` gives its picture and dots an inch, in this thread.
+        """Have page ``number`` read; ``draw`` gives its picture and dots an inch, in this thread, which prepares it, too.
+
+        So a page is drawn, evened and straightened while the one before is read.
 
         Raises:
             UnreadableDocumentError: There are no data for its languages.
@@ -54,13 +56,11 @@ class OcrPages:
         if self._engine is None:
             self._engine = choose_engine(self._reading.languages, (image, dpi))
         self._waiting[number] = self._pool.submit(
-            read_picture,
-            image,
+            read_prepared,
+            prepared(image, dpi=dpi, turn=self._turn),
             self._engine,
             number=number,
-            dpi=dpi,
             timeout_s=self._reading.page_timeout_s,
-            turn=self._turn,
         )
 
     def pages(self) -> dict[int, Page]:

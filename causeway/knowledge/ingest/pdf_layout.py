@@ -16,6 +16,7 @@ from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
+from causeway.knowledge.ingest.ocr_numerals import with_numerals
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word
 from causeway.knowledge.ingest.pdf_tables import Row, Segment, Table, aligned_table, ruled_tables
 
@@ -67,7 +68,14 @@ def read_in_order(page: Page) -> list[Item]:
     space = _word_space(words, page.spaces)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):
         items += _items(region, page.number, page.number * 1000 + number, space)
-    return _evened(items) if page.is_picture and not page.is_ocr else items
+    if page.is_ocr:
+        return [
+            item._replace(table=item.table._replace(rows=with_numerals(item.table.rows)))
+            if isinstance(item, PlacedTable)
+            else item
+            for item in items
+        ]
+    return _evened(items) if page.is_picture else items
 
 
 def _evened(items: list[Item]) -> list[Item]:

@@ -66,7 +66,8 @@ class Frame:
         places = (start, start + 4, start + 8, start + 12)
         if not crop_box(address, *places):
             media_box(address, *places)
-        return cls(*sides, raw.FPDFPage_GetRotation(page) % 4)
+        left, bottom, right, top = sides
+        return cls(left, bottom, right, top, raw.FPDFPage_GetRotation(page) % 4)
 
     @property
     def width(self) -> float:
@@ -233,6 +234,7 @@ class _WordReader:
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._look: _Look | None = None
         self._written: int | None = None
+        self._is_even_text = True
         self._run = -1
         self._room = bytearray(_CORNERS.size)
         self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
@@ -275,9 +277,9 @@ class _WordReader:
         words: list[_Piece] = []
         lasts = [begin + len(text) - 1 for text, begin, _ in runs]
         objects = map(text_object, repeat(self._address), lasts)
-        for piece, (written, first, last), ends in zip(runs, self._ends(runs), objects, strict=True):
+        for piece, (written, font, first, last), ends in zip(runs, self._ends(runs), objects, strict=True):
             text, begin, run = piece
-            baseline, look = self._stand(begin, first, run, written)
+            baseline, look = self._stand(begin, first, run, written, font)
             gaps = text.count(" ")
             if written == ends:
                 space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
@@ -286,8 +288,8 @@ class _WordReader:
                 elif gaps == 1 or space > _WIDE_SPACE:
                     self.spaces += [space] * gaps
                 continue
-            if gaps > 1 and ((text_font(ends) if ends else 0) or 0) == look.font:
-                level, after = self._stand(begin + len(text) - 1, last, run, ends)
+            if gaps > 1 and (text_font(ends) or 0) == look.font:
+                level, after = self._stand(begin + len(text) - 1, last, run, ends, look.font)
                 if abs(level - baseline) <= _LEVEL * look.size and abs(after.size - look.size) < _ALIKE:
                     space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
                     if space > _WIDE_SPACE:
@@ -305,9 +307,9 @@ class _WordReader:
                 pieces.append(piece)
             else:
                 words.append(piece)
-        for piece, (written, first, last) in zip(pieces, self._ends(pieces), strict=True):
+        for piece, (written, font, first, last) in zip(pieces, self._ends(pieces), strict=True):
             text, begin, run = piece
-            baseline, look = self._stand(begin, first, run, written)
+            baseline, look = self._stand(begin, first, run, written, font)
             gaps = text.count(" ")
             space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
             if space:
@@ -332,18 +334,22 @@ class _WordReader:
                 yield _Piece(text[start:end], begin + start, run)
 
     def _read_words(self, words: list[_Piece]) -> None:
+        self._look, self._is_even_text = None, False
         if self._frame.quarters:
             for piece in words:
                 self._read_turned(*piece)
             return
         words.sort(key=itemgetter(1))
-        for (text, begin, run), (written, first, last) in zip(words, self._ends(words), strict=True):
-            baseline, look = self._stand(begin, first, run, written)
+        for (text, begin, run), (written, font, first, last) in zip(words, self._ends(words), strict=True):
+            baseline, look = self._stand(begin, first, run, written, font)
             x0, x1 = min(first[0], first[2], last[0], last[2]), max(first[0], first[2], last[0], last[2])
             self._add(text, begin, x0 - self._left, x1 - self._left, baseline, look, run)
 
-    def _ends(self, pieces: Sequence[_Piece]) -> Iterator[tuple[int | None, _Sides, _Sides]]:
-        """For each piece the text object of its first letter, and the sides of its first and its last: asked all at once."""
+    def _ends(self, pieces: Sequence[_Piece]) -> Iterator[tuple[int | None, int | None, _Sides, _Sides]]:
+        """For each piece the text object and font of its first letter, and the sides of its first and its last.
+
+        They are asked for all pieces at once.
+        """
         firsts = [begin for _, begin, _ in pieces]
         lasts = [begin + len(text) - 1 for text, begin, _ in pieces]
         room = bytearray(2 * _SIDES.size * len(pieces) or 1)
@@ -351,8 +357,8 @@ class _WordReader:
         places = range(start, start + 2 * _SIDES.size * len(pieces), _SIDES.size)
         deque(map(loose_box, repeat(self._address), chain(firsts, lasts), places), maxlen=0)
         sides = list(_SIDES.iter_unpack(room)) if pieces else []
-        objects = map(text_object, repeat(self._address), firsts)
-        return zip(objects, sides[: len(pieces)], sides[len(pieces) :], strict=True)
+        objects = list(map(text_object, repeat(self._address), firsts))
+        return zip(objects, map(text_font, objects), sides[: len(pieces)], sides[len(pieces) :], strict=True)
 
     def _read_even(
         self, piece: _Piece, gaps: int, left: float, right: float, baseline: float, look: _Look
@@ -423,7 +429,8 @@ class _WordReader:
         """Read a word on a page that is turned."""
         point = self._frame.point
         sides = left, top, right, bottom = self._sides(first)
-        look = self._look_at(first, sides, run, text_object(self._address, first))
+        written = text_object(self._address, first)
+        _, look = self._stand(first, sides, run, written, text_font(written))
         _, baseline = point(*self._origin(first))
         ends = [point(left, bottom)[0], point(right, top)[0]]
         if len(text) > 1:
@@ -455,34 +462,34 @@ class _WordReader:
         x, y = _POINT.unpack_from(self._room)
         return x, y
 
-    def _stand(self, index: int, sides: _Sides, run: int, written: int | None) -> tuple[float, _Look]:
+    def _stand(
+        self, index: int, sides: _Sides, run: int, written: int | None, font: int | None
+    ) -> tuple[float, _Look]:
         """Where a character with these sides stands, from the top of the page, and how it is set.
 
-        Where it stands is asked for when its box is not as high as others of its look.
+        Characters of one text object are set alike, and so is the same font as high as before in one run. In text that may be
+        even it is in other runs, too: if it were turned, its letters would not stand where their widths put them. Where a
+        character stands is asked for when its box is not as high as others of its look.
         """
-        look = self._look
-        if look is None or not written or written != self._written:
-            look = self._look_at(index, sides, run, written)
         _, top, _, bottom = sides
-        if look.drop is None or abs(top - bottom - look.height) > _EQUAL:
+        look, height = self._look, top - bottom
+        if look is not None and written:
+            is_alike = look.drop is not None and abs(height - look.height) <= _EQUAL
+            if is_alike and font == look.font and (self._is_even_text or run == self._run):
+                self._written = written
+                return round(self._top - bottom - (look.drop or 0.0), 3), look
+            if written != self._written:
+                look = None
+        if look is None or not written:
+            look = self._asked_look(index, sides, run, font)
+            self._written = written
+        if look.drop is None or abs(height - look.height) > _EQUAL:
             return round(self._top - self._origin(index)[1], 3), look
         return round(self._top - bottom - look.drop, 3), look
 
-    def _look_at(self, index: int, sides: _Sides, run: int, written: int | None) -> _Look:
-        """How a character of a text object is set that has these sides; in one run, the same font as high as before is set as before."""
-        look = self._look
-        if look is not None and written and written == self._written:
-            return look
-        self._written = written
-        font = (text_font(written) if written else 0) or 0
-        if (
-            look is not None
-            and run == self._run
-            and font == look.font
-            and abs(sides[1] - sides[3] - look.height) < _EQUAL
-            and look.drop is not None
-        ):
-            return look
+    def _asked_look(self, index: int, sides: _Sides, run: int, font: int | None) -> _Look:
+        """How a character with these sides is set, as pdfium says."""
+        font = font or 0
         char_matrix(self._address, index, self._place)
         a, b, c, d, _, _ = _MATRIX.unpack_from(self._room)
         points = font_size(self._address, index)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -109,7 +109,7 @@ class Arrival:
         checked = _checked(metadata or {})
         source = await self._library.source_of_upload(collection, self._path, by)
         if self._path.lower().endswith(".zip"):
-            return await self._add_archive(collection, source, checked)
+            return await self._once(key, collection, lambda: self._add_archive(collection, source, checked))
         incoming = Incoming(
             collection=collection,
             source=source,
@@ -118,14 +118,17 @@ class Arrival:
             modified_at=self._clock.now(),
             metadata=checked,
         )
+        return await self._once(key, collection, lambda: self._library.add(incoming, retry_failed=True))
+
+    async def _once(self, key: str, collection: str | None, add: Callable[[], Awaitable[Added]]) -> Added:
+        """What ``add`` makes of the file; what came of it before when it was sent under the same key."""
         if not key:
-            return await self._library.add(incoming, retry_failed=True)
-        blob = (await self._draft.keep()).sha256
-        wanted = Sent(key=key, collection=collection or "", path=self._path, blob=blob)
+            return await add()
+        wanted = Sent(key=key, collection=collection or "", path=self._path, blob=self._draft.sha256)
         before = await self._keys.before(wanted)
         if before is not None:
             return before
-        added = await self._library.add(incoming, retry_failed=True)
+        added = await add()
         await self._keys.note(wanted, added.document_id)
         return added
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -27,11 +29,12 @@ async def receive(
     name: str,
     collection: str | None = None,
     metadata: dict[str, object] | None = None,
+    key: str = "",
 ) -> Added:
     async with uploads.arriving(name) as arrival:
         for piece in pieces:
             await arrival.write(piece)
-        return await arrival.add(by=SYSTEM, collection=collection, metadata=metadata)
+        return await arrival.add(by=SYSTEM, collection=collection, metadata=metadata, key=key)
 
 
 def stored(folder: Path) -> list[Path]:
@@ -155,3 +158,27 @@ def test_long_names_are_shortened_and_kept_apart() -> None:
     for name in (first, second, clean_name("a." + "b" * 300)):
         assert len(name.encode()) <= 200
     assert first.endswith(".docx")
+
+
+def zipped(**files: str) -> bytes:
+    content = io.BytesIO()
+    with ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"{name}.md", text)
+    return content.getvalue()
+
+
+async def test_a_zip_sent_again_under_its_key_is_the_same_upload(uploads: Uploads, library: Library) -> None:
+    packed = zipped(tents="# Tents", bags="# Bags")
+    first = await receive(uploads, packed, name="shop.zip", key="key_1:abc")
+    before = {each.path: each.revision for each in (await library.documents()).documents}
+    again = await receive(uploads, packed[:60], packed[60:], name="shop.zip", key="key_1:abc")
+    assert (again.document_id, again.change, again.revision) == (
+        first.document_id,
+        "unchanged",
+        first.revision,
+    )
+    assert {each.path: each.revision for each in (await library.documents()).documents} == before
+    assert {"shop.zip/tents.md", "shop.zip/bags.md"} <= set(before)
+    with pytest.raises(InvalidInputError, match="of other bytes"):
+        await receive(uploads, zipped(tents="# Other"), name="shop.zip", key="key_1:abc")
