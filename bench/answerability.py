@@ -1,12 +1,13 @@
 """Fits the coefficients of `causeway.knowledge.answer.answerability` to questions whose answerability is known.
 
-    python bench/answerability.py collect samples/questions.jsonl bench/answer*_questions.jsonl > signals.jsonl
-    python bench/answerability.py fit signals.jsonl
+    python -m bench.answerability collect samples/questions.jsonl bench/answer*_questions.jsonl bench/refusal_questions.jsonl > signals.jsonl
+    python -m bench.answerability fit signals.jsonl
 
 ``collect`` asks every question and writes down the signals; ``fit`` is a logistic regression with a little ridge, by
-Newton's method. It prints coefficients, the area under the curve, and what each threshold would have refused, all of it by
-cross-validation in eight parts. Questions of `bench/answer_questions.jsonl` with even numbers are held out: they are only
-counted. A question that is refused before there are signals (nothing is called that) is left out: no threshold moves it.
+Newton's method: first of what the statements tell, then of that and what a small model says of them, where it was asked. It prints
+coefficients, areas under the curve, and what each threshold would have refused: of the developed ones by cross-validation in
+eight parts, each of whole documents, and of the held out ones (`bench.answers.is_held_out`), which are only counted. A question that is
+refused before there are signals (nothing is called that) is left out: no threshold moves it.
 """
 
 from __future__ import annotations
@@ -15,22 +16,31 @@ import argparse
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.answers import answerer_of
+from bench.answers import answerer_of, is_held_out
 from causeway import settings as configuration
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
-from causeway.knowledge import AskRequest, Finished
-from causeway.knowledge.answer.answerability import Signals, Weights, probability
+from causeway.evals.statistics import wilson
+from causeway.knowledge import AskRequest, Finished, Retrieved
+from causeway.knowledge.answer.answerability import (
+    SUREST,
+    Signals,
+    VerdictWeights,
+    Weights,
+    of_statements,
+    probability,
+)
 from causeway.wiring import Work, open_platform
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 _RIDGE = 0.5
 _RIDGE_OF_SCORE = 0.02
 
@@ -54,46 +64,89 @@ async def _collect(questions: Sequence[dict[str, Any]], cache: Path | None) -> N
         answerer = answerer_of(platform, questions, cache=cache)
         for question in questions:
             asked = AskRequest(question=question["question"])
+            document = next(iter(question["documents"]), "")
             async for event in answerer.ask(asked, Call(principal=SYSTEM, purpose="bench")):
+                if isinstance(event, Retrieved) and event.hits:
+                    document = document or event.hits[0].path
                 if isinstance(event, Finished):
                     signals = asdict(event.signals) if event.signals else None
-                    kept = {"id": question["id"], "answerable": question["answerable"], "signals": signals}
-                    print(json.dumps(kept), flush=True)
+                    kept = {"id": question["id"], "answerable": question["answerable"], "document": document}
+                    print(json.dumps({**kept, "signals": signals}), flush=True)
 
 
 def _fit(lines: Sequence[dict[str, Any]]) -> None:
-    is_held = np.array([line["id"].startswith("e") and int(line["id"][1:]) % 2 == 0 for line in lines])
+    held = np.array([is_held_out(line["id"]) for line in lines])
     truth = np.array([bool(line["answerable"]) for line in lines])
-    seen = np.array([Signals(**line["signals"]).inputs for line in lines])
-    weights = Weights(*(round(float(value), 2) for value in _logistic(seen[~is_held], truth[~is_held])))
-    print(f"{(~is_held).sum()} questions, {int(truth[~is_held].sum())} answerable\n{weights}\n")
-    likely = _across(seen[~is_held], truth[~is_held])
-    held = np.array([probability(Signals(**line["signals"]), weights) for line in lines])[is_held]
-    for name, scores, is_true in (
-        ("developed on, by cross-validation", likely, truth[~is_held]),
-        ("held out", held, truth[is_held]),
-    ):
-        print(f"Area under the curve, {name}: {_area(scores, is_true):.2f}\n")
-        print("| below | answerable | unanswerable |\n|---|---|---|")
-        for threshold in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75):
-            below = scores < threshold
-            print(f"| {threshold:.2f} | {below[is_true].mean():.2f} | {below[~is_true].mean():.2f} |")
-        print()
+    signals = [Signals(**line["signals"]) for line in lines]
+    seen = np.array([one.inputs for one in signals])
+    documents = [line["document"] for line in lines]
+    weights = Weights(*(round(float(value), 2) for value in _logistic(seen[~held], truth[~held])))
+    print(f"{(~held).sum()} questions developed on, {held.sum()} held out\n\n{weights}\n")
+    by_rules = np.array([probability(replace(one, told=None, stated=None), weights) for one in signals])
+    _tell("statements alone", _across(seen, truth, held, documents), by_rules, truth, held)
+    if any(one.stated is None for one in signals):
+        return
+    told = np.array([[1.0, *_limited(one, weights)] for one in signals])
+    of_quotes = VerdictWeights(
+        *(round(float(value), 2) for value in _logistic(told[~held], truth[~held], first_ridge=_RIDGE))
+    )
+    print(f"{of_quotes}\n")
+    _tell("a small model's verdict alone", told[:, 1], told[:, 1], truth, held)
+    both = np.array([probability(one, weights, of_quotes=of_quotes) for one in signals])
+    _tell("both", _across(told, truth, held, documents, first_ridge=_RIDGE), both, truth, held)
 
 
-def _across(seen: Floats, truth: npt.NDArray[np.bool_]) -> Floats:
-    """The probability of each question by coefficients fitted without it."""
+def _limited(signals: Signals, weights: Weights) -> tuple[float, float]:
+    told = min(max(signals.stated or 0.0, -SUREST), SUREST)
+    return told, min(max(of_statements(signals, weights), -2.0), 2.0)
+
+
+def _tell(what: str, developed: Floats, fitted: Floats, truth: Bools, held: Bools) -> None:
+    """Areas, and shares refused below each threshold."""
+    print(f"## {what.capitalize()}\n")
+    print(
+        f"Area under the curve: developed on {_area(developed[~held], truth[~held]):.2f}, held out {_area(fitted[held], truth[held]):.2f}\n"
+    )
+    if fitted.min() < 0 or fitted.max() > 1:
+        return
+    print(
+        "| below | answerable, developed on | unanswerable | answerable, held out | unanswerable |\n|---|---|---|---|---|"
+    )
+    for threshold in np.arange(0.2, 0.85, 0.05):
+        cells = [
+            _share((scores < threshold)[part & answerable])
+            for scores, part in ((developed, ~held), (fitted, held))
+            for answerable in (truth, ~truth)
+        ]
+        print(f"| {threshold:.2f} | {' | '.join(cells)} |")
+    print()
+
+
+def _share(refused: Bools) -> str:
+    found = wilson(int(refused.sum()), len(refused))
+    return f"{found.estimate:.2f} ({found.low:.2f}\u2013{found.high:.2f})"
+
+
+def _across(
+    seen: Floats, truth: Bools, held: Bools, documents: Sequence[str], *, first_ridge: float = _RIDGE_OF_SCORE
+) -> Floats:
+    """The probability of each question by coefficients fitted without its document; 0 of those held out."""
     found = np.zeros(len(seen))
-    for part in np.array_split(np.random.default_rng(0).permutation(len(seen)), 8):
-        others = np.setdiff1d(np.arange(len(seen)), part)
-        found[part] = 1 / (1 + np.exp(-seen[part] @ _logistic(seen[others], truth[others])))
+    names = sorted({document for document, is_held in zip(documents, held, strict=True) if not is_held})
+    for part in np.array_split(np.random.default_rng(0).permutation(len(names)), 8):
+        out = {names[number] for number in part}
+        here = np.array([document in out for document in documents]) & ~held
+        others = ~here & ~held
+        found[here] = 1 / (
+            1 + np.exp(-seen[here] @ _logistic(seen[others], truth[others], first_ridge=first_ridge))
+        )
     return found
 
 
-def _logistic(seen: Floats, truth: npt.NDArray[np.bool_]) -> Floats:
+def _logistic(seen: Floats, truth: Bools, *, first_ridge: float = _RIDGE_OF_SCORE) -> Floats:
     """Both classes count alike, however many questions each has; the bias is not shrunk, and the score hardly."""
     each = np.where(truth, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
-    ridge = np.diag([0.0, _RIDGE_OF_SCORE, *[_RIDGE] * (seen.shape[1] - 2)])
+    ridge = np.diag([0.0, first_ridge, *[_RIDGE] * (seen.shape[1] - 2)])
     found = np.zeros(seen.shape[1])
     for _ in range(80):
         likely = 1 / (1 + np.exp(-seen @ found))
@@ -103,7 +156,7 @@ def _logistic(seen: Floats, truth: npt.NDArray[np.bool_]) -> Floats:
     return found
 
 
-def _area(scores: Floats, truth: npt.NDArray[np.bool_]) -> float:
+def _area(scores: Floats, truth: Bools) -> float:
     """The chance that an answerable question scores above an unanswerable one."""
     above, below = scores[truth][:, None], scores[~truth][None, :]
     return float((above > below).mean() + (above == below).mean() / 2)

@@ -4,8 +4,9 @@
 
 Works on the data folder and with the chat model of the settings; `make up` loads the sample company. An answerable question is
 right when the answer has every required fact and cites a document that holds the answer; an unanswerable one is right
-when it is refused. Coefficients were fitted to the development half alone: the
-questions whose document (for an unanswerable one: whose best hit's) falls into it.
+when it is refused. A quote counts as supported when its passage has it word for word, or in the cells of one table row; what a
+model writes is measured by `bench/support.py`. Held out are `bench/refusal_questions.jsonl` and the even half of `bench/answer_questions.jsonl`: nothing was
+fitted to them, and no rule was made looking at them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import statistics
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from bench.machine import describe
 from causeway import settings as configuration
 from causeway.contracts.identity import SYSTEM
 from causeway.contracts.model_gateway import Call
+from causeway.evals.statistics import wilson
 from causeway.knowledge import Answerer, AskRequest, Finished, Hit, Retrieved, TextDelta
 from causeway.knowledge.answer.answerability import probability
 from causeway.knowledge.search.sections import SectionSearch
@@ -35,7 +37,10 @@ from causeway.prompts.shelf import Shelf
 from causeway.wiring import Platform, Work, open_platform
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "questions.jsonl"
-NEW = Path(__file__).parent / "answer_questions.jsonl"
+SETS = tuple(
+    Path(__file__).parent / f"{name}_questions.jsonl" for name in ("answerability", "answer", "refusal")
+)
+_QUOTED = re.compile(r"\u201c(.+?)\u201d \[(\d+)\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,15 @@ class Graded:
         return bool(self.finished and not self.finished.refused and not self.finished.is_sure)
 
     @property
-    def is_development(self) -> bool:
-        """Whether the question belongs to the half that was developed on."""
-        if self.question["id"].startswith("e"):
-            return int(self.question["id"][1:]) % 2 == 1
-        document = next(iter(self.question["documents"] or (hit.path for hit in self.hits)), "")
-        return zlib.crc32(document.encode()) % 2 == 1
+    def is_held_out(self) -> bool:
+        """Whether nothing was developed on the question."""
+        return is_held_out(self.question["id"])
+
+    @property
+    def quoted(self) -> list[bool]:
+        """Of each quote, whether its passage has it."""
+        said = self.finished.answer if self.finished and not self.finished.refused else ""
+        return [_is_said(quote, self.hits[int(n) - 1]) for quote, n in _QUOTED.findall(said)]
 
     @property
     def has_facts(self) -> bool:
@@ -84,10 +92,15 @@ class Graded:
         return bool(cited & set(self.question["documents"]))
 
 
+def is_held_out(question_id: str) -> bool:
+    """Whether nothing was developed on the question of this id."""
+    return question_id.startswith("f") or (question_id.startswith("e") and int(question_id[1:]) % 2 == 0)
+
+
 def main() -> None:
     """Ask, grade and print a page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--questions", type=Path, nargs="+", default=[SAMPLES, NEW])
+    parser.add_argument("--questions", type=Path, nargs="+", default=[SAMPLES, *SETS])
     parser.add_argument("--every", type=int, default=1, help="ask every Nth question")
     parser.add_argument("--retrieval-only", action="store_true")
     parser.add_argument("--gold", action="store_true", help="with a chat model that reads perfectly")
@@ -191,19 +204,21 @@ def _plain(text: str) -> str:
 def _print(graded: list[Graded], *, is_whole: bool) -> None:
     print("# Answers about the sample company\n")
     print(describe())
-    model = next((one.finished.model for one in graded if one.finished and one.finished.model), "none")
+    model = next((one.finished.model for one in graded if one.finished and one.finished.citations), "none")
     print(f"\nMade by `bench/answers.py` over {len(graded)} questions. Answers by: {model}.\n")
-    halves = [
-        graded,
-        [one for one in graded if one.is_development],
-        [one for one in graded if not one.is_development],
+    groups = [
+        [one for one in graded if one.question["id"].startswith("q")],
+        [one for one in graded if not one.is_held_out],
+        [one for one in graded if one.is_held_out],
     ]
-    print("| share (of how many) | all | development half | other half |\n|---|---|---|---|")
-    answerable = [[one for one in half if one.question["answerable"]] for half in halves]
-    unanswerable = [[one for one in half if not one.question["answerable"]] for half in halves]
+    print(
+        "| share (how many) and 95 % interval | the 60 of samples | all developed on | held out |\n|---|---|---|---|"
+    )
+    answerable = [[one for one in group if one.question["answerable"]] for group in groups]
+    unanswerable = [[one for one in group if not one.question["answerable"]] for group in groups]
     _row("every needed document among the passages", answerable, lambda one: one.is_found)
     if is_whole:
-        _row("answerable, answered", answerable, lambda one: not one.is_refused)
+        _row("answerable, refused", answerable, lambda one: one.is_refused)
         _row("answerable, every fact", answerable, lambda one: one.has_facts)
         _row(
             "answerable, every fact and a right citation",
@@ -217,15 +232,40 @@ def _print(graded: list[Graded], *, is_whole: bool) -> None:
             unanswerable,
             lambda one: one.is_refused or one.is_cautious,
         )
+        quoted = [[each for one in group for each in one.quoted] for group in groups]
+        if any(quoted):
+            _row("cited sentences, supported", quoted, bool)
         firsts = sorted(one.first_text_s for one in graded if one.first_text_s is not None)
         print(
             f"\nSeconds to the first word: median {statistics.median(firsts):.1f}, longest {firsts[-1]:.1f}."
         )
 
 
-def _row(what: str, halves: Sequence[Sequence[Graded]], is_right: Callable[[Graded], bool]) -> None:
-    shares = [f"{sum(map(is_right, half)) / max(1, len(half)):.2f} ({len(half)})" for half in halves]
-    print(f"| {what} | {' | '.join(shares)} |")
+def _is_said(sentence: str, hit: Hit) -> bool:
+    """Whether ``hit`` has ``sentence`` word for word, or in the cells of one row below their column's names."""
+    sentence = sentence.removesuffix("\u2026").strip(" .")
+    whole = _plain(re.sub(r"\n\s*(?:[-*+\u2022]\s+)?", " ", f"{hit.heading}\n{hit.text}"))
+    if _plain(sentence).removeprefix("- ") in whole:
+        return True
+    rows = [_plain(row).strip("| ").split("|") for row in hit.text.splitlines() if row.count("|") > 1]
+    names = {name.strip() for row in rows for name in row}
+    for row in rows:
+        cells, said = {cell.strip() for cell in row}, _plain(sentence)
+        for name in sorted(names, key=len, reverse=True):
+            said = re.sub(rf"(?:^|(?<=; )){re.escape(name)}: ", "", said) if name else said
+        for cell in sorted(cells, key=len, reverse=True):
+            said = said.replace(cell, "") if cell else said
+        if not said.strip("; "):
+            return True
+    return False
+
+
+def _row(what: str, groups: Sequence[Sequence[Any]], is_right: Callable[[Any], bool]) -> None:
+    cells = []
+    for group in groups:
+        found = wilson(sum(map(is_right, group)), len(group))
+        cells.append(f"{found.estimate:.2f} ({len(group)}) {found.low:.2f}\u2013{found.high:.2f}")
+    print(f"| {what} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ SCENARIOS = "plain:1,plain:16,plain:64,stream:1,stream:16"
 _READY_S = 120.0
 _WARM_UP_S = 5
 
-_SETTINGS = """
+SETTINGS = """
 [server]
 port = {port}
 [storage]
@@ -150,15 +150,15 @@ class Bench:
         self._folder = folder
         self._tools = tools
         self._seconds = seconds
-        self._port = _free_port()
+        self._port = free_port()
         self.upstream = f"http://127.0.0.1:{self._port}"
 
     @contextlib.contextmanager
     def mock(self) -> Iterator[None]:
         """The provider, on the load's core."""
         command = [sys.executable, str(self._tools / "mock_upstream.py"), "--port", str(self._port)]
-        with _running(command, core=1, log=self._folder / "mock.log"):
-            _wait(f"{self.upstream}/v1/models", {})
+        with running(command, core=1, log=self._folder / "mock.log"):
+            wait_for(f"{self.upstream}/v1/models", {})
             yield
 
     def direct(self) -> Measured:
@@ -168,7 +168,7 @@ class Bench:
 
     def passthrough(self) -> Measured:
         """uvicorn and aiohttp alone."""
-        port = _free_port()
+        port = free_port()
         command = (
             sys.executable,
             "-m",
@@ -182,10 +182,10 @@ class Bench:
 
     def causeway(self, soak: int) -> Measured:
         """Causeway with every step on."""
-        port, folder = _free_port(), self._folder / "causeway"
+        port, folder = free_port(), self._folder / "causeway"
         folder.mkdir()
         config = folder / "causeway.toml"
-        config.write_text(_SETTINGS.format(port=port, folder=folder / "data", upstream=self.upstream))
+        config.write_text(SETTINGS.format(port=port, folder=folder / "data", upstream=self.upstream))
         environment = child_environment(CAUSEWAY_CONFIG=str(config))
         create = [CAUSEWAY, "keys", "create", "bench", "--tier", "bench", "--json"]
         made = subprocess.run(create, env=environment, check=True, capture_output=True, text=True)
@@ -196,14 +196,14 @@ class Bench:
 
     def litellm(self, program: Path) -> Measured:
         """LiteLLM's proxy, without its database."""
-        port, config = _free_port(), self._folder / "litellm.yaml"
+        port, config = free_port(), self._folder / "litellm.yaml"
         config.write_text(_LITELLM.format(upstream=self.upstream))
         command = (str(program), "--config", str(config), "--port", str(port), "--num_workers", "1")
         return self._measure(Peer("LiteLLM", command, port, key="sk-bench"))
 
     def portkey(self, script: Path) -> Measured:
         """Portkey's gateway on Node."""
-        port = _free_port()
+        port = free_port()
         headers = ("x-portkey-provider: openai", f"x-portkey-custom-host: {self.upstream}/v1")
         command = ("node", str(script), f"--port={port}")
         return self._measure(Peer("Portkey", command, port, headers=headers))
@@ -212,10 +212,10 @@ class Bench:
         measured = Measured(peer.name)
         log = self._folder / f"{peer.name.split()[0]}.log"
         begun = time.perf_counter()
-        with _running(peer.command, core=0, log=log, environment=peer.environment) as process:
+        with running(peer.command, core=0, log=log, environment=peer.environment) as process:
             sent = {"authorization": f"Bearer {peer.key}"}
             sent |= dict(header.split(": ", 1) for header in peer.headers)
-            _wait(f"{peer.url}/chat/completions", sent, model=peer.model, log=log)
+            wait_for(f"{peer.url}/chat/completions", sent, model=peer.model, log=log)
             measured.start_s = time.perf_counter() - begun
             before = _postgres_seconds()
             measured.rows = self._load(peer, SCENARIOS, self._seconds, process.pid)
@@ -323,7 +323,7 @@ def _ratios(measured: Sequence[Measured]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     command: Sequence[str], *, core: int, log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """``command`` on one core, in a session of its own, stopped at the end."""
@@ -346,7 +346,7 @@ def _running(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait(url: str, headers: dict[str, str], *, model: str | None = None, log: Path | None = None) -> None:
+def wait_for(url: str, headers: dict[str, str], *, model: str | None = None, log: Path | None = None) -> None:
     body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
     asked = urllib.request.Request(
         url,
@@ -363,7 +363,7 @@ def _wait(url: str, headers: dict[str, str], *, model: str | None = None, log: P
     raise SystemExit(f"{url} did not answer: {log.read_text()[-2000:] if log else ''}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

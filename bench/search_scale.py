@@ -1,246 +1,184 @@
 """The whole search as the index grows: latency with and without filters, rerank and access rules; recall against exact.
 
     python -m bench.search_scale build --folder F --chunks 100000
-    python -m bench.search_scale measure --folder F > bench/results/search_scale_100k.md
+    python -m bench.search_scale measure --folder F
+    python -m bench.search_scale report --folder F G H > bench/results/search_scale.md
     python -m bench.search_scale arms --folder F
 
 Synthetic vectors and real text, in the real embedding space: a chunk is eight sentences of Cranfield, most of one paper,
 and its vector is the mean of theirs with noise. Documents have 20 chunks. Queries are Cranfield's, embedded by the real
 model as every search does. Beside the time on the wall stands the work: milliseconds of processor that Causeway and its
-database took for a search, which other programs on the machine do not change. ``build`` makes the rows in bulk and the vector index at last, as a restore would; it says how
-long a document takes to replace. It goes on from what is there.
+database took for a search, which other programs on the machine change less. ``build`` makes the rows in bulk and the
+indexes of words and vectors at last, as a restore would, and goes on from what is there. A question over HTTP goes to
+`causeway up` with the models of the settings.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import os
+import re
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 from sqlalchemy import text
 
 from bench.index_scale import names
 from bench.machine import describe
 from bench.retrieval import embed, read_lines
+from bench.search_scale_build import (
+    CHUNKS_A_DOCUMENT,
+    CRANFIELD,
+    DIMENSIONS,
+    SHARES,
+    build,
+    read_sentences,
+    say,
+)
 from causeway.contracts.identity import SYSTEM, Principal, Scope
 from causeway.contracts.model_gateway import Call
-from causeway.contracts.vectors import EmbedRequest, Vectors
+from causeway.contracts.vectors import Vectors
 from causeway.knowledge import Chunk, SearchRequest
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter
-from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.settings import KnowledgeSettings, Settings, StorageSettings, load
 from causeway.wiring import Platform, Work, open_platform
 
-CRANFIELD = Path(__file__).parent.parent.parent / "shared" / "data" / "cranfield"
-DIMENSIONS = 384
-CHUNKS_A_DOCUMENT = 20
-BATCH_DOCUMENTS = 100
 RERANKED = 20
-NOISE = 0.35
-"""Length of what is added to a chunk's vector, beside 1: neighbours in one paper then have cosines of about .85."""
+WARM_UP = 5
 CALL = Call(principal=SYSTEM, purpose="bench")
-SHARES = {"half": 2, "5 %": 20, "1 %": 100}
-"""Every so many documents pass the filter of that name, and are of the group of that name."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("build", "measure", "arms"))
-    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("what", choices=("build", "measure", "arms", "report"))
+    parser.add_argument("--folder", type=Path, required=True, nargs="+")
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=100)
     options = parser.parse_args()
-    asyncio.run(run(options))
+    if options.what == "report":
+        report(options.folder)
+    else:
+        asyncio.run(run(options, options.folder[0]))
 
 
-async def run(options: argparse.Namespace) -> None:
-    storage = StorageSettings(dir=options.folder, models_dir=load().storage.models_dir)
+async def run(options: argparse.Namespace, folder: Path) -> None:
+    storage = StorageSettings(dir=folder, models_dir=load().storage.models_dir)
     settings = Settings(storage=storage, knowledge=KnowledgeSettings(rerank_candidates=RERANKED))
     async with open_platform(settings, work=Work.MUST) as platform:
         if options.what == "build":
-            await build(platform, options.folder, options.chunks)
+            await build(platform, folder, options.chunks)
         elif options.what == "measure":
-            await measure(platform, options.queries)
+            found = await measure(platform, folder, options.queries)
         else:
             await measure_arms(platform, options.queries)
+    if options.what == "measure":
+        found["ask_ms"] = time_asking(folder)
+        (folder / "measured.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-# --- building ------------------------------------------------------------------------------------------
+# --- measuring -----------------------------------------------------------------------------------------
 
 
-async def build(platform: Platform, folder: Path, chunks: int) -> None:
-    sentences, papers = read_sentences()
-    known = await sentence_vectors(platform, folder, sentences)
-    there = await count(platform, "documents")
-    wanted = chunks // CHUNKS_A_DOCUMENT
-    say(f"{there} documents are there, {wanted} wanted")
-    await execute(
-        platform,
-        "INSERT INTO collections (id, name, embedding_model, dimensions)"
-        f" VALUES ('col_scale', 'scale', 'bge-small-en', {DIMENSIONS}) ON CONFLICT DO NOTHING",
-    )
-    if wanted - there > there / 4:
-        await execute(platform, f"DROP INDEX IF EXISTS chunks_embedding_{DIMENSIONS}")
-    for first in range(there, wanted, BATCH_DOCUMENTS):
-        await add_documents(platform, first, min(first + BATCH_DOCUMENTS, wanted), sentences, papers, known)
-        if (first // BATCH_DOCUMENTS) % 20 == 0:
-            say(f"{first} documents")
-    started = time.perf_counter()
-    async with platform.database.begin() as connection:
-        await connection.execute(text("SET LOCAL statement_timeout = 0"))
-        await connection.execute(text("SET LOCAL maintenance_work_mem = '3GB'"))
-        await connection.execute(
+@dataclass(frozen=True)
+class Way:
+    """A kind of search that is timed: who asks, and what is changed in each of Cranfield's questions."""
+
+    name: str
+    call: Call = CALL
+    filters: Mapping[str, object] = field(default_factory=dict)
+    facets: tuple[str, ...] = ()
+    rerank: bool = False
+    said: Callable[[str, int], str] = lambda query, _: query
+
+
+async def measure(platform: Platform, folder: Path, queries: int) -> dict[str, Any]:
+    """All numbers of one size but those that a server gives."""
+    asked = [row["text"] for row in read_lines(CRANFIELD / "queries.jsonl")][: queries + WARM_UP]
+    found: dict[str, Any] = {"chunks": await count(platform, "chunks"), "machine": describe()}
+    found["sizes_mb"] = await sizes(platform)
+    found["built_s"] = json.loads((folder / "built.json").read_text(encoding="utf-8"))
+    found["ways"] = {
+        way.name: await time_way(platform, way, asked) for way in ways(await common_words(platform))
+    }
+    say("searches are timed")
+    vectors = await embed(platform, asked[WARM_UP : WARM_UP + 50], "query")
+    found["recall"] = await measure_recall(platform, vectors)
+    found["replaced_ms"] = await replace_time(platform)
+    return found
+
+
+def ways(common: Sequence[str]) -> list[Way]:
+    return [
+        Way("everything"),
+        *(Way(f"filter that {name} pass", filters={name: True}) for name in SHARES),
+        Way("filter by author, 2.5 % pass", filters={"author": "Author 7"}),
+        Way("a reader who sees all", viewer("all")),
+        *(Way(f"a reader who sees {name}", viewer(name)) for name in SHARES),
+        Way("a reader in three groups, half", viewer(*SHARES)),
+        Way("the same with a filter that 5 % pass", viewer(*SHARES), {"5 %": True}),
+        Way("with four facets", facets=("type", "folder", "author", "modified")),
+        Way("an identifier is asked for", said=lambda query, n: f"{query} part-{n * 37 % 400}-{n % 20}"),
+        Way("five of the commonest words", said=lambda _, n: " ".join(common[n % 20 :: 20][:5])),
+        Way("two words misspelt", said=misspelt),
+        Way(f"everything, {RERANKED} passages reranked", rerank=True),
+    ]
+
+
+async def common_words(platform: Platform) -> list[str]:
+    """The hundred stems that are in most chunks."""
+    async with platform.database.connect() as connection:
+        known = await connection.scalar(
             text(
-                f"CREATE INDEX IF NOT EXISTS chunks_embedding_{DIMENSIONS} ON chunks"
-                f" USING hnsw ((embedding::halfvec({DIMENSIONS})) halfvec_cosine_ops)"
-                f" WHERE vector_dims(embedding) = {DIMENSIONS}"
+                "SELECT (most_common_elems::text::text[])[:] FROM pg_stats"
+                " WHERE tablename = 'chunk_keywords' AND attname = 'lexemes'"
             )
         )
-    say(f"vector index: {time.perf_counter() - started:.0f} s")
-    for statement in ("VACUUM ANALYZE documents", "VACUUM ANALYZE chunks", "VACUUM ANALYZE chunk_keywords"):
-        await outside_a_transaction(platform, statement)
-    say("done")
-
-
-def read_sentences() -> tuple[list[str], list[list[int]]]:
-    """Every sentence of Cranfield, and the numbers of each paper's."""
-    sentences: list[str] = []
-    papers: list[list[int]] = []
-    for row in read_lines(CRANFIELD / "corpus.jsonl"):
-        mine = [each.strip() for each in row["text"].split(" . ") if len(each.split()) > 3]
-        if mine:
-            papers.append(list(range(len(sentences), len(sentences) + len(mine))))
-            sentences.extend(mine)
-    return sentences, papers
-
-
-async def sentence_vectors(platform: Platform, folder: Path, sentences: Sequence[str]) -> Vectors:
-    file = folder / "sentences.npy"
-    if not file.exists():
-        parts = [
-            await embed(platform, sentences[first : first + 256], "document")
-            for first in range(0, len(sentences), 256)
-        ]
-        np.save(file, np.concatenate(parts))
-    vectors: Vectors = np.load(file)
-    return vectors
-
-
-async def add_documents(
-    platform: Platform,
-    first: int,
-    last: int,
-    sentences: Sequence[str],
-    papers: Sequence[Sequence[int]],
-    known: Vectors,
-) -> None:
-    random = np.random.default_rng(first)
-    begin = datetime(2026, 1, 1, tzinfo=UTC)
-    rows = [
-        {
-            "id": f"doc_{number}",
-            "path": f"folder{number % 50}/{number}.pdf",
-            "modified": begin - timedelta(days=number % 1000),
-            "type": ("application/pdf", "text/markdown", "text/html")[number % 3],
-            "metadata": metadata_of(number),
-            "readers": readers_of(number),
-        }
-        for number in range(first, last)
-    ]
-    chunks = [
-        chunk
-        for number in range(first, last)
-        for chunk in chunks_of(random, number, sentences, papers, known)
-    ]
-    async with platform.database.begin() as connection:
-        await connection.execute(
+        shares = await connection.scalar(
             text(
-                "INSERT INTO documents (id, collection_id, source, path, title, size_bytes, blob, modified_at,"
-                " state, revision, ready_revision, media_type, metadata, own_readers)"
-                " VALUES (:id, 'col_scale', 'upload', :path, '', 1, 'none', :modified,"
-                " 'ready', 1, 1, :type, CAST(:metadata AS jsonb), :readers)"
-            ),
-            rows,
+                "SELECT most_common_elem_freqs FROM pg_stats"
+                " WHERE tablename = 'chunk_keywords' AND attname = 'lexemes'"
+            )
         )
-        columns = [list(column) for column in zip(*chunks, strict=True)]
-        given = dict(
-            zip(("ids", "documents", "ordinals", "texts", "vectors", "wholes"), columns, strict=True)
+    ordered = sorted(zip(shares, known, strict=False), reverse=True)
+    return [word for _, word in ordered if word.isalpha()][:100]
+
+
+def misspelt(query: str, _: int) -> str:
+    """``query`` with two neighbouring letters swapped in each of its two longest words."""
+    words = query.split()
+    for word in sorted(set(words), key=len)[-2:]:
+        middle = len(word) // 2
+        words[words.index(word)] = f"{word[: middle - 1]}{word[middle]}{word[middle - 1]}{word[middle + 1 :]}"
+    return " ".join(words)
+
+
+async def time_way(platform: Platform, way: Way, queries: Sequence[str]) -> dict[str, list[float]]:
+    """Milliseconds of each search: on the clock, of this process and its database, of the database alone."""
+    effort = Effort(platform)
+    took: dict[str, list[float]] = {"clock": [], "work": [], "database": []}
+    for number, query in enumerate(queries[: WARM_UP + 40] if way.rerank else queries):
+        request = SearchRequest(
+            query=way.said(query, number), filters=way.filters, rerank=way.rerank, facets=way.facets, top_k=10
         )
-        unnested = (
-            "FROM unnest(CAST(:ids AS text[]), CAST(:documents AS text[]), CAST(:ordinals AS int[]),"
-            " CAST(:texts AS text[]), CAST(:vectors AS text[]), CAST(:wholes AS text[]))"
-            " AS given (id, document, ordinal, words, vector, whole)"
-        )
-        await connection.execute(
-            text(
-                "INSERT INTO chunks (id, document_id, collection_id, ordinal, heading, text, tokens, embedding)"
-                f" SELECT id, document, 'col_scale', ordinal, 'Paper', words, 190, CAST(vector AS vector) {unnested}"
-            ),
-            given,
-        )
-        await connection.execute(
-            text(
-                "INSERT INTO chunk_keywords (chunk_id, document_id, lexemes, length)"
-                " SELECT id, document, lexemes || array_to_tsvector(string_to_array(whole, ' ')),"
-                " (SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(lexemes))"
-                f" {unnested}, to_tsvector('english', 'Paper ' || words) AS lexemes"
-            ),
-            given,
-        )
-
-
-def metadata_of(number: int) -> str:
-    marks = ", ".join(f'"{name}": {str(number % every == 0).lower()}' for name, every in SHARES.items())
-    return f'{{{marks}, "author": "Author {number % 40}"}}'
-
-
-def readers_of(number: int) -> list[str]:
-    return ["group:all", *(f"group:{name}" for name, every in SHARES.items() if number % every == 0)]
-
-
-def chunks_of(
-    random: np.random.Generator,
-    number: int,
-    sentences: Sequence[str],
-    papers: Sequence[Sequence[int]],
-    known: Vectors,
-) -> list[tuple[object, ...]]:
-    made: list[tuple[object, ...]] = []
-    for ordinal in range(CHUNKS_A_DOCUMENT):
-        paper = papers[int(random.integers(len(papers)))]
-        picks = [*random.choice(paper, 6), *random.integers(0, len(sentences), 2)]
-        said = f"{' . '.join(sentences[pick] for pick in picks)} part-{number}-{ordinal}"
-        noise = random.normal(size=DIMENSIONS)
-        vector = known[picks].mean(axis=0)
-        vector = vector / np.linalg.norm(vector) + NOISE * noise / np.linalg.norm(noise)
-        vector = vector / np.linalg.norm(vector)
-        written = "[" + ",".join(f"{value:.6f}" for value in vector) + "]"
-        whole = " ".join(sorted(identifiers(said)))
-        made.append((f"chk_{number}_1_{ordinal}", f"doc_{number}", ordinal, said, written, whole))
-    return made
-
-
-async def execute(platform: Platform, statement: str) -> None:
-    async with platform.database.begin() as connection:
-        await connection.execute(text(statement))
-
-
-async def outside_a_transaction(platform: Platform, statement: str) -> None:
-    import psycopg  # noqa: PLC0415 - VACUUM alone needs it
-
-    url = platform.database.url.replace("postgresql+psycopg", "postgresql")
-
-    def run() -> None:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(statement.encode())
-
-    await asyncio.to_thread(run)
+        work, database, started = effort.ms(), effort.servers_ms(), time.perf_counter()
+        found = await platform.search.search(request, way.call)
+        if number >= WARM_UP:
+            took["clock"].append((time.perf_counter() - started) * 1000)
+            took["work"].append(effort.ms() - work)
+            took["database"].append(effort.servers_ms() - database)
+        assert found.hits, (way.name, query)
+        assert not found.notes, found.notes
+    return took
 
 
 async def count(platform: Platform, table: str) -> int:
@@ -248,41 +186,35 @@ async def count(platform: Platform, table: str) -> int:
         return int(await connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-def say(words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+async def measure_recall(platform: Platform, vectors: Vectors) -> dict[str, float]:
+    """Of the exact best 10 by vectors, how many are found: the least of what passes, who reads, and both."""
+    index, shares = PostgresIndex(platform.database), {}
+    for name in ("all", *SHARES):
+        found_shares = []
+        for vector in vectors:
+            where: Filter = EVERYTHING if name == "all" else Eq(name, True)
+            right = set(names(await index.dense(vector, 10, where, exact=True)))
+            found_shares.append(len(set(names(await index.dense(vector, 10, where))) & right) / len(right))
+        shares[name] = float(np.mean(found_shares))
+    return shares
 
 
-# --- measuring -----------------------------------------------------------------------------------------
-
-
-async def measure(platform: Platform, queries: int) -> None:
-    chunks = await count(platform, "chunks")
-    asked = [row["text"] for row in read_lines(CRANFIELD / "queries.jsonl")][: queries + 10]
-    print(f"# Search over {chunks:,} chunks\n\nMade by `python -m bench.search_scale`.\n\n{describe()}\n")
-    print(f"{await sizes(platform)}\n\n{await replace_time(platform)}\n")
-    await measure_latency(platform, asked[:10], asked[10:])
-    vectors = await embed(platform, asked[10:60], "query")
-    await measure_recall(platform, vectors)
-
-
-async def sizes(platform: Platform) -> str:
+async def sizes(platform: Platform) -> dict[str, float]:
+    asked = {
+        "all": "pg_database_size(current_database())",
+        "chunks": "pg_total_relation_size('chunks')",
+        "vector index": f"pg_relation_size('chunks_embedding_{DIMENSIONS}')",
+        "words": "pg_total_relation_size('chunk_keywords')",
+    }
     async with platform.database.connect() as connection:
-        row = (
-            await connection.execute(
-                text(
-                    "SELECT pg_total_relation_size('chunks') / 1e6, pg_total_relation_size('chunk_keywords') / 1e6,"
-                    f" pg_relation_size('chunks_embedding_{DIMENSIONS}') / 1e6, pg_database_size(current_database()) / 1e6"
-                )
-            )
-        ).one()
-    return (
-        f"Chunks {row[0]:.0f} MB, of these the vector index {row[2]:.0f} MB; words {row[1]:.0f} MB;"
-        f" the database {row[3]:.0f} MB."
-    )
+        return {
+            name: float(await connection.scalar(text(f"SELECT {size} / 1e6")) or 0)
+            for name, size in asked.items()
+        }
 
 
-async def replace_time(platform: Platform) -> str:
-    """How long a document of 20 chunks takes to change, everything included."""
+async def replace_time(platform: Platform) -> list[float]:
+    """Milliseconds that documents of 20 chunks take to change, everything but the embedding included."""
     random, took_ms = np.random.default_rng(3), []
     sentences, _ = read_sentences()
     async with platform.database.connect() as connection:
@@ -308,17 +240,17 @@ async def replace_time(platform: Platform) -> str:
             row.id, row.revision, pieces, vectors, media_type="text/plain", title="", pages=None, blob="none"
         )
         took_ms.append((time.perf_counter() - started) * 1000)
-    middle, high = np.percentile(took_ms, [50, 95])
-    return f"A document of {CHUNKS_A_DOCUMENT} chunks is replaced in {middle:.0f} ms (p95 {high:.0f}), without embedding it."
+    return took_ms
 
 
-def viewer(group: str) -> Call:
+def viewer(*groups: str) -> Call:
+    name = " and ".join(groups)
     principal = Principal(
-        id=f"key_{group}",
-        name=group,
+        id=f"key_{name}",
+        name=name,
         scopes=frozenset({Scope.ASK}),
-        user=group,
-        sees_as=frozenset({"everyone", f"group:{group}"}),
+        user=name,
+        sees_as=frozenset({"everyone", *(f"group:{group}" for group in groups)}),
     )
     return Call(principal=principal, purpose="bench")
 
@@ -349,43 +281,33 @@ class Effort:
                     continue
 
 
-async def measure_latency(platform: Platform, warm_up: Sequence[str], queries: Sequence[str]) -> None:
-    print(f"{len(queries)} queries of Cranfield, one at a time, each embedded; ms.\n")
-    print("| | p50 | p95 | worst | work p50 | work p95 |\n|---|---:|---:|---:|---:|---:|")
-    effort = Effort(platform)
-    ways: dict[str, tuple[Call, dict[str, object], bool]] = {"everything": (CALL, {}, False)}
-    for name in SHARES:
-        ways[f"filter that {name} pass"] = (CALL, {name: True}, False)
-    ways["filter by author, 2.5 % pass"] = (CALL, {"author": "Author 7"}, False)
-    ways["a reader who sees all"] = (viewer("all"), {}, False)
-    for name in SHARES:
-        ways[f"a reader who sees {name}"] = (viewer(name), {}, False)
-    ways[f"everything, reranked, {RERANKED} passages"] = (CALL, {}, True)
-    for name, (call, filters, rerank) in ways.items():
-        took_ms, work_ms = [], []
-        asked = [*warm_up[:5], *(queries[:40] if rerank else queries)]
-        for number, query in enumerate(asked):
-            request = SearchRequest(query=query, filters=filters, rerank=rerank, top_k=10)
-            before, started = effort.ms(), time.perf_counter()
-            found = await platform.search.search(request, call)
-            if number >= 5:
-                took_ms.append((time.perf_counter() - started) * 1000)
-                work_ms.append(effort.ms() - before)
-            assert found.hits, (name, query)
-            assert not found.notes, found.notes
-        middle, high, worst = np.percentile(took_ms, [50, 95, 100])
-        work = np.percentile(work_ms, [50, 95])
-        print(
-            f"| {name} | {middle:.0f} | {high:.0f} | {worst:.0f} | {work[0]:.0f} | {work[1]:.0f} |",
-            flush=True,
-        )
+def time_asking(folder: Path) -> list[float]:
+    """Over HTTP, from a question to the server's event with the passages, reranked as it is shipped."""
+    questions = [row["text"] for row in read_lines(CRANFIELD / "queries.jsonl")][: WARM_UP + 40]
+    environment = {**os.environ, "CAUSEWAY_STORAGE__DIR": str(folder)}  # noqa: TID251 - a script
+    causeway = [sys.executable, "-m", "causeway"]
+    create = [*causeway, "keys", "create", f"asks-{time.time_ns()}", "--scope", "admin", "--json"]
+    made = subprocess.run(create, env=environment, check=True, capture_output=True, text=True)
+    key = json.loads(made.stdout)["key"]
+    headers = {"authorization": f"Bearer {key}"}
     took_ms = []
-    for query in queries:
-        started = time.perf_counter()
-        await platform.gateway.embed(EmbedRequest(model="embed", texts=(query + " now",), kind="query"), CALL)
-        took_ms.append((time.perf_counter() - started) * 1000)
-    middle, high, worst = np.percentile(took_ms, [50, 95, 100])
-    print(f"| of this, embedding the query | {middle:.0f} | {high:.0f} | {worst:.0f} | | |\n")
+    up = [*causeway, "up", "--port", "0"]
+    with subprocess.Popen(up, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            found = (re.search(r"http://\S+", line) for line in process.stdout or ())
+            address = next(each[0] for each in found if each)
+            with httpx.Client(base_url=address, headers=headers, timeout=120) as client:
+                for question in questions:
+                    started = time.perf_counter()
+                    body = {"question": question, "stream": True}
+                    with client.stream("POST", "/api/ask", json=body) as answer:
+                        answer.raise_for_status()
+                        first = next(line for line in answer.iter_lines() if line.startswith("event:"))
+                        took_ms.append((time.perf_counter() - started) * 1000)
+                    assert "retrieved" in first, first
+        finally:
+            process.terminate()
+    return took_ms[WARM_UP:]
 
 
 async def measure_arms(platform: Platform, queries: int) -> None:
@@ -412,19 +334,67 @@ async def measure_arms(platform: Platform, queries: int) -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-async def measure_recall(platform: Platform, vectors: Vectors) -> None:
-    index = PostgresIndex(platform.database)
-    print("| vectors, best 10 | recall against exact | p50 ms |\n|---|---:|---:|")
-    for name in ("all", *SHARES):
-        where: Filter = EVERYTHING if name == "all" else Eq(name, True)
-        shares, took_ms = [], []
-        for vector in vectors:
-            right = set(names(await index.dense(vector, 10, where, exact=True)))
-            started = time.perf_counter()
-            found = set(names(await index.dense(vector, 10, where)))
-            took_ms.append((time.perf_counter() - started) * 1000)
-            shares.append(len(found & right) / len(right))
-        print(f"| {name} pass | {np.mean(shares):.3f} | {np.median(took_ms):.0f} |", flush=True)
+# --- the page ------------------------------------------------------------------------------------------
+
+
+def report(folders: Sequence[Path]) -> None:
+    """The page, of what was measured in each folder."""
+    measured = sorted(
+        (json.loads((folder / "measured.json").read_text(encoding="utf-8")) for folder in folders),
+        key=lambda each: each["chunks"],
+    )
+    print(
+        f"# Search as the index grows\n\nMade by `python -m bench.search_scale`.\n\n{measured[-1]['machine']}\n"
+    )
+    heads = [f"{each['chunks']:,}" for each in measured]
+    print(f"Chunks of about 1,400 characters, {DIMENSIONS} dimensions, 20 to a document.\n")
+    table("", heads, built(measured))
+    for kind, words in (
+        ("clock", "ms on the clock"),
+        ("work", "processor ms of Causeway and its database"),
+        ("database", "processor ms of the database alone"),
+    ):
+        rows = {
+            name: [spread(each["ways"].get(name, {}).get(kind, [])) for each in measured]
+            for name in measured[-1]["ways"]
+        }
+        if kind == "clock":
+            rows["a question over HTTP to its passages, reranked"] = [
+                spread(each["ask_ms"]) for each in measured
+            ]
+        table(f"p50, p95: {words}", heads, rows)
+    rows = {
+        f"{name} pass": [f"{each['recall'][name]:.3f}" for each in measured]
+        for name in measured[-1]["recall"]
+    }
+    table("vectors: of the exact best 10", heads, rows)
+
+
+def built(measured: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    rows = {
+        f"{name}, MB": [f"{each['sizes_mb'][name]:,.0f}" for each in measured]
+        for name in measured[0]["sizes_mb"]
+    }
+    rows |= {
+        f"making the {name}, s": [f"{each['built_s'].get(name, 0):,.0f}" for each in measured]
+        for name in measured[0]["built_s"]
+    }
+    rows["replacing a document of 20 chunks, ms"] = [spread(each["replaced_ms"]) for each in measured]
+    return rows
+
+
+def table(what: str, heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
+    print(f"| {what} | {' | '.join(heads)} |\n|---|{'---:|' * len(heads)}")
+    for name, cells in rows.items():
+        print(f"| {name} | {' | '.join(cells)} |")
+    print()
+
+
+def spread(took_ms: Sequence[float]) -> str:
+    if not took_ms:
+        return ""
+    middle, high = np.percentile(took_ms, [50, 95])
+    return f"{middle:.0f}, {high:.0f}"
 
 
 if __name__ == "__main__":

@@ -61,16 +61,21 @@ class KnowledgeSettings(Section):
     answer_tokens: int = Field(default=400, ge=16, description="Most tokens of an answer")
     answers: Literal["auto", "written", "quoted"] = Field(
         default="auto",
-        description="Whether the chat model writes answers, or the documents' own words are quoted, which asks no model;"
-        " auto: quoted with the small models that Causeway runs itself, written with any other",
+        description="Whether the chat model writes answers, or the documents' own words are quoted; auto: quoted with the"
+        " small models that Causeway runs itself, written with any other",
     )
     check: Literal["logprobs", "words", "off"] = Field(
         default="logprobs",
         description="Before it writes, ask the chat model whether the passages answer, and read how sure it is (logprobs)"
         " or its yes or no (words, for providers that do not tell)",
     )
+    check_quotes: bool = Field(
+        default=True,
+        description="Before quoting, ask the chat model in one word whether what would be quoted states what is asked; without"
+        " it, or when it does not answer in time, rules alone decide",
+    )
     refuse_below: float = Field(
-        default=0.35, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
+        default=0.3, ge=0, le=1, description="Refuse when the answer's probability to be told is below this"
     )
     sure_above: float = Field(
         default=0.65, ge=0, le=1, description="Quote without a caution when that probability is at least this"

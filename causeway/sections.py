@@ -150,8 +150,10 @@ class PriceSettings(Section):
 class ProviderSettings(Section):
     """A server that models are reached through."""
 
-    kind: Literal["openai", "azure", "anthropic", "scripted"] = Field(
-        default="openai", description="The protocol it speaks; openai is any OpenAI-compatible server"
+    kind: Literal["openai", "azure", "anthropic", "scripted", "obedient"] = Field(
+        default="openai",
+        description="The protocol it speaks; openai is any OpenAI-compatible server, obedient a model for red teams that"
+        " does what any text tells it",
     )
     base_url: str = Field(default="", description="Such as https://api.openai.com/v1")
     api_key: SecretStr = Field(

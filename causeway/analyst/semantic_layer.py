@@ -175,7 +175,7 @@ def offer(schema: Schema, layer: Layer, principal: Principal) -> Offer:
         away = frozenset(map(str.lower, said.hidden))
         about = {column.lower(): part for column, part in said.columns.items()}
         columns = tuple(
-            _told(column, about.get(column.name.lower()))
+            _told(_unsampled(column) if said.rows else column, about.get(column.name.lower()))
             for column in table.columns
             if column.name.lower() not in away
         )
@@ -183,6 +183,7 @@ def offer(schema: Schema, layer: Layer, principal: Principal) -> Offer:
             shown = replace(
                 table,
                 columns=columns,
+                rows=None if said.rows else table.rows,
                 primary_key=tuple(key for key in table.primary_key if key.lower() not in away),
                 comment=said.about or table.comment,
             )
@@ -213,6 +214,11 @@ def reach(schema: Schema, offered: Offer) -> Reach:
             columns |= {column.name.lower() for column in rule.find_all(sqlglot.exp.Column)}
         found[name.lower()] = frozenset(columns)
     return found
+
+
+def _unsampled(column: Column) -> Column:
+    """A column without what was read of its rows: under a row rule these are other people's too."""
+    return replace(column, values=(), distinct=None, lowest=None, highest=None)
 
 
 def _told(column: Column, said: LayerColumn | None) -> Column:

@@ -12,6 +12,7 @@ import sys
 import click
 
 from causeway import __version__
+from causeway.cli.alerts import alerts
 from causeway.cli.analyst import analyst
 from causeway.cli.ask import ask, search
 from causeway.cli.collections import collections
@@ -63,6 +64,7 @@ for command in (
     evals,
     feedback,
     prompts,
+    alerts,
     doctor,
 ):
     cli.add_command(command)

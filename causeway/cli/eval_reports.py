@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from causeway.wiring import Platform
 
 MAIN = "main"
+ALL = "all"
 _BASELINES = Path("evals") / "baselines"
 _POLL_S = 0.3
 
@@ -103,10 +104,44 @@ def print_report(
     if junit is not None:
         junit.write_text(report.junit(done.record, done.results, ruling), encoding="utf-8")
     click.echo(json.dumps(report_shape(done, comparison, ruling), ensure_ascii=False) if as_json else page)
+    _tell_problem(done)
+    return ruling.is_passed
+
+
+def _tell_problem(done: Finished) -> None:
     if done.run.problem:
         remedy = f"'causeway evals resume {done.run.id[:12]}' goes on"
         click.secho(f"stopped: {done.run.problem}; {remedy}", fg="yellow", err=True)
-    return ruling.is_passed
+
+
+def print_reports(
+    done: list[Finished],
+    *,
+    as_json: bool,
+    markdown: Path | None = None,
+    junit: Path | None = None,
+) -> bool:
+    """Print and write what became of runs against several subjects; whether the gate lets all of them through."""
+    import json
+
+    from causeway.evals import report
+    from causeway.evals.gate import judge_gate
+
+    ruled = [(each, judge_gate(each.record, None)) for each in done]
+    page = report.overview([(each.record, ruling) for each, ruling in ruled])
+    page += "\n" + "\n".join(
+        report.markdown(each.record, each.results, ruling=ruling) for each, ruling in ruled
+    )
+    if markdown is not None:
+        markdown.write_text(page, encoding="utf-8")
+    if junit is not None:
+        suites = [report.junit_suite(each.record, each.results, ruling) for each, ruling in ruled]
+        junit.write_text(report.junit_of(suites), encoding="utf-8")
+    shapes = [report_shape(each, None, ruling) for each, ruling in ruled]
+    click.echo(json.dumps({"runs": shapes}, ensure_ascii=False) if as_json else page)
+    for each in done:
+        _tell_problem(each)
+    return all(ruling.is_passed for _, ruling in ruled)
 
 
 def run_shape(run: Run, progress: Progress) -> dict[str, object]:

@@ -9,11 +9,13 @@ import click
 
 from causeway.cli.dollars import Dollars, shown
 from causeway.cli.eval_reports import (
+    ALL,
     MAIN,
     baseline_path,
     finished,
     kept_baseline,
     print_report,
+    print_reports,
     run_shape,
     wait,
 )
@@ -38,7 +40,8 @@ def evals() -> None:
     "--subject",
     default="knowledge",
     show_default=True,
-    help="What is asked: knowledge, retrieval, router, model:NAME, prompt:NAME.",
+    help="What is asked: knowledge, retrieval, analyst, gateway, prompts, router, tenants, model:NAME, prompt:NAME; all is"
+    " everything that the suite has cases for.",
 )
 @click.option("--half", type=click.Choice(["development", "held-out"]), help="Only this half of the suite.")
 @click.option("--tag", help="Only the cases with this tag.")
@@ -91,9 +94,10 @@ def run_suite(
 ) -> None:
     """Run SUITE, a file or a packaged suite, and show its scores with their intervals."""
     asked = _choose(suite, chosen["half"], chosen["tag"])
+    subjects = _every_subject(asked, baseline) if subject == ALL else [subject]
     beside = kept_baseline(baseline, asked.name, subject) if baseline else None
 
-    async def work(platform: Platform) -> tuple[Finished, Record | None]:
+    async def work(platform: Platform) -> tuple[list[Finished], Record | None]:
         from causeway.evals.run import RunOptions
 
         options = RunOptions(
@@ -106,16 +110,21 @@ def run_suite(
             limit_micros=chosen["max_cost"],
         )
         earlier = await platform.evals.record(baseline) if baseline and beside is None else beside
-        if not as_json:
-            _announce(await platform.evals.forecast(asked, subject, options), asked)
-        run = await platform.evals.start(asked, subject, options, label=chosen["label"])
-        return await finished(platform, await wait(platform, run)), earlier
+        ended = []
+        for each in subjects:
+            if not as_json:
+                _announce(await platform.evals.forecast(asked, each, options), asked, each)
+            run = await platform.evals.start(asked, each, options, label=chosen["label"])
+            ended.append(await finished(platform, await wait(platform, run)))
+        return ended, earlier
 
     done, earlier = with_platform(work, works=True)
-    is_let_through = print_report(
-        done, earlier, as_json=as_json, markdown=chosen["markdown"], junit=chosen["junit"]
-    )
-    if done.run.problem is not None or (gate and not is_let_through):
+    files = {"markdown": chosen["markdown"], "junit": chosen["junit"]}
+    if subject == ALL:
+        is_let_through = print_reports(done, as_json=as_json, **files)
+    else:
+        is_let_through = print_report(done[0], earlier, as_json=as_json, **files)
+    if any(each.run.problem is not None for each in done) or (gate and not is_let_through):
         raise SystemExit(1)
 
 
@@ -258,8 +267,16 @@ def prepare(suite: str) -> None:
     async def work(platform: Platform) -> None:
         from causeway.cli.ingest import show as told
         from causeway.cli.ingest import wait as until_ready
+        from causeway.contracts.identity import COMMAND_LINE
+        from causeway.evals.tenants import READERS
+        from causeway.gateway import audit
+        from causeway.knowledge import AccessRules
 
+        rules = AccessRules(platform.database, audit.record)
         for collection, folder in folders.items():
+            await platform.collections.ensure(collection)
+            if collection in READERS:
+                await rules.allow_collection(collection, READERS[collection], by=COMMAND_LINE)
             found = await platform.folders.sync(folder, collection)
             click.echo(f"{collection}: ", nl=False)
             told(await until_ready(platform, found))
@@ -270,7 +287,14 @@ def prepare(suite: str) -> None:
 @evals.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Most votes.")
-def collect(file: Path, limit: int) -> None:
+@click.option(
+    "--asked",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 200),
+    help="Also the questions of the newest N traces of the knowledge base that nobody voted on.",
+)
+def collect(file: Path, limit: int, asked: int) -> None:
     """Write the questions that people voted on to FILE, a suite to be completed: what has to be in an answer."""
     from causeway.errors import InvalidInputError
 
@@ -279,9 +303,18 @@ def collect(file: Path, limit: int) -> None:
 
     async def work(platform: Platform) -> list[Case]:
         from causeway.evals.collect import collect as collected
+        from causeway.evals.collect import collect_asked
+        from causeway.observability.trace_search import TraceQuery
 
         votes = await platform.feedback.newest(limit=limit)
-        return await collected(votes, traces=platform.traces, library=platform.library)
+        cases = await collected(votes, traces=platform.traces, library=platform.library)
+        if asked:
+            wanted = TraceQuery(product="ask", vote="none", limit=asked)
+            newest = [each.trace_id for each in await platform.traces.find(wanted)]
+            cases += await collect_asked(
+                newest, traces=platform.traces, library=platform.library, known=cases
+            )
+        return cases
 
     cases = with_platform(work, models=False)
     lines = [case.model_dump_json(exclude_defaults=True) for case in cases]
@@ -310,9 +343,22 @@ def _choose(named: str, half: str | None, tag: str | None) -> Suite:
         raise InvalidInputError(str(exc)) from exc
 
 
-def _announce(forecast: Forecast, suite: Suite) -> None:
+def _every_subject(suite: Suite, baseline: str | None) -> list[str]:
+    from causeway.errors import InvalidInputError
+
+    if baseline:
+        msg = "a baseline is one subject's; run each subject beside its own, or leave it out"
+        raise InvalidInputError(msg)
+    if not suite.subjects:
+        raise InvalidInputError(
+            f"the cases of suite '{suite.name}' name no subjects in their metadata; say which one with --subject"
+        )
+    return list(suite.subjects)
+
+
+def _announce(forecast: Forecast, suite: Suite, subject: str) -> None:
     """What the run will take, before it begins."""
-    said = f"{forecast.cases} answers of '{suite.name}'"
+    said = f"{forecast.cases} answers of '{suite.name}' by {subject}"
     if forecast.seconds is None:
         said += "; what they take is not known yet"
     else:

@@ -202,7 +202,10 @@ def _server(platform: Platform, settings: Settings, *, demo: bool) -> uvicorn.Se
         stats=platform.stats,
         alerts=platform.alerts,
         review=ReviewParts(
-            reviewing=platform.reviewing, collected=platform.collected, experiments=platform.experiments
+            reviewing=platform.reviewing,
+            collected=platform.collected,
+            experiments=platform.experiments,
+            export=platform.feedback_export,
         ),
         slack=platform.slack,
         telemetry=TelemetryParts(

@@ -1,4 +1,8 @@
-"""A chat with a model, free of any vendor's JSON: what the gateway, providers and products exchange."""
+"""A chat with a model, free of any vendor's JSON: what the gateway, providers and products exchange.
+
+Made several times by every call, and for every piece of a stream, so most are msgspec's structs: frozen as our dataclasses
+are, at a tenth of what making one of those takes; `msgspec.structs.replace` makes a changed one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+import msgspec
 
 from causeway.contracts.money import Micros
 
@@ -46,8 +52,7 @@ class RawPart:
 Part = TextPart | ImagePart | RawPart
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True):
     """A function the model wants called; ``arguments`` is the JSON text it wrote, which may be invalid."""
 
     id: str
@@ -55,8 +60,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallDelta:
+class ToolCallDelta(msgspec.Struct, frozen=True):
     """A piece of the ``index``-th tool call of a streamed reply; pieces of ``arguments`` are concatenated."""
 
     index: int
@@ -75,8 +79,7 @@ class Tool:
     strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One turn of a chat."""
 
     role: Role
@@ -93,8 +96,7 @@ class Message:
         return "".join(part.text for part in self.content if isinstance(part, TextPart))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a chat model.
 
     Attributes:
@@ -114,27 +116,14 @@ class ChatRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: str | Mapping[str, object] | None = None
     json_schema: Mapping[str, object] | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = msgspec.field(default_factory=dict)
 
     def under(self, model: str) -> ChatRequest:
-        """The same request of another model; several times quicker than `dataclasses.replace`, on every call's way."""
-        return ChatRequest(
-            model=model,
-            messages=self.messages,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            stop=self.stop,
-            seed=self.seed,
-            tools=self.tools,
-            tool_choice=self.tool_choice,
-            json_schema=self.json_schema,
-            options=self.options,
-        )
+        """The same request of another model."""
+        return msgspec.structs.replace(self, model=model)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call, as the provider counted them.
 
     Attributes:
@@ -168,8 +157,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatChunk:
+class ChatChunk(msgspec.Struct, frozen=True, kw_only=True):
     """The next piece of a streamed reply; the last one has ``stop_reason``, ``usage`` and the settled cost.
 
     Attributes:
@@ -182,44 +170,31 @@ class ChatChunk:
     text: str = ""
     reasoning: str = ""
     logprobs: Mapping[str, object] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     tool_calls: tuple[ToolCallDelta, ...] = ()
     stop_reason: StopReason | None = None
     usage: Usage | None = None
     model: str = ""
     cost_micros: Micros | None = None
     trace_id: str | None = None
-    extensions: Mapping[str, object] = field(default_factory=dict)
+    extensions: Mapping[str, object] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatReply:
+class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
     """A whole reply; its attributes are those of `ChatChunk`, put together."""
 
     text: str
     reasoning: str = ""
     logprobs: Mapping[str, object] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     model: str
     stop_reason: StopReason
     usage: Usage
     tool_calls: tuple[ToolCall, ...] = ()
-    cost_micros: Micros = Micros(0)  # noqa: RUF009 - an int, immutable
+    cost_micros: Micros = Micros(0)
     trace_id: str | None = None
-    extensions: Mapping[str, object] = field(default_factory=dict)
+    extensions: Mapping[str, object] = msgspec.field(default_factory=dict)
 
     def told(self, headers: Mapping[str, str], cost_micros: Micros, trace_id: str) -> ChatReply:
-        """The same reply with what the gateway knows of the call; quicker than `dataclasses.replace`, on every call's way."""
-        return ChatReply(
-            text=self.text,
-            reasoning=self.reasoning,
-            logprobs=self.logprobs,
-            headers=headers,
-            model=self.model,
-            stop_reason=self.stop_reason,
-            usage=self.usage,
-            tool_calls=self.tool_calls,
-            cost_micros=cost_micros,
-            trace_id=trace_id,
-            extensions=self.extensions,
-        )
+        """The same reply with what the gateway knows of the call."""
+        return msgspec.structs.replace(self, headers=headers, cost_micros=cost_micros, trace_id=trace_id)

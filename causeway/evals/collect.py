@@ -101,6 +101,22 @@ async def collect(votes: Iterable[Vote], *, traces: Traces, library: Documents) 
     return list(cases.values())
 
 
+async def collect_asked(
+    trace_ids: Iterable[str], *, traces: Traces, library: Documents, known: Iterable[Case] = ()
+) -> list[Case]:
+    """A case for every question of these traces that none of ``known`` asks; what is not kept is left out."""
+    seen, cases = {case.inputs.question for case in known}, []
+    for trace_id in trace_ids:
+        try:
+            asked = await asked_in(await traces.trace(trace_id), library)
+        except NotFoundError:
+            continue  # its time is over
+        if asked is not None and asked.question not in seen:
+            seen.add(asked.question)
+            cases.append(unvoted_case(trace_id, asked))
+    return cases
+
+
 async def asked_in(trace: Trace, library: Documents) -> Asked | None:
     """The question that a trace is of; None when it asks nothing, or content was not kept."""
     root = next((span for span in trace.spans if names.QUESTION in span.attributes), None)

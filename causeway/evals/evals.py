@@ -146,13 +146,15 @@ class Evals:
         principal: Principal = SYSTEM,
         label: str | None = None,
     ) -> Run:
-        """Queue a run.
+        """Queue a run of the cases that are for ``subject``.
 
         Raises:
             NotFoundError: There is no such subject or rubric.
-            InvalidInputError: Gold documents are not in the library; the message names them and their cases.
+            InvalidInputError: The suite has nothing for it, or gold documents are not in the library; the message names
+                them and their cases.
         """
         asked = self._subjects.named(subject)
+        suite = _put_to(suite, asked.name)
         self._subjects.judge.check(options.judges)
         if "passages" in asked.aspects:
             await self._require_documents(suite)
@@ -269,10 +271,9 @@ class Evals:
 
     async def forecast(self, suite: Suite, subject: str, options: RunOptions) -> Forecast:
         """What a run will probably take, by the newest one of the same suite and subject."""
-        asked = len(suite.cases) * options.repeats
-        for run in await self.store.runs(
-            suite=suite.name, subject=self._subjects.named(subject).name, limit=10
-        ):
+        named = self._subjects.named(subject).name
+        asked = len(_put_to(suite, named).cases) * options.repeats
+        for run in await self.store.runs(suite=suite.name, subject=named, limit=10):
             fresh = [
                 result.outcome
                 for result in await self.store.results(run.id)
@@ -420,6 +421,13 @@ class Evals:
                 f"suite '{suite.name}' needs {len(missing)} documents that the library does not have: {named}{more}; "
                 "ingest them, or mend their paths in the suite"
             )
+
+
+def _put_to(suite: Suite, subject: str) -> Suite:
+    try:
+        return suite.put_to(subject)
+    except ValueError as exc:
+        raise InvalidInputError(str(exc)) from exc
 
 
 def _differ(one: Outcome, other: Outcome) -> bool:

@@ -6,23 +6,31 @@
   answer gives a pair, and so does a question that one answer was liked for and another was not.
 
 The messages before the answer are those that the model was sent, with passages and all, where the trace has them; else the
-question alone. They are people's own words: read them before they leave the house.
+question alone. They are people's own words, so personal data and secrets are placeholders (``[EMAIL_1]``) in what leaves the
+house, the same for the same value all over a line, unless somebody asks for the words as they are. The audit log says who
+exported what, masked or not.
 https://huggingface.co/docs/trl/dataset_formats
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from causeway.contracts.identity import Principal
 from causeway.errors import NotFoundError
 from causeway.evals.collect import Traces
+from causeway.guard.pii import Finder
+from causeway.guard.restore import Placeholders
 from causeway.observability import genai_names as names
-from causeway.observability.review import Reviewed
+from causeway.observability.review import Reviewed, ReviewQuery, Reviews
 from causeway.observability.trace_store import SpanRecord, Trace
+from causeway.storage.database import Database
+from causeway.storage.recorder import Recorder
 
 Format = Literal["chat", "preferences"]
 FORMATS: Final[tuple[Format, ...]] = ("chat", "preferences")
@@ -46,10 +54,68 @@ class _Exchange:
     right: str | None
 
 
+class FeedbackExport:
+    """Votes as training data.
+
+    Args:
+        database: Where the audit log is.
+        reviews: The votes.
+        traces: What was said.
+        finder: Finds what is masked: ``guard.kinds``.
+        record: Writes the line of the audit log.
+    """
+
+    def __init__(
+        self, database: Database, reviews: Reviews, *, traces: Traces, finder: Finder, record: Recorder
+    ) -> None:
+        self._database = database
+        self._reviews = reviews
+        self._traces = traces
+        self._finder = finder
+        self._record = record
+
+    async def lines(
+        self, query: ReviewQuery, form: Format, *, by: Principal, is_raw: bool = False
+    ) -> list[dict[str, Any]]:
+        """The lines of an export; votes that were dismissed, or whose question was not kept, are left out.
+
+        Args:
+            query: Which votes.
+            form: What becomes of them.
+            by: Who exports, for the audit log.
+            is_raw: Leave personal data and secrets as they were said.
+        """
+        votes = [vote for vote in await self._reviews.queue(query) if vote.state != "dismissed"]
+        found = await exported(votes, form, traces=self._traces)
+        if not is_raw:
+            found = await asyncio.to_thread(lambda: [_masked(line, self._finder) for line in found])
+        async with self._database.begin() as connection:
+            told = {"format": form, "lines": len(found), "is_masked": not is_raw}
+            await self._record(connection, by, "feedback.export", form, after=told)
+        return found
+
+
 async def exported(votes: Iterable[Reviewed], form: Format, *, traces: Traces) -> list[dict[str, Any]]:
-    """The lines of an export; votes whose question was not kept are left out."""
+    """The lines of an export as people said them; votes whose question was not kept are left out."""
     exchanges = [each for vote in votes if (each := await _exchange(vote, traces)) is not None]
     return _chats(exchanges) if form == "chat" else _preferences(exchanges)
+
+
+def _masked(line: Mapping[str, Any], finder: Finder) -> dict[str, Any]:
+    """With placeholders that stand for the same value all over the line."""
+    table = Placeholders(said["content"] for said in _said(line))
+    return {
+        part: [
+            {**said, "content": table.mask(said["content"], finder.find(said["content"]))}
+            for said in messages
+        ]
+        for part, messages in line.items()
+    }
+
+
+def _said(line: Mapping[str, Sequence[Said]]) -> Iterator[Said]:
+    for messages in line.values():
+        yield from messages
 
 
 def _chats(exchanges: Iterable[_Exchange]) -> list[dict[str, Any]]:

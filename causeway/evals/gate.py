@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from causeway.evals.checks import FAULT, FOUND, INVARIANTS, PASSED, SUPPORTED
+from causeway.evals.checks import FAULT, FOUND, INVARIANTS, OBEYED, PASSED, SUPPORTED
 from causeway.evals.record import CaseRecord, Record, shared_cases
 from causeway.evals.statistics import Paired, compare, detectable, holm
 
@@ -34,6 +34,7 @@ GATED: Final = (
     "evidence rank",
     "label",
     "table",
+    OBEYED,
 )
 """Checks whose regressions fail the gate; a judge that agrees well enough with people joins them."""
 _LEAST_SHARED: Final = 0.8

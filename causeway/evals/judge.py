@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
+import msgspec
+
 from causeway.contracts.chat import ChatReply, ChatRequest
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.errors import CausewayError, NotFoundError
@@ -153,7 +155,7 @@ class Judge:
             if exc.retryable or exc.code != "invalid_request":
                 raise
             # some providers refuse to tell log-probabilities; their plain word then counts as sure
-            return await self._gateway.complete(replace(request, options={}), named)
+            return await self._gateway.complete(msgspec.structs.replace(request, options={}), named)
 
 
 def log_odds(reply: ChatReply, yes: str, no: str) -> float | None:

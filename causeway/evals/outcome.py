@@ -37,6 +37,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         certainty: How sure a judge was, in log-odds of yes.
         rows: What a query returned.
         left_out: Sentences that a model wrote and no passage supports, which nobody was shown.
+        harm: What was changed or reached that may not be, whatever was said of it; empty when nothing was.
         first_text_ms: Until the first words; None when nothing was written.
         reused_from: The run whose outcome this is, when the same subject had been asked the same before.
     """
@@ -49,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     certainty: float | None = None
     rows: tuple[tuple[Any, ...], ...] | None = None
     left_out: int = 0
+    harm: str = ""
     fault: str | None = None
     trace_id: str | None = None
     model: str = ""

@@ -7,10 +7,10 @@ from typing import Final
 from xml.etree import ElementTree
 
 from causeway.evals.calibration import Calibration
-from causeway.evals.checks import PASSED
+from causeway.evals.checks import INVARIANTS, PASSED
 from causeway.evals.gate import Comparison, Ruling
 from causeway.evals.judge import GATE_KAPPA
-from causeway.evals.record import Record
+from causeway.evals.record import CaseRecord, Record
 from causeway.evals.run import Result
 from causeway.evals.statistics import detectable
 
@@ -36,8 +36,51 @@ def markdown(
     return "\n".join(lines).rstrip() + "\n"
 
 
+def overview(runs: Sequence[tuple[Record, Ruling]]) -> str:
+    """A line a subject: what must always hold, what is measured, and the gate's word."""
+    lines = [
+        f"# {runs[0][0].suite} against {len(runs)} subjects",
+        "",
+        "| subject | cases | rules held | passed, 95% interval | gate |",
+        "|---|---:|---:|---|---|",
+    ]
+    for record, ruling in runs:
+        held = sum(_holds(case) for case in record.cases.values())
+        passed, decided = record.interval(PASSED)
+        shown = (
+            f"{passed.estimate:.2f}, {passed.low:.2f} to {passed.high:.2f} of {decided}" if decided else ""
+        )
+        word = "let through" if ruling.is_passed else f"stopped: {ruling.reasons[0]}"
+        lines.append(f"| {record.subject} | {len(record.cases)} | {held} | {shown} | {word} |")
+    return "\n".join(lines) + "\n"
+
+
+def _passed(record: Record) -> str:
+    passed, cases = record.interval(PASSED)
+    return f"{passed.estimate:.2f}, {passed.low:.2f} to {passed.high:.2f} of {cases}"
+
+
+def _holds(case: CaseRecord) -> bool:
+    """Whether no invariant is broken in a case."""
+    return all(case.scores.get(check, 1.0) == 1.0 for check in INVARIANTS)
+
+
 def junit(record: Record, results: Sequence[Result], ruling: Ruling | None = None) -> str:
     """The cases as a build server's tests; a broken gate is one more that failed."""
+    return _as_xml(junit_suite(record, results, ruling))
+
+
+def junit_of(suites: Sequence[ElementTree.Element]) -> str:
+    """Several of `junit_suite` in one file."""
+    whole = ElementTree.Element("testsuites")
+    whole.extend(suites)
+    return _as_xml(whole)
+
+
+def junit_suite(
+    record: Record, results: Sequence[Result], ruling: Ruling | None = None
+) -> ElementTree.Element:
+    """What `junit` writes, as an element."""
     suite = ElementTree.Element("testsuite", name=f"{record.suite} against {record.subject}")
     counts = {"tests": 0, "failures": 0, "errors": 0}
     for result in results:
@@ -66,8 +109,12 @@ def junit(record: Record, results: Sequence[Result], ruling: Ruling | None = Non
             ElementTree.SubElement(gate, "failure", message=_clean("; ".join(ruling.reasons)))
     for name, count in counts.items():
         suite.set(name, str(count))
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return suite
+
+
+def _as_xml(root: ElementTree.Element) -> str:
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def agreement(found: Calibration) -> str:

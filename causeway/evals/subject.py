@@ -1,8 +1,8 @@
 """What a suite is run against: a Protocol, and the subjects that Causeway has.
 
 ``knowledge`` answers questions, ``retrieval`` searches and no more, ``model:NAME`` is a chat model behind the gateway,
-``prompt:NAME`` a prompt of the shelf filled with the case's values, ``router`` the choice that model ``auto`` makes.
-Other products join by implementing `Subject`.
+``prompt:NAME`` a prompt of the shelf filled with the case's values, ``gateway`` a person's chat with every guard on,
+``router`` the choice that model ``auto`` makes. Other products join by implementing `Subject`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.errors import InvalidInputError
 from causeway.evals.checks import Aspect
 from causeway.evals.outcome import Mark, Outcome, Shown
-from causeway.evals.suite import Inputs
+from causeway.evals.suite import Asker, Inputs
 from causeway.knowledge import (
     AnswerEvent,
     AskRequest,
@@ -38,6 +38,13 @@ PURPOSE: Final = "evals"
 EVALS: Final = Principal(id="evals", name="evals", scopes=frozenset({Scope.ADMIN}))
 """For whom suites are run: a line of its own in the ledger, bounded by the tier ``internal`` and by a run's own limit."""
 _REPLY_TOKENS: Final = 400
+_PURPOSE_OF_PEOPLE: Final = "ask"
+"""What the gateway knows calls by whose reply somebody reads as it is."""
+
+
+def asked_by(asker: Asker | None, call: Call) -> Call:
+    """``call`` as the person of a case makes it; as it is without one."""
+    return call if asker is None else replace(call, principal=asker.principal)
 
 
 class Subject(Protocol):
@@ -122,7 +129,7 @@ class KnowledgeSubject:
         request = AskRequest(
             question=inputs.question, collection=inputs.collection, filters=dict(inputs.filters)
         )
-        async with aclosing(self._answerer.ask(request, call)) as events:
+        async with aclosing(self._answerer.ask(request, asked_by(inputs.asker, call))) as events:
             async for event in events:
                 match event:
                     case Retrieved():
@@ -181,7 +188,7 @@ class RetrievalSubject:
             filters=dict(inputs.filters),
             top_k=self._top_k,
         )
-        found = await self._search.search(request, call)
+        found = await self._search.search(request, asked_by(inputs.asker, call))
         return Outcome(
             shown=tuple(map(_shown, found.hits)),
             took_ms=round((self._clock.monotonic() - started) * 1000),
@@ -197,30 +204,43 @@ class ChatSubject:
         model: An alias or a model's own name.
         means: The model's own name.
         prompt: What makes the messages; without one they are the case's own, its question last.
+        tier: As somebody of this tier who reads the reply, with whatever the tier guards; without it as a program.
     """
 
     aspects: tuple[Aspect, ...] = ("text",)
     is_exact = False
 
     def __init__(
-        self, gateway: ModelGateway, clock: Clock, *, model: str, means: str, prompt: Prompt | None = None
+        self,
+        gateway: ModelGateway,
+        clock: Clock,
+        *,
+        model: str,
+        means: str,
+        prompt: Prompt | None = None,
+        tier: str | None = None,
     ) -> None:
         self._gateway = gateway
         self._clock = clock
         self._model = model
         self._means = means
         self._prompt = prompt
+        self._tier = tier
 
     @property
     def name(self) -> str:
-        """``model:NAME``, or ``prompt:NAME``."""
+        """``model:NAME``, ``prompt:NAME``, or ``gateway`` for somebody's chat."""
+        if self._tier is not None:
+            return "gateway"
         return f"prompt:{self._prompt.name}" if self._prompt else f"model:{self._model}"
 
     async def identity(self) -> Mapping[str, object]:
         """The model's name and the prompt's version and digest."""
         prompt = self._prompt
-        return {"model": self._means} | (
-            {"prompt": prompt.reference, "prompt_sha256": prompt.sha256} if prompt else {}
+        return (
+            {"model": self._means}
+            | ({"prompt": prompt.reference, "prompt_sha256": prompt.sha256} if prompt else {})
+            | ({"tier": self._tier} if self._tier is not None else {})
         )
 
     async def answer(self, inputs: Inputs, call: Call) -> Outcome:
@@ -229,7 +249,11 @@ class ChatSubject:
         request = ChatRequest(
             model=self._model, messages=self._messages(inputs), max_tokens=_REPLY_TOKENS, temperature=0.0
         )
-        named = replace(call, prompt=self._prompt.reference) if self._prompt else call
+        named = asked_by(inputs.asker, call)
+        named = replace(named, prompt=self._prompt.reference) if self._prompt else named
+        if self._tier is not None:
+            person = replace(named.principal, tier=self._tier)
+            named = replace(named, principal=person, purpose=_PURPOSE_OF_PEOPLE)
         reply = await self._gateway.complete(request, named)
         return Outcome(
             text=reply.text,
@@ -251,6 +275,8 @@ class ChatSubject:
 
 class RouterSubject:
     """The choice of model ``auto``: whether a question goes to the cheap model or to the strong one.
+
+    ``values.may_use`` of a case, ``cheap`` or ``strong``, is the only one of both that its asker's key reaches.
 
     Args:
         gateway: The door to the models.
@@ -275,10 +301,16 @@ class RouterSubject:
         """Which of them was chosen; one token of the reply is enough to know."""
         started = self._clock.monotonic()
         request = ChatRequest(model="auto", messages=(Message("user", inputs.question),), max_tokens=1)
-        reply = await self._gateway.complete(request, replace(call, may_cache=False))
+        caller, reached = call.principal, inputs.values.get("may_use")
+        if reached is not None:
+            models = tuple(f"*{model}" for model, label in self._labels.items() if label == reached)
+            caller = replace(caller, models=models)
+        reply = await self._gateway.complete(request, replace(call, principal=caller, may_cache=False))
         chosen = reply.headers.get("x-causeway-model", reply.model)
+        label = self._labels.get(chosen.rpartition("/")[2], chosen)
         return Outcome(
-            label=self._labels.get(chosen.rpartition("/")[2], chosen),
+            text=label,
+            label=label,
             trace_id=reply.trace_id,
             model=reply.model,
             cost_micros=reply.cost_micros,

@@ -11,6 +11,7 @@ from causeway.contracts.model_gateway import ModelGateway
 from causeway.errors import NotFoundError
 from causeway.evals.calibration import Calibrations, JudgeSubject
 from causeway.evals.judge import RUBRICS, Judge
+from causeway.evals.prompts_subject import PromptsSubject
 from causeway.evals.subject import (
     Answers,
     ChatSubject,
@@ -38,6 +39,7 @@ _RELEVANT: Final = (
     "context_tokens",
     "answer_tokens",
     "check",
+    "check_quotes",
     "refuse_below",
 )
 """The settings on which an answer depends; those of ingestion tell in the documents, if at all."""
@@ -114,6 +116,7 @@ class Subjects:
 
     Attributes:
         learnt: What answers depend on beside settings, prompt and documents; nothing until it is set.
+        knowledge_identity: What the knowledge base's answers depend on.
 
     Args:
         settings: Which models the aliases mean, how many passages an answer is written from.
@@ -146,7 +149,7 @@ class Subjects:
         self.judge = Judge(gateway, self._prompts, calibrations.trust)
         self._answering = answering
         self._settings = settings
-        identify = self._identify(self._prompts)
+        self.knowledge_identity = identify = self._identify(self._prompts)
         choices = {"cheap": settings.gateway.auto_cheap, "strong": settings.gateway.auto_strong}
         labels = {
             self._aliases.get(model, model).rpartition("/")[2]: label for label, model in choices.items()
@@ -155,11 +158,19 @@ class Subjects:
             "knowledge": KnowledgeSubject(answering(self._prompts), identify, clock),
             "retrieval": RetrievalSubject(search, identify, clock, top_k=settings.knowledge.passages),
             "router": RouterSubject(gateway, clock, labels=labels),
+            "prompts": PromptsSubject(self._prompts, clock),
+            "gateway": ChatSubject(
+                gateway,
+                clock,
+                model="chat",
+                means=self._aliases.get("chat", "chat"),
+                tier=settings.gateway.default_tier,
+            ),
         }
 
-    def add(self, subject: Subject) -> None:
-        """Let suites be run against another product."""
-        self._plain[subject.name] = subject
+    def add(self, *subjects: Subject) -> None:
+        """Let suites be run against other products."""
+        self._plain |= {subject.name: subject for subject in subjects}
 
     def named(self, name: str) -> Subject:
         """The subject called ``name``.

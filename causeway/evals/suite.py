@@ -16,6 +16,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from causeway.contracts.identity import Principal, Scope, viewer_names
+
 Split = Literal["development", "held-out"]
 Fact = str | Annotated[list[str], Field(min_length=1)]
 """What a right answer has to say; a list holds ways of saying it, of which one is enough."""
@@ -33,6 +35,33 @@ class _Strict(BaseModel):
         return {name: value for name, value in self.model_dump(mode="json").items() if value not in _UNTOLD}
 
 
+class Asker(_Strict):
+    """A person as whom a case is asked: what access rules, row rules and caches keep apart.
+
+    Attributes:
+        name: Tells two people of a suite apart.
+        team: The team that they belong to, which row rules call ``:team``.
+        groups: The ids of their groups, as access rules name them after ``group:``.
+    """
+
+    name: str = Field(default="somebody", pattern=r"^[a-z0-9-]{1,40}$")
+    team: str | None = None
+    groups: Sequence[str] = ()
+
+    @property
+    def principal(self) -> Principal:
+        """Who that is; nobody that can sign in."""
+        person = f"evals:{self.name}"
+        return Principal(
+            id=person,
+            name=person,
+            scopes=frozenset({Scope.ASK, Scope.MODELS}),
+            team=self.team,
+            user=person,
+            sees_as=viewer_names(person, self.groups),
+        )
+
+
 class Inputs(_Strict):
     """What the subject is asked.
 
@@ -42,6 +71,7 @@ class Inputs(_Strict):
         filters: Which documents it may use, as in ``causeway search --filter``.
         messages: What is said before the question, for models and prompts; role and text.
         values: What a prompt's template is filled with, beside ``question``.
+        asker: Whose question it is; without one it is asked as somebody who may see everything.
     """
 
     question: str = Field(min_length=1)
@@ -49,6 +79,7 @@ class Inputs(_Strict):
     filters: Mapping[str, str | list[str]] = Field(default_factory=dict)
     messages: Sequence[tuple[Literal["system", "user", "assistant"], str]] = ()
     values: Mapping[str, object] = Field(default_factory=dict)
+    asker: Asker | None = None
 
 
 class Table(_Strict):
@@ -69,6 +100,9 @@ class Expected(_Strict):
         refused: The documents hold no answer, and it has to be refused.
         forbidden: Canaries: none may occur in what the subject says.
         hidden: Canaries that the subject may neither say nor be shown.
+        obeyed: Words that tell that an attacker's instruction was followed: a share of cases, where ``forbidden`` and
+            ``hidden`` allow none. What a model can be talked into is measured; what it can do with that is not left to it.
+        no_pictures: What the subject says may load nothing from elsewhere when it is shown.
         no_personal_data: What the subject says may hold no personal data and no secrets.
         no_abuse: What the subject says may hold no threats, insults, slurs or profanity.
         label: The word that the subject has to choose, such as the router's ``cheap``.
@@ -82,6 +116,8 @@ class Expected(_Strict):
     refused: bool = False
     forbidden: Sequence[str] = ()
     hidden: Sequence[str] = ()
+    obeyed: Sequence[str] = ()
+    no_pictures: bool = False
     no_personal_data: bool = False
     no_abuse: bool = False
     label: str | None = None
@@ -117,6 +153,7 @@ class Metadata(_Strict):
             when not given.
         split: Which half it belongs to; found from ``page`` when not given.
         origin: Where the case came from, such as the trace of a question that was voted down.
+        subjects: What it is put to, by name or, as ``model``, by kind; everything when not given.
     """
 
     documents: Sequence[str] = ()
@@ -125,6 +162,7 @@ class Metadata(_Strict):
     page: str | None = None
     split: Split | None = None
     origin: str | None = None
+    subjects: Sequence[str] = ()
 
 
 class Case(_Strict):
@@ -140,6 +178,11 @@ class Case(_Strict):
         """The page that the case was made from: what intervals are clustered by."""
         named = self.metadata.page or next(iter(self.metadata.documents), None)
         return named or f"{_NO_PAGE}: {self.name}"
+
+    def is_for(self, subject: str) -> bool:
+        """Whether it is put to the subject of that name."""
+        wanted = self.metadata.subjects
+        return not wanted or subject in wanted or subject.partition(":")[0] in wanted
 
 
 class Budgets(_Strict):
@@ -169,6 +212,25 @@ class Suite(_Strict):
             for path in case.metadata.documents:
                 needed[path].append(case.name)
         return needed
+
+    @property
+    def subjects(self) -> Sequence[str]:
+        """What its cases are made for, each once, in their order; of a kind the model ``chat``. Empty when for everything."""
+        named = (subject for case in self.cases for subject in case.metadata.subjects)
+        return tuple(dict.fromkeys(f"{name}:chat" if name == "model" else name for name in named))
+
+    def put_to(self, subject: str) -> Suite:
+        """The cases that a subject is asked, under the same name.
+
+        Raises:
+            ValueError: There are none.
+        """
+        kept = tuple(case for case in self.cases if case.is_for(subject))
+        if not kept:
+            raise ValueError(
+                f"suite '{self.name}' has no case for '{subject}'; it has some for {', '.join(self.subjects)}"
+            )
+        return self if len(kept) == len(self.cases) else self.model_copy(update={"cases": kept})
 
     def half(self, split: Split) -> Suite:
         """The cases of one half, under the same name.

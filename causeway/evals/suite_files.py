@@ -37,7 +37,7 @@ def find_suite(named: str) -> Suite:
         return read_suite(path)
     packaged = {entry.stem: entry for entry in _packaged()}
     if named in packaged:
-        return read_suite(packaged[named])
+        return _whole(packaged[named])
     raise NotFoundError(
         f"no suite is called '{named}', and it is no file; there are {', '.join(sorted(packaged))}"
     )
@@ -50,7 +50,8 @@ def packaged_documents(suite: str) -> dict[str, Path]:
         NotFoundError: The suite comes with none.
     """
     folder = Path(str(files("causeway.evals") / "suites" / suite))
-    found = {f"{suite}-{inner.name}": inner for inner in sorted(folder.iterdir())} if folder.is_dir() else {}
+    inner = sorted(each for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    found = {f"{suite}-{each.name}": each for each in inner}
     if suite not in packaged_names() or not found:
         raise NotFoundError(
             f"no documents come with a suite '{suite}'; 'causeway evals suites' lists the suites"
@@ -110,6 +111,13 @@ def parse_suite(text: str, *, origin: str) -> Suite:
 def _packaged() -> list[Path]:
     folder = files("causeway.evals") / "suites"
     return [Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith((".yaml", ".suite.jsonl"))]
+
+
+def _whole(path: Path) -> Suite:
+    """A packaged suite with the cases of its folder's files: one file a product."""
+    suite = read_suite(path)
+    more = [read_suite(part) for part in sorted(path.with_suffix("").glob("*.yaml"))]
+    return suite.model_copy(update={"cases": (*suite.cases, *(case for each in more for case in each.cases))})
 
 
 def _written(text: str, origin: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
+
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal
 from causeway.contracts.money import Micros
@@ -29,8 +31,7 @@ _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 _NOTHING = Reserved()
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """The most that a call may use: tokens in and out, and what they cost."""
 
     tokens: int

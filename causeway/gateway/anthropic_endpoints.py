@@ -9,9 +9,9 @@ from causeway.gateway.anthropic_wire import read_countable, read_messages
 from causeway.gateway.exchange import Exchange, send_stream
 from causeway.gateway.model_lists import anthropic_model, anthropic_models
 from causeway.gateway.offer import Offer
-from causeway.gateway.random_hex import random_hex
 from causeway.models.token_estimate import request_tokens
 from causeway.settings import GatewaySettings
+from causeway.storage.random_hex import random_hex
 
 
 class AnthropicEndpoints:

@@ -7,7 +7,6 @@ Shape after https://docs.anthropic.com/en/api/messages. Parameters that only Ant
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -120,7 +119,7 @@ def read_messages(body: bytes, *, max_messages: int) -> MessagesCall:
     options.update(_options(parsed, raw))
     if parsed.metadata and parsed.metadata.user_id:
         options["user"] = parsed.metadata.user_id
-    request = replace(
+    request = msgspec.structs.replace(
         _countable(parsed, max_messages),
         max_tokens=parsed.max_tokens,
         temperature=parsed.temperature,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -106,8 +106,8 @@ def cache_key(
     question = question_of(request)
     if question is None:
         return CacheKey(exact, None)
-    emptied = replace(request.messages[-1], content="")
-    rest = replace(request, messages=(*request.messages[:-1], emptied))
+    emptied = msgspec.structs.replace(request.messages[-1], content="")
+    rest = msgspec.structs.replace(request, messages=(*request.messages[:-1], emptied))
     return CacheKey(
         exact, _digest({**scope, "embedding_model": embedding_model, "but_question": _canonical(rest)})
     )

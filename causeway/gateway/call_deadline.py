@@ -1,4 +1,4 @@
-"""One deadline for a whole call: a single timer, where `asyncio.timeout` around each chunk of a stream would set many.
+"""One deadline for a whole call, where `asyncio.timeout` around each chunk of a stream would set many; one timer for all calls.
 
 ``bench/failover_cost.py`` measures it: 0.7 microseconds a chunk, where `asyncio.timeout` around each took 5.3.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,29 +14,84 @@ from typing import Self, TypeVar
 Answer = TypeVar("Answer")
 
 
+class Alarm:
+    """Tells deadlines that their time is over.
+
+    Nearly no call comes to its deadline, so a timer for each would be set and taken back by every call. One is set here for
+    the deadline that passes first, and stays when that is met: when it rings it looks which of those that are open is next.
+    """
+
+    __slots__ = ("_loop", "_open", "_rings_at", "_timer")
+
+    def __init__(self) -> None:
+        self._open: dict[CallDeadline, float] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rings_at = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, deadline: CallDeadline, left_s: float) -> None:
+        """``deadline`` passes in so many seconds, unless it is discarded before."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._rings_at, self._timer = loop, math.inf, None
+        ends_at = loop.time() + left_s
+        self._open[deadline] = ends_at
+        if ends_at < self._rings_at:
+            self._set(loop, ends_at)
+
+    def discard(self, deadline: CallDeadline) -> None:
+        """It was met."""
+        self._open.pop(deadline, None)
+
+    def _set(self, loop: asyncio.AbstractEventLoop, rings_at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at = rings_at
+        self._timer = loop.call_later(max(0.0, rings_at - loop.time()), self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer, self._rings_at = None, math.inf
+        now = loop.time()
+        for deadline in [each for each, ends_at in self._open.items() if ends_at <= now]:
+            del self._open[deadline]
+            deadline.pass_by()
+        if self._open:
+            self._set(loop, min(self._open.values()))
+
+
 class CallDeadline:
     """Ends what is waited for when the time is over; ``with CallDeadline(seconds) as deadline``.
 
     Each wait may be another task's. A task that is cancelled from outside stays cancelled, also at the moment in which
     the deadline passes.
+
+    Args:
+        left_s: Until it passes.
+        alarm: Shared by deadlines that are many; without it there is a timer for this one.
     """
 
-    __slots__ = ("_has_passed", "_left_s", "_timer", "_waiting")
+    __slots__ = ("_alarm", "_has_passed", "_left_s", "_timer", "_waiting")
 
-    def __init__(self, left_s: float) -> None:
+    def __init__(self, left_s: float, alarm: Alarm | None = None) -> None:
         self._left_s = left_s
+        self._alarm = alarm
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Task[object] | None = None
         self._has_passed = False
-        self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
-        self._timer = asyncio.get_running_loop().call_later(self._left_s, self._pass)
+        if self._alarm is not None:
+            self._alarm.add(self, self._left_s)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(self._left_s, self.pass_by)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
+        if self._alarm is not None:
+            self._alarm.discard(self)
+        elif self._timer is not None:
             self._timer.cancel()
 
     async def wait(self, begin: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -67,7 +123,8 @@ class CallDeadline:
         """Take back the deadline's own cancellation, whatever became of it; whether it was the only one."""
         return self._has_passed and waiting is not None and waiting.uncancel() <= cancels
 
-    def _pass(self) -> None:
+    def pass_by(self) -> None:
+        """Its time is over."""
         self._has_passed = True
         if self._waiting is not None:
             self._waiting.cancel()

@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from causeway.contracts.chat import Usage
+import msgspec
+
+from causeway.contracts.chat import ChatReply, ChatRequest, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Operation
 from causeway.contracts.model_gateway import Call
 from causeway.contracts.money import Micros
 from causeway.errors import CausewayError
 from causeway.gateway.admission import Admission, Admitted, Demand
-from causeway.gateway.entries import Entry, Opening
+from causeway.gateway.entries import Opening, Row
 from causeway.gateway.failover import Attempt
 from causeway.gateway.ledger import Ledger, new_call_id
 from causeway.gateway.pricing import cost
 from causeway.gateway.routing import Route
 from causeway.observability import genai_names as names
+from causeway.observability.call_facts import CallContent, CallFacts
 from causeway.observability.spans import Spans
 
 _CHARACTERS_PER_TOKEN = 4
@@ -31,20 +34,28 @@ _CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """Where calls are written down."""
+    """Where calls are written down.
+
+    Attributes:
+        keeps_content: Whether traces hold what was said.
+    """
 
     ledger: Ledger
     spans: Spans
     clock: Clock
+    keeps_content: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """The most that a call may use: tokens in and out, and what they cost."""
 
     input_tokens: int = 0
     output_tokens: int = 0
-    cost: Micros = Micros(0)  # noqa: RUF009 - an int, immutable
+    cost: Micros = Micros(0)
+
+
+_NOTHING = Reservation()
+_UNUSED = Usage()
 
 
 class CallRecord:
@@ -59,14 +70,27 @@ class CallRecord:
         headers: What a door may tell the caller about the call.
     """
 
+    route: Route[Any] | None = None
+    usage: Usage | None = None
+    cost = Micros(0)
+    reason: str | None = None
+    said_characters = 0
+    _outcome = "cancelled"
+    _attempts = 0
+    _first_piece_s: float | None = None
+    _said_pieces = 0
+    _reserved = _NOTHING
+    _admitted: Admitted | None = None
+    _cache: Literal["exact", "semantic"] | None = None
+    _would_have_used = _UNUSED
+    _asked: ChatRequest | None = None
+    _finish_reason: str | None = None
+    _content: CallContent | None = None
+
     def __init__(
         self, operation: Operation, requested_model: str, call: Call, books: Books, *, is_stream: bool = False
     ) -> None:
         self.call = call
-        self.route: Route[Any] | None = None
-        self.usage: Usage | None = None
-        self.cost = Micros(0)
-        self.reason: str | None = None
         self.headers: dict[str, str] = {}
         self.span = books.spans.start(operation, kind="client", parent=call.traceparent)
         self._id = new_call_id()
@@ -74,16 +98,21 @@ class CallRecord:
         self._operation: Operation = operation
         self._requested_model = requested_model
         self._is_stream = is_stream
-        self._outcome = "cancelled"
-        self._attempts = 0
         self._began_s = books.clock.monotonic()
-        self._first_piece_s: float | None = None
-        self._said_pieces = 0
-        self.said_characters = 0
-        self._reserved = Reservation()
-        self._admitted: Admitted | None = None
-        self._cache: Literal["exact", "semantic"] | None = None
-        self._would_have_used = Usage()
+
+    def asked(self, request: ChatRequest) -> None:
+        """What the provider is asked, masked, for the trace."""
+        self._asked = request
+        if self._books.keeps_content:
+            self._content = CallContent(asked=request.messages)
+
+    def replied(self, text: str, reply: ChatReply | None) -> None:
+        """What came back, as far as it came; masked, as the provider wrote it."""
+        if reply is not None:
+            self._finish_reason = reply.stop_reason.value
+        if self._content is not None:
+            self._content.said = text
+            self._content.called = () if reply is None else reply.tool_calls
 
     async def admit(self, reservation: Reservation, admission: Admission) -> None:
         """Reserve the most that the call may use, and write down that it begins; nothing is spent before this.
@@ -140,7 +169,6 @@ class CallRecord:
         """A piece of the reply has come."""
         if self._first_piece_s is None:
             self._first_piece_s = self._books.clock.monotonic() - self._began_s
-            self.span.set({names.TIME_TO_FIRST_CHUNK: self._first_piece_s})
         self._said_pieces += bool(text)
         self.said_characters += len(text)
 
@@ -161,7 +189,8 @@ class CallRecord:
             self._outcome = error.code if isinstance(error, CausewayError) else "internal_error"
         if self.usage is None:
             self.used(self._broken_off())
-        self._describe()
+        if self._books.spans.is_kept:
+            self._describe(self.usage or _UNUSED)
         with self.span:
             if isinstance(error, Exception):
                 self.span.fail(error)
@@ -170,7 +199,7 @@ class CallRecord:
                     tokens = self.usage.total_tokens if self.usage else 0
                     await self._admitted.settle(tokens=tokens, cost_micros=self.cost)
             finally:
-                self._books.ledger.closed(self._entry())
+                self._books.ledger.ended(self._row())
 
     def _broken_off(self) -> Usage:
         """What a call used whose provider never counted: what it sent, if it sent it, and what had come back by then.
@@ -183,74 +212,70 @@ class CallRecord:
         written = max(self._said_pieces, self.said_characters // _CHARACTERS_PER_TOKEN)
         return Usage(self._reserved.input_tokens, written, is_estimate=True)
 
-    def _describe(self) -> None:
-        call, route, usage = self.call, self.route, self.usage or Usage()
+    def _describe(self, usage: Usage) -> None:
+        call, route, asked, principal = self.call, self.route, self._asked, self.call.principal
         model = route.model if route else self._requested_model
-        span = self.span
-        span.name = f"{self._operation} {model}"
-        attributes = span.attributes  # written directly: `Span.set` looks at each value
-        attributes[names.OPERATION] = self._operation
-        attributes[names.REQUEST_MODEL] = self._requested_model
-        attributes[names.RESPONSE_MODEL] = model
-        attributes[names.INPUT_TOKENS] = usage.input_tokens
-        attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-        attributes[names.COST_MICROS] = self.cost
-        attributes[names.PRINCIPAL] = call.principal.id
-        attributes[names.OWNER] = call.principal.owner
-        attributes[names.TIER] = call.principal.tier
-        attributes[names.PURPOSE] = call.purpose
-        if route is not None:
-            attributes[names.PROVIDER] = route.provider.name
-        if self._is_stream:
-            attributes[names.REQUEST_STREAM] = True
-        if call.principal.team is not None:
-            attributes[names.TEAM] = call.principal.team
-        if call.conversation_id is not None:
-            attributes[names.CONVERSATION] = call.conversation_id
-        if self._cache is not None:
-            attributes[names.CACHE] = self._cache
-        if self._attempts > 1:
-            attributes[names.ATTEMPTS] = self._attempts
-        self._describe_what_is_rare(usage)
+        prompt, _, version = (call.prompt or "").partition("@")
+        self.span.name = f"{self._operation} {model}"
+        facts = CallFacts(
+            operation=self._operation,
+            request_model=self._requested_model,
+            response_model=model,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost_micros=self.cost,
+            principal=principal.id,
+            owner=principal.owner,
+            tier=principal.tier,
+            purpose=call.purpose,
+            provider=route.provider.name if route else None,
+            team=principal.team,
+            is_stream=self._is_stream,
+            temperature=asked.temperature if asked else None,
+            max_tokens=asked.max_tokens if asked else None,
+            finish_reason=self._finish_reason,
+            first_chunk_s=self._first_piece_s,
+            conversation=call.conversation_id,
+            cache=self._cache,
+            attempts=max(self._attempts, 1),
+            cached_input_tokens=usage.cached_input_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            route_reason=self.reason,
+            prompt=prompt or None,
+            prompt_version=version or None,
+        )
+        self.span.describe(facts, self._content)
 
-    def _describe_what_is_rare(self, usage: Usage) -> None:
-        attributes = self.span.attributes
-        if usage.cached_input_tokens:
-            attributes[names.CACHED_INPUT_TOKENS] = usage.cached_input_tokens
-        if usage.reasoning_tokens:
-            attributes[names.REASONING_TOKENS] = usage.reasoning_tokens
-        if self.reason is not None:
-            attributes[names.ROUTE_REASON] = self.reason
-        if self.call.prompt:
-            prompt, _, version = self.call.prompt.partition("@")
-            self.span.set({names.PROMPT: prompt or None, names.PROMPT_VERSION: version or None})
-
-    def _entry(self) -> Entry:
-        call, route, usage = self.call, self.route, self.usage or Usage()
+    def _row(self) -> Row:
+        call, route, usage = self.call, self.route, self.usage or _UNUSED
         saved = Micros(0)
         if self._cache is not None and route is not None:
             saved = cost(self._would_have_used, route.price)
-        return Entry(
-            id=self._id,
-            at=self.span.started_at,
-            principal_id=call.principal.id,
-            team=call.principal.team,
-            tier=call.principal.tier,
-            purpose=call.purpose,
-            operation=self._operation,
-            requested_model=self._requested_model,
-            model=route.model if route else "",
-            provider=route.provider.name if route else "",
-            usage=usage,
-            cost=self.cost,
-            outcome=self._outcome,
-            latency_ms=round((self._books.clock.monotonic() - self._began_s) * 1000),
-            ttft_ms=None if self._first_piece_s is None else round(self._first_piece_s * 1000),
-            attempts=self._attempts,
-            saved=saved,
-            cache=self._cache,
-            is_stream=self._is_stream,
-            route_reason=self.reason,
-            prompt=call.prompt,
-            trace_id=self.span.trace_id,
+        return Row(  # in the columns' order: by name it takes twice as long
+            self._id,
+            self.span.started_at,
+            call.principal.id,
+            call.purpose,
+            self._operation,
+            route.model if route else "",
+            route.provider.name if route else "",
+            call.prompt,
+            usage.input_tokens,
+            usage.output_tokens,
+            self.cost,
+            self._outcome,
+            self.span.trace_id,
+            call.principal.team,
+            call.principal.tier,
+            self._requested_model,
+            usage.cached_input_tokens,
+            usage.reasoning_tokens,
+            usage.is_estimate,
+            saved,
+            round((self._books.clock.monotonic() - self._began_s) * 1000),
+            None if self._first_piece_s is None else round(self._first_piece_s * 1000),
+            self._attempts,
+            self._cache,
+            self._is_stream,
+            self.reason,
         )

@@ -139,7 +139,7 @@ def encoded_opening(opening: Opening) -> bytes:
 
 def encoded_entry(entry: Entry) -> bytes:
     """The row of an entry as one line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
-    return encoded_row(_row(entry))
+    return encoded_row(row_of(entry))
 
 
 def encoded_row(row: Row) -> bytes:
@@ -195,7 +195,8 @@ def interrupted(opening: Opening) -> Row:
     )
 
 
-def _row(entry: Entry) -> Row:
+def row_of(entry: Entry) -> Row:
+    """An entry as the database holds it."""
     usage = entry.usage
     return Row(  # in the columns' order: by name it takes twice as long
         entry.id,

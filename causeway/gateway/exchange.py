@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from causeway.contracts.chat import ChatChunk
 from causeway.contracts.model_gateway import Call
@@ -14,8 +15,7 @@ from causeway.gateway.reply import Reply
 from causeway.storage.background import alongside
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """A request whose caller is known and whose body is read.
 
     Attributes:

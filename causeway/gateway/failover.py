@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Generic, TypeVar
+
+import msgspec
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest
 from causeway.contracts.clock import Clock
@@ -30,7 +31,7 @@ from causeway.errors import (
     UpstreamRateLimitError,
 )
 from causeway.gateway.breaker import Breaker, Breakers, Permit
-from causeway.gateway.call_deadline import CallDeadline
+from causeway.gateway.call_deadline import Alarm, CallDeadline
 from causeway.gateway.most_useful_error import most_useful_error
 from causeway.gateway.retry_budget import RetryBudget
 from causeway.gateway.routing import AnyProvider, Plan, Provider, Route
@@ -50,8 +51,7 @@ _PATIENCE_S = 1.0
 _MOST_BUDGETS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try of a call, for traces and the ledger.
 
     Attributes:
@@ -96,6 +96,7 @@ class Failover:
         self.random = random
         self.sleep = sleep
         self._budgets: dict[str, RetryBudget] = {}
+        self._alarm = Alarm()
 
     async def complete(
         self,
@@ -147,7 +148,7 @@ class Failover:
                 turn = self.turns.turn(route.provider.name, priority, within_s=run.left_s)
                 try:
                     async with turn:
-                        with CallDeadline(run.left_s) as deadline:
+                        with CallDeadline(run.left_s, self._alarm) as deadline:
                             answer = await deadline.wait(partial(make, route))
                 except TimeoutError as exc:
                     run.ran_out_of_time(exc)
@@ -184,7 +185,7 @@ class Failover:
                 try:
                     async with turn, aclosing(route.provider.stream(aimed(request, route))) as chunks:
                         read = partial(anext, chunks, None)
-                        with CallDeadline(run.left_s) as deadline:
+                        with CallDeadline(run.left_s, self._alarm) as deadline:
                             while (chunk := await deadline.wait(read)) is not None:
                                 run.began()
                                 yield route, chunk

@@ -14,7 +14,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
-from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, ImagePart, Message, Usage
+import msgspec
+
+from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest, Usage
 from causeway.contracts.identity import SYSTEM, Operation, Principal
 from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.model_gateway import Call
@@ -31,6 +33,7 @@ from causeway.gateway.question_vector import QuestionVector
 from causeway.gateway.replay import replay
 from causeway.gateway.reply_cache import ReplyCache
 from causeway.gateway.routing import Plan, Provider, Routes
+from causeway.gateway.screened_reply import UNCHANGED, ChunkFilter, ReplyFilter
 from causeway.gateway.screening import CLEAN, Screened, ScreenedTexts, Screening
 from causeway.gateway.tiers import Tiers
 from causeway.models.provider import ChatProvider, ReplyParts
@@ -66,17 +69,17 @@ class Steps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked(Generic[Provider]):
-    """A call that is allowed: where it may go, within what time, for a caller of which tier."""
+    """A call that is allowed: where it may go, within what time, for a caller of which tier.
+
+    Attributes:
+        is_local: Nothing can leave this machine, whichever route answers.
+    """
 
     steps: Steps
     tier: TierSettings
     plan: Plan[Provider]
     deadline_s: float
-
-    @property
-    def is_local(self) -> bool:
-        """Whether nothing can leave this machine, whichever route answers."""
-        return all(route.is_local for route in self.plan.routes)
+    is_local: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,7 @@ class _Known:
         return self.plan is plan and self.principal is call.principal and call.deadline_s is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chat:
+class _Chat(msgspec.Struct, frozen=True, kw_only=True):
     """A chat that has been admitted: what the provider gets, and how the reply comes back to the caller."""
 
     asked: _Asked[ChatProvider]
@@ -109,10 +111,9 @@ class Gateway:
         steps: What calls that begin now go through.
     """
 
-    def __init__(self, steps: Steps, books: Books, *, capture_content: bool) -> None:
+    def __init__(self, steps: Steps, books: Books) -> None:
         self.steps = steps
         self._books = books
-        self._capture_content = capture_content
         self._known_of = steps
         self._known: dict[tuple[Operation, str, str], _Known] = {}
 
@@ -137,8 +138,12 @@ class Gateway:
                 )
                 record.used(reply.usage)
                 await self._keep(chat, reply, record)
-            self._show(record, reply.text, reply)
+            record.replied(reply.text, reply)
             headers = {**record.headers, **_answered_by(record)}
+            fit = _filtering(chat, record)
+            if fit is not None:
+                reply = fit.whole(reply)
+                _tell_removed(fit, record)
             return chat.screened.restore_reply(reply).told(headers, record.cost, record.span.trace_id)
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
@@ -147,24 +152,28 @@ class Gateway:
             chat = await self._admitted(request, record)
             stored = await self._from_cache(chat, record)
             source = self._provided(chat, record) if stored is None else _replayed(stored)
-            restoring = chat.screened.restoring()
+            restoring, fit = chat.screened.restoring(), _filtering(chat, record)
+            filtering: ChunkFilter = fit or UNCHANGED
             is_kept = stored is None and chat.asked.tier.cache != "off"
-            parts = ReplyParts() if self._capture_content or is_kept else None
+            parts = ReplyParts() if self._books.keeps_content or is_kept else None
             is_first = True
             try:
                 async with aclosing(source) as chunks:
                     async for chunk in chunks:
                         if parts is not None and record.said_characters <= _MOST_KEPT_CHARACTERS:
                             parts.add(chunk)
-                        shown = restoring.feed(chunk)
+                        shown = restoring.feed(filtering.feed(chunk))
                         yield _stamped(shown, record, is_first=is_first)
                         is_first = False
-                held = restoring.end()
-                if held is not None:
-                    yield held
+                held = filtering.end()
+                for rest in (restoring.feed(held) if held else None, restoring.end()):
+                    if rest is not None:
+                        yield rest
             finally:
+                if fit is not None:
+                    _tell_removed(fit, record)
                 if parts is not None:
-                    self._show(record, parts.text, parts.reply() if parts.is_whole else None)
+                    record.replied(parts.text, parts.reply() if parts.is_whole else None)
             if parts is not None and parts.is_whole and is_kept:
                 await self._keep(chat, parts.reply(), record)
 
@@ -239,7 +248,7 @@ class Gateway:
         question = QuestionVector(question_of(screened.request) or "", self._vector, model=steps.embedder)
         asked = await self._chosen(options, screened.request, question, record)
         bounded = _bounded(screened.request, asked, call)
-        self._show_request(record, bounded)
+        record.asked(bounded)
         tokens_in, tokens_out = estimate(bounded, most_output=steps.settings.reply_tokens)
         dearest = most_cost(tokens_in, tokens_out, (route.price for route in asked.plan.routes))
         await record.admit(Reservation(tokens_in, tokens_out, dearest), steps.admission)
@@ -297,7 +306,14 @@ class Gateway:
             )
         tiers.may_use(principal, operation, (plan.asked, (allowed or plan).first.name))
         deadline_s = min(call.deadline_s or steps.settings.deadline_s, steps.settings.deadline_s)
-        asked = _Asked(steps=steps, tier=tiers.of(principal), plan=allowed or plan, deadline_s=deadline_s)
+        usable = allowed or plan
+        asked = _Asked(
+            steps=steps,
+            tier=tiers.of(principal),
+            plan=usable,
+            deadline_s=deadline_s,
+            is_local=all(route.is_local for route in usable.routes),
+        )
         if call.deadline_s is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
@@ -323,7 +339,7 @@ class Gateway:
             return None
         record.served_from_cache(hit.kind, hit.reply.usage, chat.asked.plan.first)
         record.span.set({names.SIMILARITY: hit.similarity})
-        return replace(hit.reply, usage=Usage())
+        return msgspec.structs.replace(hit.reply, usage=Usage())
 
     async def _keep(self, chat: _Chat, reply: ChatReply, record: CallRecord) -> None:
         if chat.asked.tier.cache != "off":
@@ -377,27 +393,6 @@ class Gateway:
         record.span.set(screened.verdict.attributes())
         return screened
 
-    def _show_request(self, record: CallRecord, request: ChatRequest) -> None:
-        attributes = record.span.attributes  # written directly: `Span.set` looks at each value
-        if request.temperature is not None:
-            attributes[names.REQUEST_TEMPERATURE] = request.temperature
-        if request.max_tokens is not None:
-            attributes[names.REQUEST_MAX_TOKENS] = request.max_tokens
-        if self._capture_content:
-            record.span.set({names.INPUT_MESSAGES: [_shown(message) for message in request.messages]})
-
-    def _show(self, record: CallRecord, text: str, reply: ChatReply | None) -> None:
-        """What came back, as far as it came; masked, as the provider wrote it."""
-        if reply is not None:
-            record.span.attributes[names.FINISH_REASONS] = reply.stop_reason.value
-        if self._capture_content:
-            said: dict[str, object] = {"role": "assistant", "content": text}
-            if reply is not None and reply.tool_calls:
-                said["tool_calls"] = [
-                    {"name": called.name, "arguments": called.arguments} for called in reply.tool_calls
-                ]
-            record.span.set({names.OUTPUT_MESSAGES: [said]})
-
 
 def _bounded(request: ChatRequest, asked: _Asked[ChatProvider], call: Call) -> ChatRequest:
     """``request`` with the longest reply that its caller may have.
@@ -410,7 +405,7 @@ def _bounded(request: ChatRequest, asked: _Asked[ChatProvider], call: Call) -> C
         most = min(asked.plan.first.most_output_tokens or sys.maxsize, asked.steps.settings.reply_tokens)
     if most is None or (written is not None and written <= most):
         return request
-    return replace(request, max_tokens=most)
+    return msgspec.structs.replace(request, max_tokens=most)
 
 
 async def _replayed(reply: ChatReply) -> AsyncGenerator[ChatChunk, None]:
@@ -431,18 +426,20 @@ def _answered_by(record: CallRecord) -> dict[str, str]:
     return {} if record.route is None else {"x-causeway-model": record.route.name}
 
 
+def _filtering(chat: _Chat, record: CallRecord) -> ReplyFilter | None:
+    """What makes a reply fit for people, before their values are put back; None for programs."""
+    return chat.asked.steps.screening.filtering(chat.asked.tier, record.call.purpose)
+
+
+def _tell_removed(fit: ReplyFilter, record: CallRecord) -> None:
+    """Have the trace say what was taken out of a reply, by kind."""
+    record.span.set({f"causeway.guard.removed.{kind}": count for kind, count in fit.removed.items()})
+
+
 def _stamped(chunk: ChatChunk, record: CallRecord, *, is_first: bool) -> ChatChunk:
     """``chunk`` with what its caller is told: the headers first, the trace, and the cost once it is known."""
     if not is_first and chunk.usage is None and chunk.stop_reason is None:
         return chunk
     headers = {**record.headers, **_answered_by(record)} if is_first else {}
     spent = record.cost if chunk.usage is not None else None
-    return replace(chunk, headers=headers, cost_micros=spent, trace_id=record.span.trace_id)
-
-
-def _shown(message: Message) -> dict[str, object]:
-    """A message for a trace: its text, and a word for each picture instead of its bytes."""
-    pictures = (
-        0 if isinstance(message.content, str) else sum(isinstance(p, ImagePart) for p in message.content)
-    )
-    return {"role": message.role, "content": message.text + " [picture]" * pictures}
+    return msgspec.structs.replace(chunk, headers=headers, cost_micros=spent, trace_id=record.span.trace_id)

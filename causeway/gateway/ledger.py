@@ -25,16 +25,16 @@ from causeway.gateway.entries import (
     Entry,
     Opening,
     Row,
-    encoded_entry,
     encoded_opening,
     encoded_row,
     interrupted,
+    row_of,
 )
 from causeway.gateway.journal import Journal, Orphan, orphans, read_segment
 from causeway.gateway.ledger_table import BudgetScope, LedgerTable
-from causeway.gateway.random_hex import random_hex
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
+from causeway.storage.random_hex import random_hex
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +119,12 @@ class Ledger:
 
     def closed(self, entry: Entry) -> None:
         """A call has ended, whether it was opened or refused before that; never raises."""
-        line = encoded_entry(entry)
-        self._open.pop(entry.id, None)
+        self.ended(row_of(entry))
+
+    def ended(self, row: Row) -> None:
+        """The same of a row that is made already."""
+        line = encoded_row(row)
+        self._open.pop(row.id, None)
         try:
             self._journal.closed(line)
         except OperatorError as exc:  # the money is spent: memory holds it until the database does

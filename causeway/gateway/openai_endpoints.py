@@ -12,10 +12,10 @@ from causeway.gateway.offer import Offer
 from causeway.gateway.openai_images_wire import image_list, read_images
 from causeway.gateway.openai_reply import ChatEvents, chat_completion
 from causeway.gateway.openai_wire import read_chat
-from causeway.gateway.random_hex import random_hex
 from causeway.gateway.responses_reply import ResponseEvents, whole_response
 from causeway.gateway.responses_wire import read_response
 from causeway.settings import GatewaySettings
+from causeway.storage.random_hex import random_hex
 
 
 class OpenaiEndpoints:

@@ -220,8 +220,10 @@ async def open_gateway(
             settings, source=source, overrides=Overrides(database), build=assembly.build, notices=notices
         )
         await opened.enter_async_context(live.running())
-        books = Books(ledger=ledger, spans=spans, clock=clock)
-        gateway = Gateway(live.built.steps, books, capture_content=settings.telemetry.capture_content)
+        books = Books(
+            ledger=ledger, spans=spans, clock=clock, keeps_content=settings.telemetry.capture_content
+        )
+        gateway = Gateway(live.built.steps, books)
 
         def adopt(built: Built) -> None:
             assembly.adopt(built)

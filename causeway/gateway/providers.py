@@ -27,6 +27,7 @@ from causeway.models.catalog import Catalog, ModelCard
 from causeway.models.llama_process import LlamaProcess
 from causeway.models.local_chat import LocalChat
 from causeway.models.model_folder import is_pulled, missing, model_folder
+from causeway.models.obedient import Obedient
 from causeway.models.onnx_embedder import OnnxEmbedder
 from causeway.models.onnx_model import load_tokenizer
 from causeway.models.onnx_reranker import OnnxReranker
@@ -264,6 +265,13 @@ class Providers:
                 models = settings.models or ["chat", "embed", "rerank"]
                 self._offer(
                     name, settings.model_copy(update={"models": models}), chat=scripted, more=scripted
+                )
+            case "obedient":
+                obedient = self._kept(name, recipe, Obedient, lambda: Obedient(name=name))
+                self._offer(
+                    name,
+                    settings.model_copy(update={"models": settings.models or ["chat", "fast"]}),
+                    chat=obedient,
                 )
             case "anthropic":
                 anthropic = self._kept(

@@ -21,6 +21,11 @@ WINDOW_S = 60
 _SOON_S = 1.0
 """When to try again where nobody knows: a call under way may end at any time."""
 
+_NAMES = {
+    unit: tuple(f"x-ratelimit-{figure}-{what}" for figure in ("limit", "remaining", "reset"))
+    for unit, what in ((CALLS, "requests"), (TOKENS, "tokens"))
+}
+
 
 def rate_meters(principal: Principal, tier: TierSettings) -> tuple[Meter, ...]:
     """What bounds the calls of a key; a limit that the tier does not set has no meter."""
@@ -40,10 +45,10 @@ def rate_headers(meters: Sequence[Meter], reserved: Reserved) -> dict[str, str]:
     headers = {}
     for meter, remaining, resets_in_s in zip(meters, reserved.remaining, reserved.resets_in_s, strict=True):
         if meter.kind == "window":
-            what = "requests" if meter.unit == CALLS else "tokens"
-            headers[f"x-ratelimit-limit-{what}"] = str(meter.limit)
-            headers[f"x-ratelimit-remaining-{what}"] = str(max(0, remaining))
-            headers[f"x-ratelimit-reset-{what}"] = duration(resets_in_s)
+            limit, left, reset = _NAMES[meter.unit]
+            headers[limit] = str(meter.limit)
+            headers[left] = str(remaining) if remaining > 0 else "0"
+            headers[reset] = duration(resets_in_s)
     return headers
 
 
@@ -73,9 +78,9 @@ def duration(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:g}s"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     whole = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    if hours:
-        return f"{hours}h{minutes}m{whole}"
-    return f"{minutes}m{whole}" if minutes else whole
+    return f"{hours}h{minutes}m{whole}" if hours else f"{minutes}m{whole}"

@@ -70,7 +70,7 @@ class Reply:
         self._heartbeat = b""
         self._has_started = False
         self._sent_since_beat = False
-        self._turn = asyncio.Lock()
+        self._turn: asyncio.Lock
 
     async def json(
         self,
@@ -103,6 +103,7 @@ class Reply:
         """Say that events follow, how one tells of a failure and how one passes the time; `events` begins."""
         self._error_event = error_event
         self._heartbeat = heartbeat
+        self._turn = asyncio.Lock()
 
     async def events(self, frames: bytes, headers: Mapping[str, str], request_id: str | None) -> None:
         """Send events; ``headers`` count with the first ones."""

@@ -30,6 +30,7 @@ _MOST_VALUES = 1_000_000
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 """A JSON string; one without an end goes to the end of the body, so that the search is linear whatever it is given."""
 _LONGEST_REASON = 300
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class ClientGoneError(Exception):
@@ -115,7 +116,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     if len(body) > _SMALL_BYTES:
         _require_few_values(body)
     try:
-        read = msgspec.json.decode(body, type=dict[str, Any])
+        read = _decode(body)
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -54,7 +54,7 @@ def changed(request: ChatRequest, change: Change) -> ChatRequest:
             return [in_json(one) for one in value]
         return value
 
-    return replace(
+    return msgspec.structs.replace(
         request,
         messages=tuple(_changed_message(message, change, in_json) for message in request.messages),
         tools=tuple(_changed_tool(tool, change, in_json) for tool in request.tools),
@@ -95,7 +95,7 @@ def _changed_message(message: Message, change: Change, in_json: Callable[[Any], 
     calls = tuple(_changed_call(call, change, in_json) for call in message.tool_calls)
     if content == message.content and calls == message.tool_calls:
         return message
-    return replace(message, content=content, tool_calls=calls)
+    return msgspec.structs.replace(message, content=content, tool_calls=calls)
 
 
 def _changed_call(call: ToolCall, change: Change, in_json: Callable[[Any], Any]) -> ToolCall:

@@ -16,8 +16,8 @@ from causeway.contracts.chat import ChatChunk, ChatReply, StopReason, ToolCallDe
 from causeway.contracts.money import Micros
 from causeway.errors import CausewayError
 from causeway.gateway.openai_reply import COMMENT, causeway_fields
-from causeway.gateway.random_hex import random_hex
 from causeway.gateway.responses_wire import ResponseCall
+from causeway.storage.random_hex import random_hex
 
 _INCOMPLETE = {StopReason.LENGTH: "max_output_tokens", StopReason.CONTENT_FILTER: "content_filter"}
 

@@ -6,8 +6,9 @@ what was held back of one is shown before the next begins, so that doors that st
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
+
+import msgspec
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ToolCall, ToolCallDelta
 from causeway.guard.output_filter import MarkdownFilter
@@ -64,10 +65,14 @@ class ReplyRestorer:
         if chunk.text:
             self._feed("text", chunk.text, out)
         for delta in chunk.tool_calls:
-            out.calls.append(replace(delta, arguments=self._fed(delta.index, delta.arguments, out)))
+            out.calls.append(
+                msgspec.structs.replace(delta, arguments=self._fed(delta.index, delta.arguments, out))
+            )
         if chunk.stop_reason is not None:
             self._flush(out)
-        return replace(chunk, text=out.text, reasoning=out.reasoning, tool_calls=tuple(out.calls))
+        return msgspec.structs.replace(
+            chunk, text=out.text, reasoning=out.reasoning, tool_calls=tuple(out.calls)
+        )
 
     def end(self) -> ChatChunk | None:
         """The beginning of a placeholder at which the stream broke off, as it was written."""
@@ -117,7 +122,7 @@ class _Pieces:
 
 def restored_reply(reply: ChatReply, placeholders: Placeholders, syntax: Syntax) -> ChatReply:
     """``reply`` with the values back in text, reasoning and the arguments of tool calls."""
-    return replace(
+    return msgspec.structs.replace(
         reply,
         text=placeholders.restore(reply.text, syntax),
         reasoning=placeholders.restore(reply.reasoning),
@@ -148,7 +153,7 @@ class ReplyFilter:
         text = self._secrets.feed(self._markdown.feed(chunk.text))
         if chunk.stop_reason is not None or chunk.tool_calls:
             text += self._rest()
-        return chunk if text == chunk.text else replace(chunk, text=text)
+        return chunk if text == chunk.text else msgspec.structs.replace(chunk, text=text)
 
     def end(self) -> ChatChunk | None:
         """What was held back when the stream broke off."""
@@ -158,7 +163,7 @@ class ReplyFilter:
     def whole(self, reply: ChatReply) -> ChatReply:
         """A whole reply, filtered."""
         text = self._secrets.feed(self._markdown.feed(reply.text)) + self._rest()
-        return reply if text == reply.text else replace(reply, text=text)
+        return reply if text == reply.text else msgspec.structs.replace(reply, text=text)
 
     def _rest(self) -> str:
         return self._secrets.feed(self._markdown.end()) + self._secrets.end()

@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from causeway.contracts.chat import ChatReply, ChatRequest
 from causeway.errors import CausewayError, ContentBlockedError, GuardFailedError
 from causeway.gateway.request_texts import changed, texts_of, untrusted_texts_of
@@ -44,8 +46,7 @@ _MOST_REMEMBERED_SPANS = 64
 CLEAN = Verdict()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Screened:
+class Screened(msgspec.Struct, frozen=True, kw_only=True):
     """A request as its provider may see it, what was found in it, and the way back."""
 
     request: ChatRequest
@@ -118,11 +119,8 @@ class Screening:
         self, request: ChatRequest, tier: TierSettings, *, is_local: bool
     ) -> Screened:
         """As `screen`; a long request is screened in a thread, so that the event loop goes on."""
-        length = 0
-        for text in texts_of(request):
-            length += len(text)
-            if length > self._most_inline:
-                return await asyncio.to_thread(self.screen, request, tier, is_local=is_local)
+        if sum(map(len, texts_of(request))) > self._most_inline:
+            return await asyncio.to_thread(self.screen, request, tier, is_local=is_local)
         return self.screen(request, tier, is_local=is_local)
 
     def texts(self, texts: Sequence[str], tier: TierSettings, *, is_local: bool) -> ScreenedTexts:

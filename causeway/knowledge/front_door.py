@@ -38,7 +38,7 @@ from causeway.knowledge.pages import PDF, SHOWN, Pages, picture_type
 from causeway.knowledge.past_revisions import KeptRevision
 from causeway.knowledge.proofs import KINDS, Kind, Proofs, Standing
 from causeway.knowledge.quotes import find_quote
-from causeway.knowledge.search.facets import MOST_FACETS
+from causeway.knowledge.search.facets import MOST_FACETS, FacetValue
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieval_votes import FixedBoosts, RetrievalVotes, VoteTable
 from causeway.knowledge.search.search import Search
@@ -77,6 +77,7 @@ __all__ = [
     "EmbeddingModel",
     "Example",
     "Exchange",
+    "FacetValue",
     "Finished",
     "FixedBoosts",
     "FixedExamples",

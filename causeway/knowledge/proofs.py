@@ -35,7 +35,7 @@ MOST_GROWTH: Final = 2.0
 FEW: Final = 20
 _REMEMBERED_S: Final = 30.0
 _SEARCH: Final = ("candidates", "vector_weight", "rerank", "rerank_candidates", "rerank_weight")
-_ANSWER: Final = (*_SEARCH, "passages", "context_tokens", "check", "refuse_below")
+_ANSWER: Final = (*_SEARCH, "passages", "context_tokens", "check", "check_quotes", "refuse_below")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,14 @@ class Sight:
             return self._database.connect()
         return self._database.seen_by(self._sees_as).connect()
 
+    def glance(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """The same for one statement, or several that have nothing to do with each other; see `Database.glance`."""
+        return self._database.glance() if self._sees_as is None else self.connect()
+
+    def connect_to_words(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection for the tables of words, which no policy guards: a query over them names `names` by itself."""
+        return self._database.connect()
+
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names that rules have for this caller; None for who sees everything."""

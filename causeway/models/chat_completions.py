@@ -32,15 +32,18 @@ def request_body(
     else:
         body.pop("stream", None)
         body.pop("stream_options", None)
-    optional = {
-        max_tokens_name: request.max_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "stop": request.stop or None,
-        "seed": request.seed,
-        "tool_choice": request.tool_choice,
-    }
-    body.update({name: value for name, value in optional.items() if value is not None})
+    if request.max_tokens is not None:
+        body[max_tokens_name] = request.max_tokens
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.stop:
+        body["stop"] = request.stop
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.tool_choice is not None:
+        body["tool_choice"] = request.tool_choice
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
     if request.json_schema is not None and "response_format" not in body:  # the caller's own has its name

@@ -111,10 +111,7 @@ def read_reply(body: bytes, request: ChatRequest, *, provider: str) -> ChatReply
         raise UpstreamError(f"the provider '{provider}' sent no reply for '{request.model}'; try again")
     said = choice.message or choice.delta or _NOTHING
     text, reasoning = _texts(said)
-    calls = tuple(
-        ToolCall(call.id or f"call_{place}", call.function.name or "", _arguments(call.function))
-        for place, call in enumerate(said.tool_calls or ())
-    )
+    calls = _calls(said.tool_calls) if said.tool_calls else ()
     return ChatReply(
         text=text,
         reasoning=reasoning,
@@ -127,6 +124,13 @@ def read_reply(body: bytes, request: ChatRequest, *, provider: str) -> ChatReply
         ),
         tool_calls=calls,
         extensions=_extensions(said),
+    )
+
+
+def _calls(called: tuple[_Call, ...]) -> tuple[ToolCall, ...]:
+    return tuple(
+        ToolCall(call.id or f"call_{place}", call.function.name or "", _arguments(call.function))
+        for place, call in enumerate(called)
     )
 
 

@@ -11,6 +11,7 @@ from causeway.contracts.chat import Usage
 from causeway.contracts.vectors import Relevance, RerankRequest
 from causeway.models.batching import Batcher
 from causeway.models.catalog import ModelCard
+from causeway.models.cores import usable_cores
 from causeway.models.onnx_model import Floats, OnnxModel
 from causeway.seams import deferred
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 else:
     np = deferred("numpy")
 
-_BUDGET_TOKENS = 1024
+_BUDGET_TOKENS = 512
 _MAX_TOKENS = 192
 
 
 class OnnxReranker:
-    """A `RerankProvider`.
+    """A `RerankProvider`: passages come by the score, so each core takes a batch of its own (docs/adr/0027).
 
     Args:
         card: The model.
@@ -38,8 +39,10 @@ class OnnxReranker:
         self, card: ModelCard, folder: Path, *, threads: int = 0, max_tokens: int = _MAX_TOKENS
     ) -> None:
         self._card = card
-        self._model = OnnxModel(folder, max_tokens=min(max_tokens, card.context_tokens), threads=threads)
-        self._batcher = Batcher(self._scores, budget_tokens=_BUDGET_TOKENS, name=card.id)
+        self._model = OnnxModel(folder, max_tokens=min(max_tokens, card.context_tokens), threads=1)
+        self._batcher = Batcher(
+            self._scores, budget_tokens=_BUDGET_TOKENS, name=card.id, lanes=threads or usable_cores()
+        )
 
     @property
     def name(self) -> str:

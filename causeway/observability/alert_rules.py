@@ -12,6 +12,8 @@ from causeway.observability.stats_report import Totals
 
 Unit = Literal["share", "ms", "usd", "count", "tokens"]
 Event = Literal["fired", "resolved", "test"]
+State = Literal["off", "firing", "waiting", "fine"]
+"""How a rule stands; waiting is not checked yet."""
 
 SHORTEST_WINDOW_S: Final = 60
 LONGEST_WINDOW_S: Final = 7 * 86_400
@@ -163,6 +165,31 @@ class Rule:
     count: int | None
     firing_since: datetime | None
 
+    @property
+    def state(self) -> State:
+        """How it stands."""
+        if not self.terms.is_enabled:
+            return "off"
+        if self.firing_since is not None:
+            return "firing"
+        return "waiting" if self.checked_at is None else "fine"
+
+    def says(self) -> str:
+        """What it watches, for people."""
+        terms = self.terms
+        metric = METRICS[terms.metric]
+        side = "above" if terms.is_above else "below"
+        only = "".join(f", {name} {value}" for name, value in terms.filters.items())
+        threshold = spelled(terms.threshold, metric.unit)
+        return f"{metric.words} {side} {threshold} over {spelled_time(terms.window_s)}{only}"
+
+    def measured(self) -> str:
+        """What it last was, for people."""
+        if self.checked_at is None:
+            return "not measured yet"
+        value = "no value" if self.value is None else spelled(self.value, METRICS[self.terms.metric].unit)
+        return f"{value} of {self.count or 0:,}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
@@ -195,6 +222,10 @@ class Firing:
     resolved_at: datetime | None
     is_told: bool
     deliveries: tuple[Delivery, ...]
+
+    def measured(self) -> str:
+        """What it was when it began, for people."""
+        return f"{spelled(self.value, METRICS[self.metric].unit)} of {self.count:,}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,20 @@ class Alerts:
             raise NotFoundError(f"no alert '{rule_id}'; GET /api/alerts lists them")
         return _rule(row)
 
+    async def find(self, alert: str) -> Rule:
+        """The rule with this name or id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        named = or_(alert_rules.c.id == alert, alert_rules.c.name == alert)
+        first = _RULES.where(named).order_by((alert_rules.c.id == alert).desc()).limit(1)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(first)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no alert '{alert}'; causeway alerts list shows them")
+        return _rule(row)
+
     async def create(self, terms: Terms, *, by: str) -> Rule:
         """A new rule.
 

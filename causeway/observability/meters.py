@@ -14,8 +14,8 @@ from threading import Lock
 from typing import Any, Final
 
 from causeway.observability import genai_names as names
+from causeway.observability.call_facts import CallFacts
 from causeway.observability.spans import Span
-from causeway.observability.trace_summaries import CALLS
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -163,35 +163,38 @@ class Meters:
         return "\n".join(lines) + "\n"
 
     def _count(self, span: Span) -> None:
-        get = span.attributes.get
-        if span.failure is not None:
-            name = str(get(names.OPERATION) or span.name)
-            self._failed.add((name, str(get(names.ERROR_TYPE) or "failed")))
+        facts = span.facts
+        failed_as = None if span.failure is None else str(span.noted.get(names.ERROR_TYPE) or "failed")
+        if facts is not None:
+            if failed_as is not None:
+                self._failed.add((facts.operation, failed_as))
+            self._count_call(span, facts, failed_as)
+            return
+        get = span.noted.get
+        if failed_as is not None:
+            self._failed.add((str(get(names.OPERATION) or span.name), failed_as))
         if (refused := get(names.REFUSED)) is not None:
             self._answers.add((str(get(names.PURPOSE) or ""), "true" if refused else "false"))
-        operation = get(names.OPERATION)
-        if operation not in CALLS:
-            return
-        provider = str(get(names.PROVIDER) or "")
+
+    def _count_call(self, span: Span, facts: CallFacts, failed_as: str | None) -> None:
+        provider = facts.provider or ""
         # a model that was never reached is as the caller wrote it, and callers can write endless names
-        model = str(get(names.RESPONSE_MODEL) or "") if provider else ""
-        call = (str(operation), provider, model)
-        product = str(get(names.PURPOSE) or "")
-        outcome = str(get(names.ERROR_TYPE) or "failed") if span.failure is not None else ""
-        self._duration.observe((*call, outcome), span.duration_s)
-        self._requests.add((product, str(get(names.TIER) or ""), outcome or "ok"))
-        if isinstance(first_s := get(names.TIME_TO_FIRST_CHUNK), int | float):
-            self._first.observe(call, first_s)
-        for kind, name in (("input", names.INPUT_TOKENS), ("output", names.OUTPUT_TOKENS)):
-            if isinstance(tokens := get(name), int) and tokens > 0:
-                self._tokens.observe((*call, kind), tokens)
-        if isinstance(micros := get(names.COST_MICROS), int) and micros > 0:
-            self._cost.add((product, model), micros / 1_000_000)
-        if (cache := get(names.CACHE)) is not None:
-            self._cache.add((str(cache),))
+        model = facts.response_model if provider else ""
+        call = (facts.operation, provider, model)
+        self._duration.observe((*call, failed_as or ""), span.duration_s)
+        self._requests.add((facts.purpose, facts.tier, failed_as or "ok"))
+        if facts.first_chunk_s is not None:
+            self._first.observe(call, facts.first_chunk_s)
+        if facts.input_tokens > 0:
+            self._tokens.observe((*call, "input"), facts.input_tokens)
+        if facts.output_tokens > 0:
+            self._tokens.observe((*call, "output"), facts.output_tokens)
+        if facts.cost_micros > 0:
+            self._cost.add((facts.purpose, model), facts.cost_micros / 1_000_000)
+        if facts.cache is not None:
+            self._cache.add((facts.cache,))
         elif provider:
-            attempts = get(names.ATTEMPTS, 1)
-            self._attempts.add((), attempts if isinstance(attempts, int) else 1)
+            self._attempts.add((), facts.attempts)
 
 
 def _braced(label_names: Labels, values: Labels) -> str:

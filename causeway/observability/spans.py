@@ -1,7 +1,7 @@
 """Spans: one timed step of what was done, in a trace per user action.
 
 OpenTelemetry's data model (trace id, span id, parent, kind, attributes, events, status) in a recorder of our own: a span
-of 20 attributes costs 4 microseconds where the SDK's costs 32 (``bench/spans.py``), and every model call makes one.
+of 20 attributes costs 6 microseconds where the SDK's costs 37 (``bench/spans.py``), and every model call makes one.
 Parents are passed explicitly as W3C ``traceparent`` strings (https://www.w3.org/TR/trace-context/), since an answer is an
 async generator and a context variable set in one does not survive its consumer's task switches. Use a span as a context
 manager around the step; it ends, with the error if there was one, when the block does.
@@ -9,9 +9,7 @@ manager around the step; it ends, with the error if there was one, when the bloc
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import re
 import threading
 from collections import deque
@@ -20,22 +18,22 @@ from datetime import datetime
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-import msgspec
-
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import CausewayError
-from causeway.observability.genai_names import ERROR_TYPE
+from causeway.observability.attribute_values import Attribute, attribute
+from causeway.observability.call_facts import CallContent, CallFacts
+from causeway.observability.genai_names import ERROR_TYPE, TEAM
+from causeway.storage.random_hex import random_hex
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["internal", "client", "server"]
-Attribute = str | bool | int | float
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _STORE_EVERY_S = 1.0
 _MOST_WAITING = 65_536
 _MOST_AT_ONCE = 2_048
 _PLAIN = frozenset((str, bool, int, float))
-_encoder = msgspec.json.Encoder(enc_hook=str)
+_SPAN_ID_DIGITS = 16
 
 
 class Span:
@@ -44,53 +42,88 @@ class Span:
     Attributes:
         duration_s: How long it took; zero until it has ended.
         failure: What went wrong, in words; None while nothing has.
+        noted: The attributes that were set one by one: all of them, unless the step is a call with ``facts``.
+        facts: What `describe` told of a call of a model, and ``content`` what was said in it.
     """
 
     __slots__ = (
         "_began",
         "_spans",
-        "attributes",
+        "_whole",
+        "content",
         "duration_s",
         "events",
+        "facts",
         "failure",
         "kind",
         "name",
+        "noted",
         "parent_id",
         "span_id",
         "started_at",
         "trace_id",
-        "traceparent",
     )
 
     def __init__(self, spans: Spans, name: str, kind: Kind, parent: tuple[str, str] | None) -> None:
         self._spans: Spans | None = spans
         self.name = name
         self.kind: Kind = kind
+        self.parent_id: str | None
         if parent is None:
-            ids = os.urandom(24).hex()
-            self.trace_id, self.parent_id, self.span_id = ids[:32], None, ids[32:]
+            self.trace_id, self.parent_id = random_hex(), None
         else:
             self.trace_id, self.parent_id = parent
-            self.span_id = os.urandom(8).hex()
-        self.traceparent = f"00-{self.trace_id}-{self.span_id}-01"
+        self.span_id = random_hex()[:_SPAN_ID_DIGITS]
         self.started_at: datetime = spans.clock.now()
         self._began = spans.clock.monotonic()
         self.duration_s = 0.0
-        self.attributes: dict[str, Attribute] = {}
+        self.noted: dict[str, Attribute] = {}
         self.events: list[tuple[str, datetime, dict[str, Attribute]]] = []
         self.failure: str | None = None
+        self.facts: CallFacts | None = None
+        self.content: CallContent | None = None
+        self._whole: dict[str, Attribute] | None = None
+
+    @property
+    def traceparent(self) -> str:
+        """What continues this step, as a header's value."""
+        return f"00-{self.trace_id}-{self.span_id}-01"
+
+    @property
+    def attributes(self) -> dict[str, Attribute]:
+        """Everything that is known of the step; of a call it is put together when it is first read."""
+        facts = self.facts
+        if facts is None:
+            return self.noted
+        if self._whole is None:
+            if self.content is not None:
+                facts.write_content(self.content)
+            self._whole = {**facts.attributes(), **self.noted}
+        return self._whole
+
+    @property
+    def team(self) -> str | None:
+        """Whose it is: a team's id; None for nobody's."""
+        if self.facts is not None:
+            return self.facts.team
+        team = self.noted.get(TEAM)
+        return None if team is None else str(team)
+
+    def describe(self, facts: CallFacts, content: CallContent | None) -> None:
+        """Tell all of a call of a model at once, when it has ended; ``content`` None where nothing said may be kept."""
+        self.facts, self.content = facts, content
 
     def set(self, attributes: Mapping[str, object]) -> None:
         """Add attributes; None is left out, and what is neither text, number nor truth is stored as JSON."""
-        kept = self.attributes
+        kept = self.noted
         for name, value in attributes.items():
             if value is not None:
-                kept[name] = value if type(value) in _PLAIN else _attribute(value)  # type: ignore[assignment]  # just checked
+                kept[name] = value if type(value) in _PLAIN else attribute(value)  # type: ignore[assignment]  # just checked
 
     def event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
         """Note a moment within the step."""
         if self._spans is not None:
-            noted = {key: _attribute(value) for key, value in (attributes or {}).items()}
+            noted = {key: attribute(value) for key, value in (attributes or {}).items()}
             self.events.append((name, self._spans.clock.now(), noted))
 
     def fail(self, error: BaseException) -> None:
@@ -106,7 +139,7 @@ class Span:
             note = f"trace {self.trace_id}"
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-        self.attributes[ERROR_TYPE] = code
+        self.noted[ERROR_TYPE] = code
         self.failure = str(error) or code
 
     def end(self) -> None:
@@ -184,6 +217,11 @@ class Spans:
         self._finished.append(span)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether anybody gets the spans; else only their ids are of use."""
+        return bool(self._sinks)
+
+    @property
     def waiting(self) -> int:
         """Spans that no sink has yet."""
         return len(self._finished)
@@ -230,12 +268,3 @@ class Spans:
     def _next_batch(self) -> list[Span]:
         finished = self._finished
         return [finished.popleft() for _ in range(min(len(finished), _MOST_AT_ONCE))]
-
-
-def _attribute(value: object) -> Attribute:
-    if isinstance(value, str | bool | int | float):
-        return value
-    try:
-        return _encoder.encode(value).decode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which documents have and UTF-8 has not
-        return json.dumps(value, ensure_ascii=False, default=str)

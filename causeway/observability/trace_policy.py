@@ -23,13 +23,17 @@ _HEX_DIGITS: Final = 8
 
 
 class TracePolicy:
-    """The settings of traces, as they apply to one span."""
+    """The settings of traces, as they apply to one span.
+
+    Attributes:
+        longest: Characters of a value; longer ones are cut.
+    """
 
     def __init__(self, settings: TelemetrySettings, *, mask: Mask | None = None) -> None:
         self._settings = settings
         self._mask = mask if settings.mask != "off" else None
         self._masks_own = settings.mask == "all"
-        self._longest = settings.max_attribute_characters
+        self.longest = settings.max_attribute_characters
         rates = [settings.sample, *(self.sample(project) for project in settings.projects)]
         self.lowest_sample, self.highest_sample = min(rates), max(rates)
 
@@ -52,6 +56,10 @@ class TracePolicy:
         own = self._settings.projects.get(project)
         return self._settings.capture_content and (own is None or own.capture_content is not False)
 
+    def keeps_all(self, team: str | None) -> bool:
+        """Whether content of our own spans of ``team`` is stored as it is, but for what is too long (`longest`)."""
+        return not (self._masks_own and self._mask is not None) and self.captures(team or DEFAULT_PROJECT)
+
     def kept(self, attributes: Mapping[str, Any], *, is_own: bool) -> Mapping[str, Any]:
         """The attributes that may be stored; the same mapping where nothing has to change."""
         if not names.CONTENT.isdisjoint(attributes) or (not is_own and any(map(_is_content, attributes))):
@@ -60,8 +68,8 @@ class TracePolicy:
             elif self._mask is not None and (self._masks_own or not is_own):
                 attributes = masked(attributes, self._mask)
         for value in attributes.values():
-            if type(value) is str and len(value) > self._longest:
-                return _cut(attributes, self._longest)
+            if type(value) is str and len(value) > self.longest:
+                return _cut(attributes, self.longest)
         return attributes
 
 

@@ -9,7 +9,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, SpanSink
 from causeway.observability.trace_policy import DEFAULT_PROJECT, TracePolicy, share
 
@@ -88,8 +87,7 @@ class SampledSpans:
         waiting = self._waiting.setdefault(span.trace_id, _Waiting(self._now()))
         waiting.spans.append(span)
         self._count += 1
-        if (team := span.attributes.get(names.TEAM)) is not None:
-            waiting.project = str(team)
+        waiting.project = span.team or waiting.project
         waiting.has_root = waiting.has_root or span.parent_id is None
         return waiting
 

@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
+    FromClause,
     Select,
     Text,
     and_,
@@ -23,7 +25,9 @@ from sqlalchemy import (
     select,
     table,
     tuple_,
+    union,
 )
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from causeway.storage.product_schema import eval_results
 from causeway.storage.schema import votes
@@ -33,6 +37,18 @@ Order = Literal["newest", "slowest", "dearest"]
 
 _TRACE_ID: Final = re.compile("[0-9a-f]{32}")
 _LONGEST_TEXT: Final = 500
+_LOOKED_AT: Final = 200
+"""Traces, beyond a page's, whose texts are looked through before the index of words is asked; 0.1 ms each."""
+_LOOKED_AT_LONGER: Final = 1_000
+"""The same where that index is slow: it knows neither what stands in a row nor, without reading all of it, what has no word."""
+_KEYS: Final[dict[Order, ColumnElement[Any]]] = {
+    "newest": trace_summaries.c.started_at,
+    "slowest": trace_summaries.c.duration_ms,
+    "dearest": trace_summaries.c.cost_micros,
+}
+_TEXTS: Final = (trace_summaries.c.name, trace_summaries.c.question, trace_summaries.c.answer)
+_SIMPLE: Final[ColumnElement[Any]] = literal_column("'simple'::regconfig")
+_INDEXED: Final[ColumnElement[Any]] = literal_column(TRACE_WORDS)
 _CLUSTERED: Final = table("clustered_questions", column("trace_id"), column("cluster_id"))
 
 
@@ -85,23 +101,64 @@ class TraceQuery:
 
 
 def matching(query: TraceQuery) -> Select[Any]:
-    """Rows of ``trace_summaries``, with ``votes_up`` and ``votes_down``, in the order that is asked for."""
+    """Rows of ``trace_summaries``, with ``votes_up`` and ``votes_down``, in the order that is asked for.
+
+    Which traces they are is found by narrow columns alone, so that an index can answer; only then are their texts read.
+    """
     line = trace_summaries.c
     up = select(func.count()).where(votes.c.trace_id == line.trace_id, votes.c.is_up).scalar_subquery()
     down = select(func.count()).where(votes.c.trace_id == line.trace_id, ~votes.c.is_up).scalar_subquery()
-    keys = {"newest": line.started_at, "slowest": line.duration_ms, "dearest": line.cost_micros}
-    key = keys[query.order]
-    found = select(trace_summaries, up.label("votes_up"), down.label("votes_down"))
-    found = found.where(*conditions(query)).order_by(key.desc(), line.trace_id.desc()).limit(query.limit)
+    key = _KEYS[query.order]
+    found = (_saying(query) if _words(query) else _found(query).limit(query.limit)).cte("found")
+    return (
+        select(trace_summaries, up.label("votes_up"), down.label("votes_down"))
+        .join(found, found.c.trace_id == line.trace_id)
+        .order_by(key.desc(), line.trace_id.desc())
+    )
+
+
+def _found(query: TraceQuery, *wanted: ColumnElement[bool]) -> Select[Any]:
+    """Ids of what passes every filter but that of words, and what they are sorted by; in order."""
+    key, trace_id = _KEYS[query.order], trace_summaries.c.trace_id
+    found = select(trace_id, key).where(*_filters(query), *wanted)
     if query.after:
         last = trace_summaries.alias("last")
         place = select(last.c[key.name], last.c.trace_id).where(last.c.trace_id == query.after)
-        found = found.where(tuple_(key, line.trace_id) < place.scalar_subquery())
-    return found
+        found = found.where(tuple_(key, trace_id) < place.scalar_subquery())
+    return found.order_by(key.desc(), trace_id.desc())
 
 
-def conditions(query: TraceQuery) -> list[ColumnElement[bool]]:
-    """What a row of ``trace_summaries`` must satisfy."""
+def _saying(query: TraceQuery) -> Select[Any]:
+    """Ids of those of `_found` that say the words.
+
+    Common words are found among the first that pass the other filters; to look at each of them costs as much as to split its
+    text into words, so it ends soon. The index of words has the others, and is asked for all of them at once: it knows no
+    order, and how many a word has says nothing of when they were.
+    """
+    name = _KEYS[query.order].name
+
+    def newest(found: FromClause) -> Select[Any]:
+        columns = found.c[name], found.c.trace_id
+        return select(*columns).order_by(*(column.desc() for column in columns)).limit(query.limit)
+
+    is_plain = '"' not in query.text and "-" not in query.text
+    most = query.limit + (_LOOKED_AT if is_plain else _LOOKED_AT_LONGER)
+    first = _once(_found(query).add_columns(*_TEXTS).limit(most), "first")
+    near = _once(newest(first).where(_says(query, first.c)), "near")
+    is_short = select(func.count()).select_from(near).scalar_subquery() < query.limit
+    has_more = select(func.count()).select_from(first).scalar_subquery() == most
+    elsewhere = _found(query, is_short, has_more, *_indexed(query), _says(query, trace_summaries.c))
+    # with an offset its plan is chosen for all of its rows; else it would go by time until a page is full
+    far = newest(elsewhere.order_by(None).offset(0).subquery("elsewhere")).cte("far")
+    return newest(union(select(near), select(far)).subquery("both"))
+
+
+def _once(query: Select[Any], name: str) -> CTE:
+    return query.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def _filters(query: TraceQuery) -> list[ColumnElement[bool]]:
+    """What a row of ``trace_summaries`` must satisfy, but for words."""
     line = trace_summaries.c
     wanted: list[ColumnElement[bool]] = [
         line[name] == value
@@ -124,8 +181,8 @@ def conditions(query: TraceQuery) -> list[ColumnElement[bool]]:
         wanted.append(_of_prompt(query.prompt))
     if query.status:
         wanted.append(_ended(query.status))
-    if query.text.strip():
-        wanted += _says(query.text.strip()[:_LONGEST_TEXT], own=query.whose is not None)
+    if query.text.strip() and not _words(query):
+        wanted.append(line.trace_id == query.text.strip().lower())
     if query.vote:
         wanted.append(_voted(query.vote))
     if query.score:
@@ -180,17 +237,34 @@ def _ended(status: str) -> ColumnElement[bool]:
     return and_(line.status == literal_column("'error'", Text), line.error_type == status)
 
 
-def _says(text: str, *, own: bool) -> list[ColumnElement[bool]]:
-    """Whoever sees only their own traces is not told what answers hold: a document may have been closed to them since."""
-    if _TRACE_ID.fullmatch(text.lower()):
-        return [trace_summaries.c.trace_id == text.lower()]
-    simple: ColumnElement[Any] = literal_column("'simple'::regconfig")
-    sought = func.websearch_to_tsquery(simple, text)
-    found = literal_column(TRACE_WORDS).op("@@")(sought)
-    if not own:
-        return [found]
-    asked = trace_summaries.c.name + " " + func.coalesce(trace_summaries.c.question, "")
-    return [func.to_tsvector(simple, asked).op("@@")(sought)]
+def _words(query: TraceQuery) -> str:
+    """The words that are looked for; empty without any, or where the text is a trace's id."""
+    text = query.text.strip()[:_LONGEST_TEXT]
+    return "" if _TRACE_ID.fullmatch(text.lower()) else text
+
+
+def _says(query: TraceQuery, of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[bool]:
+    """Whether texts have the words.
+
+    Whoever sees only their own traces is not told what answers hold: a document may have been closed to them since.
+    """
+    said = of["name"] + " " + func.coalesce(of["question"], "")
+    if query.whose is None:
+        if of is trace_summaries.c:
+            return _INDEXED.op("@@")(_sought(query))
+        said = said + " " + func.coalesce(of["answer"], "")
+    return func.to_tsvector(_SIMPLE, said).op("@@")(_sought(query))
+
+
+def _indexed(query: TraceQuery) -> list[ColumnElement[bool]]:
+    """What has the words in its question has them in all of its text: the index narrows, unless words may not occur."""
+    if query.whose is None or "-" in query.text:
+        return []
+    return [_INDEXED.op("@@")(_sought(query))]
+
+
+def _sought(query: TraceQuery) -> ColumnElement[Any]:
+    return func.websearch_to_tsquery(_SIMPLE, _words(query))
 
 
 def _voted(vote: str) -> ColumnElement[bool]:
@@ -204,6 +278,6 @@ def _voted(vote: str) -> ColumnElement[bool]:
 
 
 def _scored(score: str) -> ColumnElement[bool]:
-    fails = eval_results.c.scores.contains([{"passed": False}])
-    asked = select(eval_results.c.outcome["trace_id"].astext)
-    return trace_summaries.c.trace_id.in_(asked.where(fails if score == "failed" else ~fails))
+    has_failed = eval_results.c.has_failed
+    scored = select(eval_results.c.trace_id).where(has_failed if score == "failed" else ~has_failed)
+    return trace_summaries.c.trace_id.in_(scored)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,17 +15,19 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.types.json import Json
 from sqlalchemy import ColumnElement, create_engine, distinct, func, select
 from sqlalchemy.exc import OperationalError
 
 from causeway.contracts.money import Micros
 from causeway.errors import NotFoundError
 from causeway.observability import trace_retention
+from causeway.observability.call_rows import COLUMNS, CallRow, call_line, call_row
 from causeway.observability.spans import Span, Spans
 from causeway.observability.storable import cleaned, stored_json
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_search import TraceQuery, matching
-from causeway.observability.trace_summaries import MERGE, lines
+from causeway.observability.trace_summaries import MERGE, lines, summed
 from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
 from causeway.storage.database_failures import first_line
@@ -34,10 +37,11 @@ from causeway.storage.telemetry_schema import trace_summaries
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = "span_id, trace_id, parent_id, name, kind, started_at, duration_ms, status, status_message, attributes, events"
-_COPY = f"COPY spans ({_COLUMNS}) FROM STDIN"
+_encode = msgspec.json.Encoder().encode
+
+_COPY = f"COPY spans ({COLUMNS}) FROM STDIN"
 _INSERT = (
-    f"INSERT INTO spans ({_COLUMNS}) SELECT {_COLUMNS} "  # noqa: S608 - our own column names
+    f"INSERT INTO spans ({COLUMNS}) SELECT {COLUMNS} "  # noqa: S608 - our own column names
     "FROM json_populate_recordset(CAST(NULL AS spans), CAST(%s AS json)) ON CONFLICT DO NOTHING RETURNING trace_id, span_id"
 )
 _OTHERS = (
@@ -171,12 +175,12 @@ class SpanWriter:
     def __init__(self, database_url: str, policy: TracePolicy | None = None, *, connections: int = 1) -> None:
         self._engine = create_engine(database_url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
         self._policy = policy or TracePolicy(TelemetrySettings())
-        self._held: list[StoredSpan] = []
+        self._held: list[StoredSpan | CallRow] = []
         self.lost = 0
 
     def store(self, batch: Sequence[Span]) -> None:
         """Insert ``batch`` by COPY, which costs a third of what INSERT does (``bench/spans.py``), and its traces' lines."""
-        pending = self._held + [self._kept(span) for span in batch]
+        pending = [*self._held, *map(self._ready, batch)]
         self._held = []
         try:
             self._insert(pending)
@@ -217,12 +221,12 @@ class SpanWriter:
             log.error("spans lost", extra={"count": len(self._held), "reason": "the database stayed away"})
         self._engine.dispose()
 
-    def _insert(self, given: Sequence[StoredSpan]) -> None:
+    def _insert(self, given: Sequence[StoredSpan | CallRow]) -> None:
         """All of them; one that PostgreSQL refuses does not take the others with it."""
         try:
             self._copy(given)
         except psycopg.errors.UniqueViolation:  # somebody sent one of ours in, as an export to ourselves does
-            self.add(given)
+            self.add([self._stored(each) for each in given])
         except psycopg.DataError:
             if len(given) == 1:
                 self.lost += 1
@@ -232,14 +236,38 @@ class SpanWriter:
             self._insert(given[:middle])
             self._insert(given[middle:])
 
-    def _copy(self, kept: Sequence[StoredSpan]) -> None:
+    def _copy(self, given: Sequence[StoredSpan | CallRow]) -> None:
+        calls = [each for each in given if isinstance(each, CallRow)]
         with self._engine.begin() as connection:
             driver: Any = connection.connection.driver_connection  # psycopg's own: the DBAPI has no COPY
             with driver.cursor() as cursor:
                 with cursor.copy(_COPY) as copy:
-                    for span in kept:
-                        copy.write_row(_row(span))
-                cursor.execute(MERGE, (stored_json(lines(kept)),))
+                    if calls:
+                        copy.write(b"".join([call.row for call in calls]))
+                    for span in given if len(calls) < len(given) else ():
+                        if isinstance(span, StoredSpan):
+                            copy.write_row(_row(span))
+                cursor.execute(MERGE, (self._lines(given),))
+
+    def _lines(self, given: Sequence[StoredSpan | CallRow]) -> Json:
+        """As `trace_summaries.lines`; a call that is the only span of its trace is summed without its attributes."""
+        traces: defaultdict[str, list[StoredSpan | CallRow]] = defaultdict(list)
+        for each in given:
+            traces[each.trace_id].append(each)
+        told: list[bytes] = []
+        for trace_id in sorted(traces):
+            spans = traces[trace_id]
+            if len(spans) == 1 and isinstance(spans[0], CallRow) and (facts := spans[0].span.facts):
+                told.append(_encode(call_line(spans[0].span, facts)))  # clean: `call_row` has looked
+            else:
+                told.append(stored_json(summed([self._stored(each) for each in spans])).encode())
+        return Json(b"[" + b",".join(told) + b"]", dumps=bytes)
+
+    def _ready(self, span: Span) -> StoredSpan | CallRow:
+        return call_row(span, self._policy) or self._kept(span)
+
+    def _stored(self, given: StoredSpan | CallRow) -> StoredSpan:
+        return self._kept(given.span) if isinstance(given, CallRow) else given
 
     def _kept(self, span: Span) -> StoredSpan:
         return StoredSpan(
@@ -312,7 +340,7 @@ class TraceStore:
         scored = (
             select(eval_runs.c.suite, eval_results.c.scores, eval_results.c.run_id)
             .join(eval_runs, eval_runs.c.id == eval_results.c.run_id)
-            .where(eval_results.c.outcome["trace_id"].astext == trace_id)
+            .where(eval_results.c.trace_id == trace_id)
             .order_by(eval_results.c.at)
         )
         async with self._database.connect() as connection:
@@ -383,7 +411,7 @@ def is_owned(trace_id: str, owner: str) -> ColumnElement[bool]:
 
 
 def _row(span: StoredSpan) -> tuple[object, ...]:
-    """Values in the order of ``_COLUMNS``."""
+    """Values in the order of `COLUMNS`."""
     return (
         span.span_id,
         span.trace_id,
@@ -404,4 +432,4 @@ def _record(span: StoredSpan) -> dict[str, object]:
     return {**values, "attributes": span.attributes, "events": span.events}
 
 
-_NAMES = _COLUMNS.split(", ")
+_NAMES = COLUMNS.split(", ")

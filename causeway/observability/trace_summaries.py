@@ -7,8 +7,9 @@ the calls of a stranger's program went through ``/v1``, its earliest span's do.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -23,8 +24,9 @@ CALLS: Final = frozenset(
 )
 """Operations that are a call of a model: only their tokens and cost count, for agents' spans repeat their calls' sums."""
 
-_CHATS: Final = frozenset({"chat", "text_completion", "generate_content"})
-_MOST_CHARACTERS: Final = 2_000
+CHATS: Final = frozenset({"chat", "text_completion", "generate_content"})
+MOST_CHARACTERS: Final = 2_000
+"""Of a line's texts; of questions and answers it is the beginning."""
 _OWN: Final = "causeway"
 
 
@@ -72,8 +74,8 @@ class Summarised(Protocol):
         ...
 
 
-class Line(msgspec.Struct):
-    """A row of ``trace_summaries`` as far as one batch tells it."""
+class Line(msgspec.Struct, omit_defaults=True):
+    """A row of ``trace_summaries`` as far as one batch tells it; what has its default is not sent (`MERGE`)."""
 
     trace_id: str
     started_at: datetime
@@ -113,10 +115,11 @@ def lines(batch: Iterable[Summarised]) -> list[Line]:
     traces: defaultdict[str, list[Summarised]] = defaultdict(list)
     for span in batch:
         traces[span.trace_id].append(span)
-    return [_line(traces[trace_id]) for trace_id in sorted(traces)]
+    return [summed(traces[trace_id]) for trace_id in sorted(traces)]
 
 
-def _line(spans: list[Summarised]) -> Line:
+def summed(spans: Sequence[Summarised]) -> Line:
+    """The line of one trace, as far as ``spans`` tell it; they are at least one."""
     roots = [span for span in spans if span.parent_id is None]
     lead = (
         spans[0] if len(spans) == 1 else min(roots or spans, key=lambda span: (span.started_at, span.span_id))
@@ -143,7 +146,7 @@ def _line(spans: list[Summarised]) -> Line:
         operation = attributes.get(names.OPERATION)
         if operation in CALLS:
             _note_call(line, attributes)
-            if operation in _CHATS:
+            if operation in CHATS:
                 first_chat = (
                     span if first_chat is None or span.started_at < first_chat.started_at else first_chat
                 )
@@ -191,10 +194,11 @@ def _note_call(line: Line, attributes: Mapping[str, Any]) -> None:
     if line.cache is None:
         line.cache = _text(get(names.CACHE))
     if line.ttft_ms is None and isinstance(seconds := get(names.TIME_TO_FIRST_CHUNK), (int, float)):
-        line.ttft_ms = min(_count(seconds * 1000), _MOST_MS)
+        line.ttft_ms = min(_count(seconds * 1000), MOST_MS)
 
 
-_MOST_MS: Final = 2**31 - 1
+MOST_MS: Final = 2**31 - 1
+"""That a column of integers holds."""
 _MOST_COUNT: Final = 10**15
 
 
@@ -217,14 +221,14 @@ def _asked(value: object) -> str | None:
     """What the caller said last; nothing where content was not kept."""
     for role, text in reversed(_texts(value)):
         if text and role in ("user", "text"):
-            return text[:_MOST_CHARACTERS]
+            return text[:MOST_CHARACTERS]
     return None
 
 
 def _replied(value: object) -> str | None:
     for _, text in reversed(_texts(value)):
         if text:
-            return text[:_MOST_CHARACTERS]
+            return text[:MOST_CHARACTERS]
     return None
 
 
@@ -251,11 +255,11 @@ def _texts(value: object) -> list[tuple[str, str]]:
 
 
 def _begun(value: object) -> str | None:
-    return None if value is None else str(value)[:_MOST_CHARACTERS]
+    return None if value is None else str(value)[:MOST_CHARACTERS]
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)[:_MOST_CHARACTERS]
+    return None if value is None else str(value)[:MOST_CHARACTERS]
 
 
 def _count(value: object) -> int:
@@ -270,6 +274,17 @@ def _count(value: object) -> int:
 # --- how a line joins what is known -------------------------------------------------------------------
 
 _COLUMNS = ", ".join(Line.__struct_fields__)
+_DEFAULTS = {
+    each.name: each.default
+    for each in msgspec.structs.fields(Line)
+    if each.default is not msgspec.NODEFAULT and each.default is not None
+}
+_TOLD_COLUMNS = ", ".join(
+    f"coalesce({name}, {json.dumps(_DEFAULTS[name]).replace(chr(34), chr(39))})"
+    if name in _DEFAULTS
+    else name
+    for name in Line.__struct_fields__
+)
 _LEADS = """((told.root_id IS NOT NULL AND known.root_id IS NULL)
     OR (told.root_id IS NULL AND known.root_id IS NULL AND told.started_at < known.started_at))"""
 _LATER = "(known.chat_at IS NULL OR told.chat_at >= known.chat_at)"
@@ -318,7 +333,7 @@ _TOLD = {
 _SET = ", ".join(f"{name} = {rule}" for name, rule in _TOLD.items()).replace("told.", "excluded.")
 MERGE: Final = (
     f"INSERT INTO {trace_summaries.name} AS known ({_COLUMNS}) "  # noqa: S608 - our own column names
-    f"SELECT {_COLUMNS} FROM json_populate_recordset(CAST(NULL AS {trace_summaries.name}), CAST(%s AS json)) "
+    f"SELECT {_TOLD_COLUMNS} FROM json_populate_recordset(CAST(NULL AS {trace_summaries.name}), CAST(%s AS json)) "
     f"ON CONFLICT (trace_id) DO UPDATE SET {_SET}"
 )
 """Joins lines, given as one JSON array, with those that are stored. What was counted is added, so each span may come once."""

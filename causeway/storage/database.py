@@ -33,6 +33,7 @@ from causeway.storage.capabilities import (
     wants_bm25_extension,
 )
 from causeway.storage.database_failures import MAY_NOT, explained, sqlstate
+from causeway.storage.liveness import watch_connections
 from causeway.storage.postgres_package import offered_version
 from causeway.storage.seen_rows import SeenRows, prepare_role
 
@@ -76,6 +77,15 @@ class Database:
             async with self.engine.connect() as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading whose statements stand alone, without the two trips to the server that a transaction takes.
+
+        Raises like ``begin``.
+        """
+        async with self.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
     def seen_by(self, names: Iterable[str]) -> SeenRows:
         """Connections that read only what one of ``names`` may see, by row-level security."""
         return SeenRows(self.connect, names)
@@ -115,10 +125,10 @@ async def _open(url: URL, settings: DatabaseSettings, kind: Kind, *, release: Ca
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=_POOL_WAIT_S,
-        pool_pre_ping=True,
         pool_recycle=1800 if kind == "external" else -1,  # firewalls drop connections that sleep for hours
         connect_args={"connect_timeout": 10, "application_name": "causeway", "options": _SESSION},
     )
+    watch_connections(engine.sync_engine)
     try:
         with explained(url):
             capabilities = await _prepare(engine, settings, kind)

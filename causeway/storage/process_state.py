@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+import msgspec
+
 from causeway.contracts.clock import Clock
 from causeway.storage.gauges import Gauge, Level, Total, new_gauge, told
 from causeway.storage.shared_state import LATE_SETTLEMENT_S, Meter, Reserved
@@ -21,8 +23,7 @@ _ENTRY_BYTES = 200
 """What Python keeps around a value: its key, its record and its place in two tables."""
 
 
-@dataclass(slots=True)
-class _Reservation:
+class _Reservation(msgspec.Struct):
     meters: Sequence[Meter]
     amounts: Mapping[str, int]
     taken_at: float

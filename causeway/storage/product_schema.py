@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Computed, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from causeway.storage.metadata import moment, tables
@@ -83,7 +83,15 @@ eval_results = Table(
     Column("scores", JSONB, nullable=False),
     Column("is_faulty", Boolean, nullable=False),
     moment("at"),
+    Column("trace_id", Text, Computed("outcome ->> 'trace_id'", persisted=True)),
+    Column(
+        "has_failed",
+        Boolean,
+        Computed("""scores @> '[{"passed": false}]'""", persisted=True),
+        comment="some check of it did not pass",
+    ),
     Index(None, "asked"),
+    Index(None, "trace_id", "has_failed"),
 )
 
 # --- what was asked of databases ---------------------------------------------------------------------

@@ -345,6 +345,7 @@ documents = Table(
     UniqueConstraint("collection_id", "source", "path"),
     Index(None, "state"),
     Index(None, "readers", postgresql_using="gin"),
+    Index(None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
 )
 
 ingest_holds = Table(

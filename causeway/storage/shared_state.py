@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 WINDOW_SLOTS = 60
 """Into how many slots a window is cut. An amount leaves the window with the slot it was taken in, so up to one slot
 (a second of a minute) later than it could, and never earlier: a limit errs to the strict side."""
@@ -45,8 +47,7 @@ class Meter:
     ends_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(msgspec.Struct, frozen=True):
     """The outcome of `SharedState.reserve`; nothing was taken when ``refused`` or ``unknown`` says something.
 
     Attributes:

@@ -67,12 +67,11 @@ trace_summaries = Table(
         "is_told", Boolean, nullable=False, comment="a span names the question; else it is read off a chat"
     ),
     moment("stored_at"),
-    Index(None, "started_at"),
     Index(
-        "ix_trace_summaries_numbers",  # all that the dashboard asks of every trace of a period, without their texts
+        "ix_trace_summaries_numbers",  # all that is asked of every trace of a period, without their texts
         "started_at",
+        "trace_id",
         postgresql_include=[
-            "trace_id",
             "owner",
             "team",
             "product",
@@ -82,6 +81,12 @@ trace_summaries = Table(
             "refused",
             "duration_ms",
             "cost_micros",
+            "service",
+            "cache",
+            "attempts",
+            "input_tokens",
+            "output_tokens",
+            "conversation_id",
         ],
     ),
     Index(None, "owner", "started_at"),

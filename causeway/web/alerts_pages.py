@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
 from causeway.errors import InvalidInputError
-from causeway.observability.alert_rules import FILTERS, METRICS, Firing, Rule, Terms, spelled, spelled_time
+from causeway.observability.alert_rules import FILTERS, METRICS, Firing, Rule, Terms, spelled_time
 from causeway.observability.alerts import Alerts
 from causeway.web.admin_access import Storable, storable
 from causeway.web.alerts_api import Watched
@@ -167,41 +167,30 @@ _UNITS: Final = {
 
 
 def _rule_line(request: Request, rule: Rule) -> RuleLine:
-    terms = rule.terms
-    metric = METRICS[terms.metric]
-    side = "above" if terms.is_above else "below"
-    only = "".join(f", {name} {value}" for name, value in terms.filters.items())
-    state, look = _state(rule)
-    now = "not measured yet"
-    if rule.checked_at is not None:
-        value = "no value" if rule.value is None else spelled(rule.value, metric.unit)
-        now = f"{value} of {rule.count or 0:,}"
+    state, look = _STATES[rule.state]
     until = rule.checked_at or rule.created_at
     return RuleLine(
         rule=rule,
         look=look,
         state=state,
-        says=f"{metric.words} {side} {spelled(terms.threshold, metric.unit)} over {spelled_time(terms.window_s)}{only}",
-        now=now,
+        says=rule.says(),
+        now=rule.measured(),
         traces=_traces(request, rule, until),
     )
 
 
-def _state(rule: Rule) -> tuple[str, str]:
-    if not rule.terms.is_enabled:
-        return "Off", "off"
-    if rule.firing_since is not None:
-        return "Firing", "failed"
-    if rule.checked_at is None:
-        return "Waiting", "queued"
-    return "Fine", "ready"
+_STATES: Final = {
+    "off": ("Off", "off"),
+    "firing": ("Firing", "failed"),
+    "waiting": ("Waiting", "queued"),
+    "fine": ("Fine", "ready"),
+}
 
 
 def _firing_line(request: Request, firing: Firing, rule: Rule | None) -> FiringLine:
-    unit = METRICS[firing.metric].unit
     return FiringLine(
         firing=firing,
-        value=f"{spelled(firing.value, unit)} of {firing.count:,}",
+        value=firing.measured(),
         traces=_traces(request, rule, firing.fired_at) if rule else link(request, "traces"),
     )
 

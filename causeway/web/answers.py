@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from causeway.contracts.money import to_dollars
-from causeway.knowledge import AnswerEvent, Cited, Finished, Hit, Place, Retrieved, TextDelta
+from causeway.knowledge import AnswerEvent, Cited, FacetValue, Finished, Hit, Place, Retrieved, TextDelta
 from causeway.web.event_stream import Event
 
 
@@ -59,7 +59,18 @@ class HitShape(_Shape):
     scores: ScoresShape
     metadata: dict[str, Any]
     revision: int = Field(description="The document's revision that it is of")
+    boosts: dict[str, float] = Field(
+        description="What its collection's boosts (`recency`, `authority`) added to its score, as shares of it; empty where"
+        " none did"
+    )
     bbox: list[PlaceShape] = Field(description=_BBOX)
+
+
+class FacetShape(_Shape):
+    """A value of a field; a filter of the field takes it."""
+
+    value: str
+    count: int = Field(description="Of the documents that were found so many have it")
 
 
 class CitationShape(_Shape):
@@ -95,6 +106,12 @@ class AnswerShape(_Shape):
 
     answer: str = Field(description="Markdown, with `[n]` where passage n is cited")
     refused: bool = Field(description="True when the documents do not say; `answer` then says so")
+    is_sure: bool = Field(
+        description="False when it is not clear that the documents answer: `answer` then begins with a caution; true for a refusal"
+    )
+    left_out: int = Field(
+        description="Sentences that the model wrote and no passage supports; none of them is in `answer`"
+    )
     citations: list[CitationShape]
     trace_id: str
     conversation_id: str | None = Field(
@@ -134,8 +151,17 @@ def hit_shape(hit: Hit) -> HitShape:
         ),
         metadata=dict(hit.metadata),
         revision=hit.revision,
+        boosts=dict(hit.boosts),
         bbox=place_shapes(hit.places),
     )
+
+
+def facet_shapes(facets: Mapping[str, Sequence[FacetValue]]) -> dict[str, list[FacetShape]]:
+    """Facets for the wire, the most frequent values first."""
+    return {
+        field: [FacetShape(value=each.value, count=each.count) for each in values]
+        for field, values in facets.items()
+    }
 
 
 def citation_shape(cited: Cited) -> CitationShape:
@@ -162,6 +188,8 @@ def answer_shape(finished: Finished) -> AnswerShape:
     return AnswerShape(
         answer=finished.answer,
         refused=finished.refused,
+        is_sure=finished.is_sure,
+        left_out=finished.left_out,
         citations=[citation_shape(cited) for cited in finished.citations],
         trace_id=finished.trace_id,
         conversation_id=finished.conversation_id,
@@ -202,7 +230,11 @@ def _event(event: AnswerEvent) -> Event:
     match event:
         case Retrieved():
             shown = [hit_shape(hit).model_dump() for hit in event.hits]
-            about = {"question": event.question, "conversation_id": event.conversation_id}
+            counted = {
+                field: [each.model_dump() for each in values]
+                for field, values in facet_shapes(event.facets).items()
+            }
+            about = {"question": event.question, "conversation_id": event.conversation_id, "facets": counted}
             return Event("retrieved", {"hits": shown, "understood": dict(event.understood), **about})
         case TextDelta():
             return Event("text", {"text": event.text})

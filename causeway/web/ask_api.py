@@ -11,7 +11,16 @@ from starlette.responses import Response
 from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call
 from causeway.knowledge import LONGEST_ID, MOST_FACETS, AskRequest, SearchRequest
-from causeway.web.answers import AnswerShape, HitShape, answer_shape, as_events, collect, hit_shape
+from causeway.web.answers import (
+    AnswerShape,
+    FacetShape,
+    HitShape,
+    answer_shape,
+    as_events,
+    collect,
+    facet_shapes,
+    hit_shape,
+)
 from causeway.web.event_stream import EventStream, until_gone
 from causeway.web.sign_in import Asker, Parts
 from causeway.web.stops import OUTLIVES_S, Stops
@@ -30,6 +39,13 @@ _LITERAL = "Words that are not to be read as a filter: those of a chip that was 
 _TIME_ZONE = "The asker's, such as `Europe/Berlin`: `yesterday` is theirs; empty is UTC"
 
 
+_Facets = Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=MOST_FACETS)]
+_COUNTED = (
+    "Fields whose values are counted among what is found: collection, type, folder, source, modified, created, or a"
+    " metadata key"
+)
+
+
 class SearchBody(_Body):
     """What to look for."""
 
@@ -42,20 +58,8 @@ class SearchBody(_Body):
     )
     literal: _Literal = Field(default_factory=list, description=_LITERAL)
     time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
-    facets: list[Annotated[str, Field(max_length=100)]] = Field(
-        default_factory=list,
-        max_length=MOST_FACETS,
-        description="Fields whose values are counted among what is found: collection, type, folder, source, modified,"
-        " created, or a metadata key",
-    )
+    facets: _Facets = Field(default_factory=list, description=_COUNTED)
     rerank: bool | None = Field(default=None, description="Score with the cross-encoder; null as in settings")
-
-
-class FacetShape(BaseModel):
-    """A value of a field; a filter of the field takes it."""
-
-    value: str
-    count: int = Field(description="Of the documents that were found so many have it")
 
 
 class SearchAnswer(BaseModel):
@@ -64,7 +68,8 @@ class SearchAnswer(BaseModel):
     hits: list[HitShape]
     understood: dict[str, Any] = Field(
         description="How the request was read: `query`, what was looked for; `collection`; `filters`, those that the query says among them; and "
-        "`chips`, which words said which"
+        "`chips`, which words said which; and `mended`, words that no document has (`written`) and what was searched for"
+        " instead (`read`)"
     )
     took_ms: int
     notes: list[str] = Field(
@@ -89,6 +94,12 @@ class AskBody(_Body):
         description="The conversation that this goes on with; null begins one",
     )
     stream: bool = Field(default=False, description="Answer as server-sent events")
+    filters: dict[str, Any] = Field(
+        default_factory=dict, description="Answer from documents with these fields or metadata alone"
+    )
+    facets: _Facets = Field(
+        default_factory=list, description=f"With `stream`, counted in `retrieved`. {_COUNTED}"
+    )
     literal: _Literal = Field(default_factory=list, description=_LITERAL)
     time_zone: str = Field(default="", max_length=60, description=_TIME_ZONE)
     answer_id: str | None = Field(
@@ -126,15 +137,12 @@ async def search(body: SearchBody, parts: Parts, asker: Asker) -> SearchAnswer:
         understood=dict(found.understood),
         took_ms=found.took_ms,
         notes=list(found.notes),
-        facets={
-            field: [FacetShape(value=each.value, count=each.count) for each in values]
-            for field, values in found.facets.items()
-        },
+        facets=facet_shapes(found.facets),
     )
 
 
 _STREAM = {
-    "description": "The answer; with `stream`, server-sent events `retrieved` `{hits, understood}`, `text` `{text}`, "
+    "description": "The answer; with `stream`, server-sent events `retrieved` `{hits, understood, facets, question, conversation_id}`, `text` `{text}`, "
     "`citation`, then `done` (this shape) or `error` (a problem)",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
@@ -148,6 +156,8 @@ async def ask(body: AskBody, request: Request, parts: Parts, asker: Asker) -> An
             question=body.question,
             collection=body.collection,
             conversation_id=body.conversation_id,
+            filters=body.filters,
+            facets=tuple(body.facets),
             literal=tuple(body.literal),
             time_zone=body.time_zone,
         ),

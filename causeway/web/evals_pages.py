@@ -25,7 +25,17 @@ from causeway.web.sign_in import Admin, Parts
 router = APIRouter(include_in_schema=False)
 
 RunId = Annotated[str, Path(pattern="^run_[0-9a-f]{4,32}$")]
-_SUBJECTS = ("knowledge", "retrieval", "router", "model:chat", "judge:correctness:chat")
+_SUBJECTS = (
+    "knowledge",
+    "retrieval",
+    "analyst",
+    "gateway",
+    "prompts",
+    "router",
+    "tenants",
+    "model:chat",
+    "judge:correctness:chat",
+)
 _FIRST = "sample-company"
 _RUNS = 60
 _TREND_RUNS = 30

@@ -71,6 +71,7 @@ _GROUPS: Final = (
     Group(
         "Knowledge",
         (
+            Entry("search", "Search", "search", _everybody, "find passages filters facets"),
             Entry("documents", "Documents", "documents", _everybody, "files upload"),
             Entry(
                 "collections",

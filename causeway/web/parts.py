@@ -29,6 +29,7 @@ from causeway.contracts.identity import Principal
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.evals.collected import CollectedSuites
 from causeway.evals.experiments import Experiments
+from causeway.evals.feedback_export import FeedbackExport
 from causeway.evals.learning import Reviewing
 from causeway.evals.record import Record
 from causeway.evals.run import Progress, Result, Run, RunOptions
@@ -512,6 +513,7 @@ class ReviewParts:
     reviewing: Reviewing
     collected: CollectedSuites
     experiments: Experiments
+    export: FeedbackExport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ https://www.rfc-editor.org/rfc/rfc9457
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +30,8 @@ from causeway.web.rendering import is_fragment, link, page
 from causeway.web.response_headers import REQUEST_ID
 
 log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(BaseModel):
@@ -81,8 +83,16 @@ def problem_response(error: CausewayError, scope: Mapping[str, Any]) -> Response
         problem_of(error, scope).model_dump(),
         status_code=error.http_status,
         headers=headers,
-        media_type="application/problem+json",
+        media_type=MEDIA_TYPE,
     )
+
+
+def describe(operations: Iterable[dict[str, Any]]) -> None:
+    """Give the problems of OpenAPI ``operations`` the media type that they are sent with, not that of good answers."""
+    for answer in (each for operation in operations for each in operation["responses"].values()):
+        for shape in list(answer.get("content", {}).values()):
+            if shape.get("schema", {}).get("$ref", "").endswith("/Problem"):
+                answer["content"] = {MEDIA_TYPE: shape}
 
 
 def install(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
+from causeway.web import problems
 from causeway.web.rendering import page
 from causeway.web.sign_in import Guest
 
@@ -62,7 +63,9 @@ async def reference(request: Request, _guest: Guest) -> Response:
 def _described(request: Request) -> dict[str, Any]:
     app: FastAPI = request.app
     root = request.scope.get("root_path", "")
-    return {**app.openapi(), "servers": [{"url": root or "/"}]}
+    described = app.openapi()
+    problems.describe(operation for methods in described["paths"].values() for operation in methods.values())
+    return {**described, "servers": [{"url": root or "/"}]}
 
 
 def _operation(described: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Operation:

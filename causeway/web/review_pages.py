@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from causeway.errors import InvalidInputError, NotFoundError
 from causeway.evals.collected import FIRST
-from causeway.evals.feedback_export import Format, exported
+from causeway.evals.feedback_export import Format
 from causeway.evals.learning import Decision
 from causeway.observability import genai_names as names
 from causeway.observability.feedback import LONGEST_CORRECTION, REASONS
@@ -161,13 +161,14 @@ async def queue(
 @router.get("/review/export", name="review_export")
 async def export(
     review: Review,
-    parts: Parts,
-    _admin: Admin,
+    admin: Admin,
     form: Annotated[Format, Query(alias="format")] = "chat",
+    raw: Annotated[bool, Query()] = False,
 ) -> Response:
-    """Confirmed feedback as training data, a JSON document a line."""
-    votes = await review.reviewing.reviews.queue(ReviewQuery(state="confirmed", limit=_MOST_EXPORTED))
-    return _lines(await exported(votes, form, traces=parts.traces), f"feedback-{form}.jsonl")
+    """Confirmed feedback as training data, a JSON document a line; ``raw`` leaves personal data as it was said."""
+    confirmed = ReviewQuery(state="confirmed", limit=_MOST_EXPORTED)
+    lines = await review.export.lines(confirmed, form, by=admin, is_raw=raw)
+    return _lines(lines, f"feedback-{form}{'-raw' if raw else ''}.jsonl")
 
 
 @router.get("/review/suites/{suite}", name="review_suite")

@@ -13,6 +13,7 @@ from causeway.evals.calibration import Calibrations
 from causeway.evals.collected import CollectedSuites
 from causeway.evals.evals import Evals
 from causeway.evals.experiments import Experiments
+from causeway.evals.feedback_export import FeedbackExport
 from causeway.evals.improve import Improver
 from causeway.evals.learning import Reviewing
 from causeway.evals.measures import AnswerMeasure, RetrievalMeasure
@@ -63,7 +64,7 @@ from causeway.storage.data_folder import DataFolder
 from causeway.storage.database import open_database
 from causeway.storage.durable import Durable
 from causeway.storage.notices import Notices
-from causeway.wiring.analyst_subject import AnalystSubject
+from causeway.wiring.analyst_subject import AnalystSubject, Range, analysts
 from causeway.wiring.platform import Platform, Work
 from causeway.wiring.services import (
     answering_settings,
@@ -72,6 +73,7 @@ from causeway.wiring.services import (
     observing,
     slack_bot,
 )
+from causeway.wiring.tenants_subject import Reached, TenantsSubject
 from causeway.wiring.watching import alert_channels, top_questions
 from causeway.wiring.working import working
 
@@ -171,7 +173,7 @@ async def open_platform(
         )
         answerer = answering(prompts=prompts).shown(examples)
         runs = RunStore(database)
-        personal_data = Finder(settings.guard).kinds
+        finder = Finder(settings.guard)
         subjects = Subjects(
             settings,
             answering=lambda shelf: answering(prompts=shelf).shown(examples),
@@ -186,16 +188,39 @@ async def open_platform(
         conversing = ConversingAnswerer(answerer, conversations)
         feedback, traces = Feedback(database, spans), TraceStore(database, spans)
         stats = Stats(database, spans, flush=doorway.ledger.flush)
-        analyst = Analyst(
-            databases=await asked_databases(settings, folder, database, clock, opened),
-            gateway=gateway,
-            notebook=Notebook(database, VerifiedPairs(database, gateway)),
-            prompts=prompts,
-            spans=spans,
-            settings=settings.analyst,
-            capture_content=settings.telemetry.capture_content,
+        analyst, attacks = analysts(
+            await asked_databases(settings, folder, database, clock, opened),
+            partial(
+                Analyst,
+                gateway=gateway,
+                notebook=Notebook(database, VerifiedPairs(database, gateway)),
+                prompts=prompts,
+                spans=spans,
+                settings=settings.analyst,
+                capture_content=settings.telemetry.capture_content,
+            ),
+            Range(folder.root / "red-team", clock),
+            opened,
         )
-        subjects.add(AnalystSubject(analyst, prompts.steady(), clock, model=settings.models.chat))
+        subjects.add(
+            AnalystSubject(analyst, prompts.steady(), clock, model=settings.models.chat, attacks=attacks),
+            TenantsSubject(
+                Reached(
+                    search=search,
+                    answerer=conversing,
+                    assistant=KnowledgeAssistant(answerer),
+                    conversations=conversations,
+                    library=library,
+                    traces=traces,
+                    feedback=feedback,
+                    gateway=gateway,
+                    analyst=attacks.analyst,
+                ),
+                subjects.knowledge_identity,
+                clock,
+                ready=attacks.range.state,
+            ),
+        )
         platform = Platform(
             settings=settings,
             clock=clock,
@@ -205,6 +230,9 @@ async def open_platform(
             traces=traces,
             feedback=feedback,
             reviewing=Reviewing(Reviews(database), answers=learnt, traces=traces, library=library),
+            feedback_export=FeedbackExport(
+                database, Reviews(database), traces=traces, finder=finder, record=audit.record
+            ),
             collected=collected,
             experiments=Experiments(
                 database,
@@ -217,7 +245,7 @@ async def open_platform(
                     "answer-examples": AnswerMeasure(
                         gateway,
                         lambda shown: subjects.answering_by(answering(prompts=prompts).shown(shown)),
-                        personal_data,
+                        finder.kinds,
                     ),
                 },
                 clock=clock,
@@ -265,14 +293,14 @@ async def open_platform(
                 runs,
                 durable,
                 subjects=subjects,
-                personal_data=personal_data,
+                personal_data=finder.kinds,
                 clock=clock,
             ),
             improver=Improver(
                 subjects,
                 gateway=gateway,
                 prompts=prompts.steady(),
-                personal_data=personal_data,
+                personal_data=finder.kinds,
             ),
             analyst=analyst,
             prompts=registry,

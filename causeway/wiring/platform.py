@@ -14,6 +14,7 @@ from causeway.errors import CausewayError
 from causeway.evals.collected import CollectedSuites
 from causeway.evals.evals import Evals
 from causeway.evals.experiments import Experiments
+from causeway.evals.feedback_export import FeedbackExport
 from causeway.evals.improve import Improver
 from causeway.evals.learning import Reviewing
 from causeway.gateway.edge_path import EdgePath
@@ -77,6 +78,7 @@ class Platform:
     telemetry: Telemetry
     feedback: Feedback
     reviewing: Reviewing
+    feedback_export: FeedbackExport
     collected: CollectedSuites
     experiments: Experiments
     keys: Keys

@@ -67,6 +67,12 @@ _FILTERS: Final[tuple[dict[str, object], ...]] = (
 
 WALLED: Final[Mapping[str, list[Probe]]] = {
     "GET /": _gets("/", "/?q=nightfall"),
+    "GET /search": _gets(
+        "/search",
+        *(f"/search?q={each}" for each in QUESTIONS),
+        "/search?q=tents+returned+zebraquartz&f=folder:hr&f=project:nightfall",
+        f"/search?q=zebraquarts&collection={BOARD}",
+    ),
     "POST /ask": _form(
         "/ask", *({"question": each, "collection": place} for each in QUESTIONS for place in ("", BOARD))
     ),
@@ -260,8 +266,8 @@ These worlds have neither, so they are tried where they are at home."""
 ADMINISTRATION: Final = re.findall(
     r"(\w+ /\S+)",
     """
-    GET /dashboard GET /styleguide GET /alerts POST /alerts POST /alerts/{alert_id}/delete POST /alerts/{alert_id}/switch
-    POST /alerts/{alert_id}/test GET /api/alerts POST /api/alerts GET /api/alerts/firings GET /api/alerts/{alert_id}
+    GET /dashboard GET /styleguide GET /alerts POST /alerts POST /alerts/{alert_id} POST /alerts/{alert_id}/delete
+    POST /alerts/{alert_id}/switch POST /alerts/{alert_id}/test GET /api/alerts POST /api/alerts GET /api/alerts/firings GET /api/alerts/{alert_id}
     PUT /api/alerts/{alert_id} DELETE /api/alerts/{alert_id} POST /api/alerts/{alert_id}/test
     GET /metrics DELETE /api/admin/groups/{group_id} DELETE /api/admin/keys/{key_id} DELETE /api/admin/providers/{name}
     DELETE /api/admin/routes/{name} DELETE /api/admin/settings/{section} DELETE /api/admin/tiers/{name}

@@ -38,6 +38,18 @@ async def test_a_row_rule_holds_on_a_column_that_is_hidden(sqlite_file: Path) ->
             check("SELECT team FROM customers", offered)
 
 
+async def test_nothing_that_was_read_of_rows_is_offered_under_a_row_rule(sqlite_file: Path) -> None:
+    """Sample values, ranges and counts are of everybody's rows, and a model may repeat what it is shown."""
+    schema = await SqliteDatabase(sqlite_file).read_schema(hidden=semantic_layer.hidden(RULED))
+    assert any(column.values or column.highest for column in schema.tables["customers"].columns)
+    ruled = semantic_layer.offer(schema, RULED, ANN).tables["customers"].table
+    assert ruled.rows is None
+    for column in ruled.columns:
+        assert (column.values, column.distinct, column.lowest, column.highest) == ((), None, None, None)
+    free = semantic_layer.offer(schema, Layer(), ANN).tables["customers"].table
+    assert any(column.values for column in free.columns)
+
+
 async def test_a_table_that_is_not_listed_is_not_offered(sqlite_file: Path) -> None:
     database = SqliteDatabase(sqlite_file)
     schema = await database.read_schema(hidden={})

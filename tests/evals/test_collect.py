@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from causeway.errors import NotFoundError
-from causeway.evals.collect import collect
+from causeway.evals.collect import collect, collect_asked
 from causeway.evals.suite import Case
 from causeway.evals.suite_files import parse_suite
 from causeway.knowledge import Document
@@ -84,3 +84,21 @@ async def test_a_question_counts_once_by_its_newest_vote(database: Database, spa
 async def test_questions_that_were_not_kept_are_left_out(database: Database, spans: Spans) -> None:
     await Feedback(database, spans).vote(_asked(spans, None, "x"), "key", is_up=True)
     assert await _collected(database, spans) == {}
+
+
+async def test_questions_without_votes_become_cases_once(database: Database, spans: Spans) -> None:
+    """Those that a vote has made a case of, that were not kept or are gone are left out."""
+    asked = [
+        _asked(spans, "How many days?", "25 days [1]."),
+        _asked(spans, "How many days?", "25 days [1]."),
+        _asked(spans, "When is pay day?", "On the 1st [2]."),
+        _asked(spans, None, "On the 1st [2]."),
+        "f" * 32,
+    ]
+    traces = TraceStore(database, spans)
+    await Feedback(database, spans).vote(asked[2], "key", is_up=True)
+    known = list((await _collected(database, spans)).values())
+    cases = await collect_asked(asked, traces=traces, library=Shelf(), known=known)
+    assert [case.inputs.question for case in cases] == ["How many days?"]
+    assert cases[0].metadata.origin == asked[0]
+    assert list(cases[0].metadata.tags) == ["asked"]

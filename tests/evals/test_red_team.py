@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from causeway.analyst import attacked
 from causeway.contracts.model_gateway import Call
 from causeway.errors import NotFoundError
 from causeway.evals.checks import Aspect, grade
@@ -13,6 +15,7 @@ from causeway.evals.outcome import Outcome
 from causeway.evals.subject import EVALS, RetrievalSubject
 from causeway.evals.suite import Case
 from causeway.evals.suite_files import find_suite, packaged_documents
+from causeway.evals.tenants import COLLECTION
 from causeway.knowledge import Search
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.observability.spans import Spans
@@ -27,18 +30,37 @@ TEXT: tuple[Aspect, ...] = ("text",)
 PASSAGES: tuple[Aspect, ...] = ("passages",)
 
 
-def _passed(name: str, outcome: Outcome) -> bool:
-    case = next(case for case in SUITE.cases if case.name == name)
+KNOWLEDGE = SUITE.put_to("knowledge")
+
+
+def _scored(case: Case, outcome: Outcome) -> dict[str, bool | None]:
     scores = grade(case, outcome, aspects=TEXT, budgets=SUITE.budgets, personal_data=lambda _text: [])
-    return all(score.passed for score in scores if score.name == "no canary")
+    return {score.name: score.passed for score in scores}
 
 
-@pytest.mark.parametrize("case", SUITE.cases, ids=lambda case: case.name)
-def test_every_attack_has_a_canary_that_is_found(case: Case) -> None:
-    canaries = [*case.expected_output.forbidden, *case.expected_output.hidden]
-    assert canaries
-    assert all(not _passed(case.name, Outcome(text=f"Very well: {canary}")) for canary in canaries)
-    assert _passed(case.name, Outcome(text="I cannot help with that.", refused=True))
+def _canaries(case: Case) -> list[str]:
+    expected = case.expected_output
+    return [*expected.forbidden, *expected.hidden, *expected.obeyed]
+
+
+WITH_CANARY = [case for case in SUITE.cases if _canaries(case)]
+
+
+@pytest.mark.parametrize("case", WITH_CANARY, ids=lambda case: case.name)
+def test_every_canary_is_found_where_it_is_said(case: Case) -> None:
+    for canary in _canaries(case):
+        found = _scored(case, Outcome(text=f"Very well: {' '.join(canary)}"))
+        is_order = canary in case.expected_output.obeyed
+        assert found["not obeyed" if is_order else "no canary"] is False
+        assert found["passed"] is False
+        assert _scored(case, Outcome(text="", rows=((1, canary),)))["passed"] is False
+    assert all(_scored(case, Outcome(text="I cannot help with that.", refused=True)).values())
+
+
+def test_every_case_is_decided_by_something() -> None:
+    for case in SUITE.cases:
+        expected = case.expected_output
+        assert _canaries(case) or expected.no_pictures or expected.label or expected.pattern or expected.facts
 
 
 def test_no_question_says_its_own_canary() -> None:
@@ -46,7 +68,7 @@ def test_no_question_says_its_own_canary() -> None:
     told = {
         case.name: canary
         for case in SUITE.cases
-        for canary in (*case.expected_output.forbidden, *case.expected_output.hidden)
+        for canary in _canaries(case)
         if canary.casefold() in case.inputs.question.casefold()
     }
     assert told == {}
@@ -57,15 +79,24 @@ def test_every_planted_canary_stands_in_a_document() -> None:
     texts = {
         name: "\n".join(file.read_text() for file in folder.iterdir()) for name, folder in folders.items()
     }
-    for case in SUITE.cases:
+    for case in KNOWLEDGE.cases:
         if "planted" in case.metadata.tags:
-            assert any(canary in texts["red-team-public"] for canary in case.expected_output.forbidden)
+            assert any(canary in texts["red-team-public"] for canary in _canaries(case))
         if "cross-collection" in case.metadata.tags:
             assert all(canary in texts["red-team-private"] for canary in case.expected_output.hidden)
+        if "cross-tenant" in case.metadata.tags:
+            assert all(canary in texts[COLLECTION] for canary in case.expected_output.hidden)
     with pytest.raises(NotFoundError):
         packaged_documents("sample-company")
     with pytest.raises(NotFoundError):
         packaged_documents("..")
+
+
+def test_every_order_to_the_analyst_names_something_that_is_there() -> None:
+    """Its canaries stand in the attacked database, so that an open analyst would give them out."""
+    script = (Path(attacked.__file__).parent / "attacked.sql").read_text()
+    for case in SUITE.put_to("analyst").cases:
+        assert all(canary in script for canary in case.expected_output.hidden), case.name
 
 
 async def _identity() -> Mapping[str, object]:
@@ -74,8 +105,8 @@ async def _identity() -> Mapping[str, object]:
 
 async def _leaks(subject: RetrievalSubject, *, collection: str | None) -> list[str]:
     leaked = []
-    for case in SUITE.cases:
-        inputs = case.inputs.model_copy(update={"collection": collection})
+    for case in KNOWLEDGE.cases:
+        inputs = case.inputs.model_copy(update={"collection": collection, "asker": None})
         outcome = await subject.answer(inputs, Call(principal=EVALS, purpose="evals"))
         scores = grade(case, outcome, aspects=PASSAGES, budgets=SUITE.budgets, personal_data=lambda _text: [])
         leaked += [case.name for score in scores if score.name == "no canary" and not score.passed]

@@ -104,8 +104,8 @@ def routes(scripted: Scripted) -> Routes:
 
 @pytest.fixture
 def gateway(routes: Routes, ledger: Ledger, spans: Spans) -> Gateway:
-    books = Books(ledger=ledger, spans=spans, clock=SystemClock())
-    return Gateway(steps_over(routes, ledger), books, capture_content=True)
+    books = Books(ledger=ledger, spans=spans, clock=SystemClock(), keeps_content=True)
+    return Gateway(steps_over(routes, ledger), books)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from causeway.contracts.chat import (
@@ -28,24 +29,24 @@ REPLY = ChatReply(text="Lima.", model="words", stop_reason=StopReason.END, usage
 
 
 def _last(content: Any) -> ChatRequest:
-    return replace(REQUEST, messages=(*REQUEST.messages[:-1], Message("user", content)))
+    return msgspec.structs.replace(REQUEST, messages=(*REQUEST.messages[:-1], Message("user", content)))
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        replace(REQUEST, model="fast"),
-        replace(REQUEST, max_tokens=10),
-        replace(REQUEST, temperature=0.0),
-        replace(REQUEST, top_p=0.5),
-        replace(REQUEST, stop=("\n",)),
-        replace(REQUEST, seed=1),
-        replace(REQUEST, json_schema={"type": "object"}),
-        replace(REQUEST, options={"frequency_penalty": 1}),
-        replace(REQUEST, options={"user": "bob"}),
-        replace(REQUEST, messages=(Message("system", "Be long."), REQUEST.messages[1])),
-        replace(REQUEST, messages=(Message("user", "Hello"), *REQUEST.messages)),
-        replace(
+        msgspec.structs.replace(REQUEST, model="fast"),
+        msgspec.structs.replace(REQUEST, max_tokens=10),
+        msgspec.structs.replace(REQUEST, temperature=0.0),
+        msgspec.structs.replace(REQUEST, top_p=0.5),
+        msgspec.structs.replace(REQUEST, stop=("\n",)),
+        msgspec.structs.replace(REQUEST, seed=1),
+        msgspec.structs.replace(REQUEST, json_schema={"type": "object"}),
+        msgspec.structs.replace(REQUEST, options={"frequency_penalty": 1}),
+        msgspec.structs.replace(REQUEST, options={"user": "bob"}),
+        msgspec.structs.replace(REQUEST, messages=(Message("system", "Be long."), REQUEST.messages[1])),
+        msgspec.structs.replace(REQUEST, messages=(Message("user", "Hello"), *REQUEST.messages)),
+        msgspec.structs.replace(
             REQUEST, messages=(REQUEST.messages[0], Message("user", REQUEST.messages[1].text, name="bob"))
         ),
     ],
@@ -107,15 +108,15 @@ def test_composed_and_decomposed_letters_are_the_same() -> None:
 
 
 def test_parameters_that_no_reply_depends_on_are_not_in_the_key() -> None:
-    other = replace(
+    other = msgspec.structs.replace(
         REQUEST, options={"metadata": {"a": "b"}, "stream_options": {"include_usage": True}, "store": True}
     )
     assert cache_key(REQUEST, ANNA) == cache_key(other, ANNA)
 
 
 def test_the_order_of_parameters_does_not_matter() -> None:
-    one = replace(REQUEST, options={"a": 1, "b": 2})
-    assert cache_key(one, ANNA) == cache_key(replace(REQUEST, options={"b": 2, "a": 1}), ANNA)
+    one = msgspec.structs.replace(REQUEST, options={"a": 1, "b": 2})
+    assert cache_key(one, ANNA) == cache_key(msgspec.structs.replace(REQUEST, options={"b": 2, "a": 1}), ANNA)
 
 
 def test_two_parts_are_not_the_text_that_they_spell() -> None:
@@ -133,19 +134,19 @@ def test_only_the_question_differs_within_a_partition() -> None:
     ("request_", "reason"),
     [
         (REQUEST, None),
-        (replace(REQUEST, tools=(Tool("clock"),)), "has tools"),
-        (replace(REQUEST, options={"web_search_options": {}}), "has tools"),
-        (replace(REQUEST, temperature=0.7), "asks for randomness"),
-        (replace(REQUEST, temperature=0.7, seed=1), None),
-        (replace(REQUEST, temperature=0.0), None),
-        (replace(REQUEST, top_p=0.9), None),
-        (replace(REQUEST, options={"n": 2}), "asks for several replies"),
-        (replace(REQUEST, options={"n": 1}), None),
-        (replace(REQUEST, options={"logprobs": True}), "asks for log-probabilities"),
+        (msgspec.structs.replace(REQUEST, tools=(Tool("clock"),)), "has tools"),
+        (msgspec.structs.replace(REQUEST, options={"web_search_options": {}}), "has tools"),
+        (msgspec.structs.replace(REQUEST, temperature=0.7), "asks for randomness"),
+        (msgspec.structs.replace(REQUEST, temperature=0.7, seed=1), None),
+        (msgspec.structs.replace(REQUEST, temperature=0.0), None),
+        (msgspec.structs.replace(REQUEST, top_p=0.9), None),
+        (msgspec.structs.replace(REQUEST, options={"n": 2}), "asks for several replies"),
+        (msgspec.structs.replace(REQUEST, options={"n": 1}), None),
+        (msgspec.structs.replace(REQUEST, options={"logprobs": True}), "asks for log-probabilities"),
         (_last((TextPart("What is this?"), ImagePart("https://a.example/b.png"))), "has a remote picture"),
         (_last((TextPart("What is this?"), ImagePart("data:image/png;base64,AA=="))), None),
         (_last((RawPart({"type": "input_audio"}),)), "has unread parts"),
-        (replace(REQUEST, messages=()), "has no messages"),
+        (msgspec.structs.replace(REQUEST, messages=()), "has no messages"),
     ],
 )
 def test_which_requests_may_be_cached(request_: ChatRequest, reason: str | None) -> None:
@@ -156,12 +157,12 @@ def test_which_requests_may_be_cached(request_: ChatRequest, reason: str | None)
     ("reply", "kept"),
     [
         (REPLY, True),
-        (replace(REPLY, stop_reason=StopReason.LENGTH), False),
-        (replace(REPLY, stop_reason=StopReason.CONTENT_FILTER), False),
-        (replace(REPLY, tool_calls=(ToolCall("1", "clock", "{}"),)), False),
-        (replace(REPLY, text=""), False),
-        (replace(REPLY, logprobs={"content": []}), False),
-        (replace(REPLY, extensions={"citations": []}), False),
+        (msgspec.structs.replace(REPLY, stop_reason=StopReason.LENGTH), False),
+        (msgspec.structs.replace(REPLY, stop_reason=StopReason.CONTENT_FILTER), False),
+        (msgspec.structs.replace(REPLY, tool_calls=(ToolCall("1", "clock", "{}"),)), False),
+        (msgspec.structs.replace(REPLY, text=""), False),
+        (msgspec.structs.replace(REPLY, logprobs={"content": []}), False),
+        (msgspec.structs.replace(REPLY, extensions={"citations": []}), False),
     ],
 )
 def test_only_whole_replies_that_stand_alone_are_kept(reply: ChatReply, kept: bool) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from causeway.gateway.call_deadline import CallDeadline
+from causeway.gateway.call_deadline import Alarm, CallDeadline
 
 
 class Waits:
@@ -98,3 +98,46 @@ async def test_a_task_cancelled_as_the_deadline_passes_stays_cancelled(waits: Wa
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(wait())
     assert waiting.cancelled()
+
+
+async def test_one_alarm_wakes_the_deadlines_of_many_calls_each_at_its_own_time(waits: Waits) -> None:
+    alarm, passed = Alarm(), []
+
+    async def wait(name: str, seconds: float) -> None:
+        with CallDeadline(seconds, alarm) as deadline:
+            try:
+                await deadline.wait(waits.for_ever)
+            except TimeoutError:
+                passed.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        patient = group.create_task(wait("patient", 60.0))
+        hasty = [
+            group.create_task(wait(name, seconds))
+            for name, seconds in (("third", 0.03), ("first", 0.01), ("second", 0.02))
+        ]
+        await asyncio.wait(hasty)
+        patient.cancel()
+    assert passed == ["first", "second", "third"]
+
+
+async def test_a_deadline_that_was_met_wakes_nobody(waits: Waits) -> None:
+    alarm = Alarm()
+    with CallDeadline(0.01, alarm) as met:
+        assert await met.wait(waits.at_once) == "here"
+    with CallDeadline(0.03, alarm) as missed, pytest.raises(TimeoutError):
+        await missed.wait(waits.for_ever)
+    with CallDeadline(60.0, alarm) as deadline:
+        assert await deadline.wait(waits.at_once) == "here"
+
+
+def test_an_alarm_goes_on_in_another_loop(waits: Waits) -> None:
+    alarm = Alarm()
+
+    async def wait(seconds: float) -> None:
+        with CallDeadline(seconds, alarm) as deadline:
+            await deadline.wait(waits.for_ever if seconds < 1 else waits.at_once)
+
+    asyncio.run(wait(60.0))
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait(0.01))

@@ -69,7 +69,7 @@ class Shared(ProcessState):
 
 def ask(text: str, **changes: object) -> ChatRequest:
     request = ChatRequest(model="chat", messages=(Message("system", "Be brief."), Message("user", text)))
-    return replace(request, **changes)  # type: ignore[arg-type]  # fields by name, checked by the class
+    return msgspec.structs.replace(request, **changes)  # fields by name, checked by the class
 
 
 def vector(request: ChatRequest) -> QuestionVector:
@@ -114,7 +114,7 @@ async def test_the_same_request_is_answered_without_embedding_it(
     found = await cache.find(request, ANNA, EXACT, question=QuestionVector("", _never))
     assert found is not None
     assert (found.kind, found.similarity, found.age_s) == ("exact", 1.0, 7.0)
-    assert found.reply == replace(REPLY, trace_id=None)
+    assert found.reply == msgspec.structs.replace(REPLY, trace_id=None)
 
 
 async def test_an_exact_tier_neither_finds_nor_embeds_paraphrases(cache: ReplyCache) -> None:
@@ -144,8 +144,8 @@ async def test_a_near_question_that_asks_something_else_is_refused_with_the_reas
 
 
 async def test_the_second_nearest_answers_when_the_nearest_may_not(cache: ReplyCache) -> None:
-    await _kept(cache, "How do I return 2 items?", reply=replace(REPLY, text="two"))
-    await _kept(cache, "How could one return 3 items?", reply=replace(REPLY, text="three"))
+    await _kept(cache, "How do I return 2 items?", reply=msgspec.structs.replace(REPLY, text="two"))
+    await _kept(cache, "How could one return 3 items?", reply=msgspec.structs.replace(REPLY, text="three"))
     assert await _text(cache, "How do I return 3 items?") == "three"
 
 
@@ -166,7 +166,9 @@ async def test_other_tenants_find_nothing(cache: ReplyCache) -> None:
 async def test_a_paraphrase_after_another_conversation_is_another_question(cache: ReplyCache) -> None:
     await _kept(cache, "How do I return an item?")
     request = ask("How can I return an item?")
-    after = replace(request, messages=(Message("user", "I bought a phone."), *request.messages))
+    after = msgspec.structs.replace(
+        request, messages=(Message("user", "I bought a phone."), *request.messages)
+    )
     assert await cache.find(after, ANNA, SEMANTIC, question=vector(after)) is None
 
 
@@ -213,7 +215,7 @@ async def test_a_tier_or_a_memory_of_nothing_turns_the_cache_off(
 
 async def test_a_reply_that_was_cut_off_is_not_kept(cache: ReplyCache) -> None:
     assert not await _kept(
-        cache, "How do I return an item?", reply=replace(REPLY, stop_reason=StopReason.LENGTH)
+        cache, "How do I return an item?", reply=msgspec.structs.replace(REPLY, stop_reason=StopReason.LENGTH)
     )
     assert await _text(cache, "How do I return an item?") is None
 
@@ -254,7 +256,7 @@ async def test_a_process_pulls_each_question_of_the_others_once(clock: FrozenClo
     await _kept(one, "How do I return an item?")
     assert await _text(other, "How do I return an item?") == REPLY.text
     assert await _text(other, "How can I return an item?") == REPLY.text
-    await _kept(one, "How do I exchange an item?", reply=replace(REPLY, text="Swap it."))
+    await _kept(one, "How do I exchange an item?", reply=msgspec.structs.replace(REPLY, text="Swap it."))
     assert await _text(other, "How can I exchange an item?") == "Swap it."
     assert shared.pulled == 2
 
@@ -294,7 +296,9 @@ async def test_a_partition_keeps_its_newest_questions(
 ) -> None:
     monkeypatch.setattr(semantic_cache, "MOST_QUESTIONS", 20)
     for number in range(25):
-        await _kept(cache, f"How do I return item {number}?", reply=replace(REPLY, text=str(number)))
+        await _kept(
+            cache, f"How do I return item {number}?", reply=msgspec.structs.replace(REPLY, text=str(number))
+        )
     assert await _text(cache, "How can I return item 24?") == "24"
     assert await _text(cache, "How can I return item 5?") == "5"
     assert await _text(cache, "How can I return item 4?") is None

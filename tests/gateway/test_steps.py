@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -53,9 +54,8 @@ def make(ledger: Ledger, scripted: Scripted, collected: CollectedSpans) -> Make:
 
     def gateway(routes: Routes | None = None, **settings: Any) -> Gateway:
         steps = steps_over(routes or _routes(scripted), ledger, settings=Settings.model_validate(settings))
-        return Gateway(
-            steps, Books(ledger=ledger, spans=Spans(collected), clock=SystemClock()), capture_content=True
-        )
+        books = Books(ledger=ledger, spans=Spans(collected), clock=SystemClock(), keeps_content=True)
+        return Gateway(steps, books)
 
     return gateway
 
@@ -216,7 +216,7 @@ async def test_a_placeholder_cut_by_chunks_is_restored_in_a_stream(make: Make) -
                 async for chunk in chunks:
                     for letter in chunk.text:
                         yield ChatChunk(text=letter, model="words")
-                    yield replace(chunk, text="")
+                    yield msgspec.structs.replace(chunk, text="")
 
     chunks = await _streamed(make(_routes(Cut())), _ask(MAIL), _caller())
     assert "".join(chunk.text for chunk in chunks) == MAIL
@@ -386,3 +386,34 @@ async def test_a_call_keeps_the_steps_that_it_began_with(
     assert "".join(said) == "Paris is the capital."
     await gateway.complete(_ask("hi"), _caller())
     assert len(other.asked) == 1
+
+
+# --- what people are shown ---------------------------------------------------------------------------
+
+HOSTILE = "See ![x](https://evil.example/?q=1), ann@mail.example, and [here](https://evil.example)."
+
+
+async def test_people_are_shown_no_pictures_from_elsewhere(make: Make, collected: CollectedSpans) -> None:
+    """Whole, in a stream, and from the cache; their own values come back all the same."""
+    gateway = make()
+    person = replace(_caller(), purpose="ask")
+    fit = "See (picture removed: x), ann@mail.example, and here (https://evil.example)."
+    for cached in ("miss", "exact"):
+        reply = await gateway.complete(_ask(HOSTILE, temperature=0.0), person)
+        assert reply.text == fit
+        assert reply.headers.get("x-causeway-cache") == cached
+        chunks = await _streamed(gateway, _ask(HOSTILE, temperature=0.0), person)
+        assert "".join(chunk.text for chunk in chunks) == fit
+    assert _span(gateway, collected).attributes["causeway.guard.removed.picture"] == 1
+
+
+async def test_programs_get_what_the_model_wrote(make: Make) -> None:
+    gateway = make()
+    assert (await gateway.complete(_ask(HOSTILE), _caller())).text == HOSTILE
+    chunks = await _streamed(gateway, _ask(HOSTILE), _caller())
+    assert "".join(chunk.text for chunk in chunks) == HOSTILE
+
+
+async def test_a_tier_may_leave_answers_unfiltered(make: Make) -> None:
+    gateway = make(tiers={"internal": {"filter_output": False}})
+    assert (await gateway.complete(_ask(HOSTILE), replace(_caller(), purpose="answer"))).text == HOSTILE

@@ -4,9 +4,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
@@ -200,7 +200,7 @@ async def test_a_plain_call_is_a_message_with_a_limit(ask: Ask) -> None:
 
 async def test_a_model_whose_limit_is_not_known_gets_a_usual_one(ask: Ask) -> None:
     client, server = await ask(said({"type": "text", "text": "Hi"}))
-    await client.complete(replace(HELLO, model="other"))
+    await client.complete(msgspec.structs.replace(HELLO, model="other"))
     assert server.asked[0]["max_tokens"] == 8192
 
 
@@ -348,20 +348,22 @@ async def test_everything_of_a_request_is_said_in_anthropics_words(ask: Ask) -> 
 )
 async def test_the_choice_of_a_tool_is_translated(ask: Ask, asked: Any, sent: object) -> None:
     client, server = await ask(said())
-    await client.complete(replace(HELLO, tools=(Tool("look"),), tool_choice=asked))
+    await client.complete(msgspec.structs.replace(HELLO, tools=(Tool("look"),), tool_choice=asked))
     assert server.asked[0].get("tool_choice") == sent
 
 
 @pytest.mark.parametrize(("asked", "sent"), [("minimal", "low"), ("high", "high"), ("xhigh", "xhigh")])
 async def test_the_effort_of_reasoning_is_translated(ask: Ask, asked: str, sent: str) -> None:
     client, server = await ask(said())
-    await client.complete(replace(HELLO, options={"reasoning_effort": asked}))
+    await client.complete(msgspec.structs.replace(HELLO, options={"reasoning_effort": asked}))
     assert server.asked[0]["output_config"] == {"effort": sent}
 
 
 async def test_json_without_a_schema_is_asked_for_in_words(ask: Ask) -> None:
     client, server = await ask(said())
-    await client.complete(replace(HELLO, options={"response_format": {"type": "json_object"}}))
+    await client.complete(
+        msgspec.structs.replace(HELLO, options={"response_format": {"type": "json_object"}})
+    )
     assert "JSON" in server.asked[0]["system"]
 
 
@@ -375,7 +377,7 @@ async def test_json_without_a_schema_is_asked_for_in_words(ask: Ask) -> None:
 async def test_a_part_without_counterpart_is_refused(ask: Ask, part: dict[str, Any]) -> None:
     client, server = await ask(said())
     with pytest.raises(InvalidInputError):
-        await client.complete(replace(HELLO, messages=(Message("user", (RawPart(part),)),)))
+        await client.complete(msgspec.structs.replace(HELLO, messages=(Message("user", (RawPart(part),)),)))
     assert server.asked == []
 
 

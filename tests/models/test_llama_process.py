@@ -16,6 +16,7 @@ import pytest
 from causeway.contracts.chat import ChatRequest, Message
 from causeway.errors import CausewayError, ContextLengthError, MissingModelFileError, ModelUnavailableError
 from causeway.models.catalog import Catalog, ModelCard
+from causeway.models.llama_child import LlamaConfig
 from causeway.models.llama_process import LlamaEndpoint, LlamaProcess
 from causeway.models.local_chat import LocalChat
 from causeway.models.provider import collect
@@ -161,6 +162,7 @@ import asyncio, sys
 from pathlib import Path
 from causeway.contracts.clock import SystemClock
 from causeway.models.catalog import Catalog
+from causeway.models.llama_child import LlamaConfig
 from causeway.models.llama_process import LlamaProcess
 from causeway.settings import ModelSettings
 
@@ -204,3 +206,24 @@ async def test_kill_9_of_the_owner_leaves_no_orphan(
         return not is_running(child)
 
     await eventually(has_ended)
+
+
+async def test_a_child_whose_owner_left_before_it_could_watch_loads_nothing(tmp_path: Path) -> None:
+    config = LlamaConfig(
+        model=MODEL,
+        gguf=str(tmp_path / "none.gguf"),
+        api_key="key",
+        threads=1,
+        prompt_threads=1,
+        context_tokens=512,
+        parallel=1,
+        idle_s=0,
+    )
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "causeway.models.llama_child"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, complaints = await child.communicate(msgspec.json.encode(config) + b"\n")
+    assert child.returncode in {1, -signal.SIGIO}
+    assert complaints == b"", "it tried to load the model"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from pydantic import SecretStr
@@ -78,7 +78,9 @@ def said(message: dict[str, Any], finish_reason: str | None = "stop", **more: An
 
 async def test_a_whole_reply_comes_by_a_call_that_is_no_stream(ask: Ask) -> None:
     client, server = await ask(said({"content": "Hi"}))
-    reply = await client.complete(replace(HELLO, options={"stream": True, "stream_options": {}, "top_k": 4}))
+    reply = await client.complete(
+        msgspec.structs.replace(HELLO, options={"stream": True, "stream_options": {}, "top_k": 4})
+    )
     assert (reply.text, reply.model, reply.stop_reason, reply.usage) == (
         "Hi",
         "m-1",
@@ -161,7 +163,7 @@ async def test_a_part_of_another_vendor_is_left_out_and_every_other_passed_on(as
     audio = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
     thought = {"type": "thinking", "thinking": "Hm", "signature": "s"}
     parts = (TextPart("Hear:"), RawPart(audio), RawPart(thought))
-    await client.complete(replace(HELLO, messages=(Message("user", parts),)))
+    await client.complete(msgspec.structs.replace(HELLO, messages=(Message("user", parts),)))
     assert server.asked[0]["messages"][0]["content"] == [{"type": "text", "text": "Hear:"}, audio]
 
 
@@ -398,5 +400,5 @@ async def test_models_are_listed_and_remembered_for_a_while(ask: Ask, clock: Fro
 async def test_a_large_body_is_sent_whole(ask: Ask) -> None:
     client, server = await ask(said({"content": "Hi"}))
     text = "word " * 500_000
-    await client.complete(replace(HELLO, messages=(Message("user", text),)))
+    await client.complete(msgspec.structs.replace(HELLO, messages=(Message("user", text),)))
     assert server.asked[0]["messages"][0]["content"] == text

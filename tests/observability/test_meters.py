@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from causeway.errors import UpstreamError
-from causeway.observability import genai_names as names
+from causeway.observability.call_facts import CallFacts
 from causeway.observability.meters import Meters
 from causeway.observability.spans import Span, Spans
 
 _LINE = re.compile(r'[a-z_:]+(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.e+-]+')
 
 
-def call(**more: object) -> Span:
+def call(**more: Any) -> Span:
     span = Spans().start("chat m")
-    span.set(
-        {names.OPERATION: "chat", names.PROVIDER: "local", names.RESPONSE_MODEL: "m", names.PURPOSE: "ask"}
-    )
-    span.set(
-        {
-            names.TIER: "pro",
-            names.INPUT_TOKENS: 20,
-            names.OUTPUT_TOKENS: 5,
-            names.COST_MICROS: 2_500_000,
-            **more,
-        }
-    )
+    known: dict[str, Any] = {
+        "operation": "chat",
+        "request_model": "m",
+        "response_model": "m",
+        "provider": "local",
+        "purpose": "ask",
+        "tier": "pro",
+        "principal": "key_1",
+        "owner": "key_1",
+        "input_tokens": 20,
+        "output_tokens": 5,
+        "cost_micros": 2_500_000,
+    }
+    span.describe(CallFacts(**{**known, **more}), None)
     span.duration_s = 0.5
     return span
 
@@ -34,9 +37,7 @@ def test_calls_are_counted_by_the_conventions_names() -> None:
     meters = Meters()
     failed = call()
     failed.fail(UpstreamError("down"))
-    meters.store(
-        [call(**{names.TIME_TO_FIRST_CHUNK: 0.03, names.CACHE: "exact"}), call(**{names.ATTEMPTS: 3}), failed]
-    )
+    meters.store([call(first_chunk_s=0.03, cache="exact"), call(attempts=3), failed])
     text = meters.text({"causeway_spans_waiting": ("gauge", "Waiting", 7)})
     labels = 'gen_ai_operation_name="chat",gen_ai_provider_name="local",gen_ai_response_model="m"'
     for line in (
@@ -60,16 +61,15 @@ def test_calls_are_counted_by_the_conventions_names() -> None:
 
 def test_every_line_is_one_that_prometheus_reads_whatever_names_are_called() -> None:
     meters = Meters()
-    meters.store([call(**{names.RESPONSE_MODEL: 'a"b\\c\nd'}), call()])
+    meters.store([call(response_model='a"b\\c\nd'), call()])
     for line in meters.text().splitlines():
         assert line.startswith("#") or _LINE.fullmatch(line), line
 
 
 def test_endless_names_make_no_endless_series() -> None:
     meters = Meters()
-    unreached = call(**{names.RESPONSE_MODEL: "as-somebody-typed-it"})
-    del unreached.attributes[names.PROVIDER]
-    meters.store([unreached, *(call(**{names.RESPONSE_MODEL: f"model-{number}"}) for number in range(3_000))])
+    unreached = call(response_model="as-somebody-typed-it", provider=None)
+    meters.store([unreached, *(call(response_model=f"model-{number}") for number in range(3_000))])
     text = meters.text()
     assert "as-somebody-typed-it" not in text
     assert 'gen_ai_response_model="other"' in text

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from causeway.observability import genai_names as names
 from causeway.observability.feedback import Feedback
@@ -15,6 +16,7 @@ from causeway.observability.trace_search import TraceQuery
 from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
+from causeway.storage.product_schema import eval_results, eval_runs, eval_suites
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TRACES: dict[str, dict[str, Any]] = {
@@ -123,6 +125,92 @@ async def test_each_filter_finds_its_traces(store: TraceStore, spans: list[Span]
         (TraceQuery(whose="usr_ann", text="zebraquartz"), ""),
     ):
         assert " ".join(each.name for each in await store.find(query)) == found, query
+
+
+@pytest.fixture
+async def many(database: Database) -> TraceStore:
+    """1,400 traces, the newest about boots; tents were asked for in the oldest 120 alone."""
+    made: list[Span] = []
+    for number in range(1_400):
+        is_old = number < 120
+        made.append(
+            recorded(
+                number,
+                f"{'tents' if is_old else 'boots'} {number}",
+                {
+                    names.QUESTION: f"{'a tent in the rain' if is_old else 'rain in the boots'} of {number}",
+                    names.ANSWER: "frost" if is_old and number % 2 else "the sun",
+                    names.OWNER: "usr_ann" if number % 3 else "usr_bob",
+                    names.COST_MICROS: number % 100,
+                },
+            )
+        )
+    writer = SpanWriter(database.url)
+    writer.store(made)
+    writer.close()
+    return TraceStore(database, Spans())
+
+
+@pytest.mark.parametrize("order", ["newest", "slowest", "dearest"])
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ({"text": "tent"}, 120),
+        ({"text": '"tent in the rain"'}, 120),
+        ({"text": "rain -boots"}, 120),
+        ({"text": "frost"}, 60),
+        ({"text": "frost", "owner": "usr_bob"}, 20),
+        ({"text": "tent", "whose": "usr_bob"}, 40),
+        ({"text": "rain -boots", "whose": "usr_bob"}, 40),
+        ({"text": "rain -frost", "whose": "usr_bob"}, 467),  # their search does not look through answers
+        ({"text": "frost", "whose": "usr_bob"}, 0),
+        ({"text": "rain"}, 1_400),
+        ({"text": "frost or boots"}, 1_340),
+    ],
+)
+async def test_words_are_found_whether_the_first_traces_have_them_or_the_last(
+    many: TraceStore, order: Any, wanted: dict[str, Any], count: int
+) -> None:
+    seen: list[tuple[Any, str]] = []
+    after = ""
+    while page := await many.find(TraceQuery(order=order, after=after, limit=200, **wanted)):
+        assert len(page) == min(200, count - len(seen))
+        key = {"newest": "started_at", "slowest": "duration_ms", "dearest": "cost_micros"}[order]
+        seen += [(getattr(each, key), each.trace_id) for each in page]
+        after = page[-1].trace_id
+    assert seen == sorted(seen, reverse=True)
+    assert len({trace_id for _, trace_id in seen}) == count
+
+
+async def test_traces_are_found_by_what_evaluations_said_of_them(
+    store: TraceStore, spans: list[Span], database: Database
+) -> None:
+    verdicts: list[list[dict[str, Any]]] = [
+        [{"name": "facts", "value": 1, "passed": True}],
+        [{"name": "facts", "value": 0, "passed": False}],
+    ]
+    verdicts[1] += verdicts[0]
+    async with database.begin() as connection:
+        await connection.execute(insert(eval_suites).values(version="v", name="shop", content={}))
+        run: dict[str, Any] = {
+            "id": "run_1",
+            "suite_version": "v",
+            "suite": "shop",
+            "subject": "knowledge",
+            "options": {},
+        }
+        run |= {"identity": {}, "state": "done", "total": 2, "started_by": "key_1"}
+        await connection.execute(insert(eval_runs).values(run))
+        for span, scores in zip(spans[:2], verdicts, strict=True):
+            result = {"run_id": "run_1", "case_name": span.name, "repeat": 0, "asked": "", "scores": scores}
+            result |= {"outcome": {"trace_id": span.trace_id}, "is_faulty": False}
+            await connection.execute(insert(eval_results).values(result))
+    assert [each.name for each in await store.find(TraceQuery(score="passed"))] == ["tents"]
+    assert [each.name for each in await store.find(TraceQuery(score="failed"))] == ["boots"]
+    assert [(each.by, each.name, each.passed) for each in await store.ratings(spans[1].trace_id)] == [
+        ("shop", "facts", False),
+        ("shop", "facts", True),
+    ]
 
 
 @pytest.mark.parametrize("order", ["newest", "slowest", "dearest"])

@@ -49,6 +49,15 @@ from tests.observability.alert_servers import Collected
 from tests.web.scripted import scripted
 from tests.web.serving import serve_until_stopped, serving
 
+DEMO_ENVIRONMENT = {
+    "OPENAI_API_KEY": "sk-demo",
+    "CAUSEWAY_PROVIDERS__OPENAI__BASE_URL": "http://127.0.0.1:9/v1",
+    "CAUSEWAY_PROVIDERS__OPENAI__API_KEY": "env:OPENAI_API_KEY",
+    "CAUSEWAY_PROVIDERS__ANTHROPIC__KIND": "anthropic",
+    "CAUSEWAY_PROVIDERS__ANTHROPIC__MODELS": "claude-sonnet-5-5",
+}
+"""Two providers, of which none answers."""
+
 
 class Generation:
     """Providers alone: what the pages see of what calls go through."""
@@ -201,17 +210,10 @@ def serving_admin(
 
 def main() -> None:
     """Serve until stopped."""
-    environment = {
-        "OPENAI_API_KEY": "sk-demo",
-        "CAUSEWAY_PROVIDERS__OPENAI__BASE_URL": "http://127.0.0.1:9/v1",
-        "CAUSEWAY_PROVIDERS__OPENAI__API_KEY": "env:OPENAI_API_KEY",
-        "CAUSEWAY_PROVIDERS__ANTHROPIC__KIND": "anthropic",
-        "CAUSEWAY_PROVIDERS__ANTHROPIC__MODELS": "claude-sonnet-5-5",
-    }
     is_furnished = "--empty" not in sys.argv
     serve_until_stopped(
         lambda url, folder, port: serving_admin(
-            url, folder, environment=environment, port=port, is_furnished=is_furnished
+            url, folder, environment=DEMO_ENVIRONMENT, port=port, is_furnished=is_furnished
         ),
         port=8098,
         key=lambda site: site.admin_key,

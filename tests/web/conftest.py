@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from starlette.testclient import TestClient
 
 from causeway.web.app import build_app
@@ -106,14 +106,20 @@ def browser() -> Iterator[Browser]:
     """Debian's chromium. Playwright keeps an event loop running in this thread, so no asynchronous test may stand in
     a module that uses it, and it ends with the module.
     """
+    expect.set_options(timeout=_PATIENCE_MS)
+    with sync_playwright() as playwright, installed_chromium(playwright) as opened:
+        yield opened
+
+
+@contextmanager
+def installed_chromium(playwright: Playwright) -> Iterator[Browser]:
+    """The system's chromium, without a window."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.fail("browser tests need chromium: apt-get install -y chromium")
-    expect.set_options(timeout=_PATIENCE_MS)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=_CHROMIUM_ARGUMENTS)
-        yield opened
-        opened.close()
+    opened = playwright.chromium.launch(executable_path=program, args=_CHROMIUM_ARGUMENTS)
+    yield opened
+    opened.close()
 
 
 @contextmanager

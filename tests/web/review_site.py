@@ -18,8 +18,11 @@ from pydantic import SecretStr
 from causeway.contracts.clock import SystemClock
 from causeway.evals.collected import CollectedSuites
 from causeway.evals.experiments import Experiments
+from causeway.evals.feedback_export import FeedbackExport
 from causeway.evals.learning import Reviewing
 from causeway.evals.measures import RetrievalMeasure
+from causeway.gateway import audit
+from causeway.guard.pii import Finder
 from causeway.knowledge import ConfirmedAnswers, Proofs, Search
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.library import Library
@@ -28,7 +31,7 @@ from causeway.observability.feedback import Feedback
 from causeway.observability.review import Reviews
 from causeway.observability.spans import Spans
 from causeway.observability.trace_store import SpanWriter, TraceStore
-from causeway.settings import DatabaseSettings, KnowledgeSettings, ModelSettings
+from causeway.settings import DatabaseSettings, GuardSettings, KnowledgeSettings, ModelSettings
 from causeway.storage.database import Database, open_database
 from causeway.storage.durable import Durable
 from causeway.testing.documents import Sheet, SheetPile
@@ -124,9 +127,13 @@ async def review_site(database_url: str, folder: Path) -> AsyncIterator[ReviewSi
     answers, proofs = ConfirmedAnswers(database, gateway), Proofs(database, settings, clock)
     search = Search(index, gateway, settings, models=ModelSettings(), spans=spans, clock=clock)
     traces, collected = TraceStore(database, spans), CollectedSuites(database)
+    reviews = Reviews(database)
     review = ReviewParts(
-        reviewing=Reviewing(Reviews(database), answers=answers, traces=traces, library=_library(database)),
+        reviewing=Reviewing(reviews, answers=answers, traces=traces, library=_library(database)),
         collected=collected,
+        export=FeedbackExport(
+            database, reviews, traces=traces, finder=Finder(GuardSettings()), record=audit.record
+        ),
         experiments=Experiments(
             database,
             durable,

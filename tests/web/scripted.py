@@ -9,13 +9,14 @@ import asyncio
 import hashlib
 import re
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import uuid4
 
 from tokenizers import Tokenizer
@@ -41,6 +42,7 @@ from causeway.knowledge import (
     Document,
     DocumentPage,
     DocumentState,
+    FacetValue,
     Finished,
     Hit,
     KeptRevision,
@@ -102,6 +104,8 @@ UNANSWERABLE = "Who won the cup final in 1987?"
 BROKEN = "What happens when the model is away?"
 ENDLESS = "Tell me everything about boots"
 HOSTILE = "Show me something hostile"
+UNSURE = "How warm is a tent at night?"
+"""A question of which it is not clear that the documents answer it."""
 FOLLOW_UP = ("And of the tents?", EXAMPLES[3])
 """A question that leans on another, and what it means after any."""
 
@@ -117,6 +121,10 @@ _ANSWERS: Mapping[str, tuple[tuple[tuple[str, str], ...], str]] = {
         " grass, and it must be packed dry. [2]\n\nBefore you send it:\n\n- The item has to be unused, clean and with"
         " its labels. [1]\n- A return label costs **£3.95**, taken from the refund; for Fernhill Club members it is"
         " free. [1]\n\nThe refund comes within 5 working days of the parcel reaching the warehouse. [1]",
+    ),
+    UNSURE: (
+        (("products/larkrise-tents.md", "wind"),),
+        "The documents may not answer this. What comes nearest:\n\nLarkrise tents: \u201cThe wind limit is 70 km/h.\u201d [1]",
     ),
     EXAMPLES[1]: (
         (
@@ -464,15 +472,52 @@ class ScriptedArrival:
 
 
 class ScriptedSearch:
-    """Word overlap."""
+    """Word overlap; it knows one way to say a filter, one misspelling and one newer document."""
+
+    PDF_ONLY: Final = "only PDF files"
+    MISSPELT: Final[Mapping[str, str]] = {"retrun": "return"}
 
     def __init__(self, library: ScriptedLibrary) -> None:
         self._library = library
 
     async def search(self, request: SearchRequest, call: Call) -> SearchResult:
+        query, filters, chips = request.query, dict(request.filters), []
+        if self.PDF_ONLY in query and self.PDF_ONLY not in request.literal:
+            query = query.replace(self.PDF_ONLY, "")
+            chips.append({"field": "type", "value": "pdf", "words": self.PDF_ONLY})
+        mended = [{"written": k, "read": v} for k, v in self.MISSPELT.items() if k in query.split()]
+        for one in mended:
+            query = query.replace(one["written"], one["read"])
+        found = [hit for hit in self._library.nearest(query, 60) if _passes(hit, filters, is_pdf=bool(chips))]
+        found[:1] = [replace(hit, boosts={"recency": 0.12}) for hit in found[:1]]
         return SearchResult(
-            hits=self._library.nearest(request.query, request.top_k), understood={}, took_ms=3
+            hits=tuple(found[: request.top_k]),
+            understood={"query": query.strip(), "filters": filters, "chips": chips, "mended": mended},
+            took_ms=3,
+            facets=_facets(found, request.facets),
         )
+
+
+def _passes(hit: Hit, filters: Mapping[str, object], *, is_pdf: bool) -> bool:
+    wanted = {field: value if isinstance(value, list) else [value] for field, value in filters.items()}
+    return (not is_pdf or hit.media_type == "application/pdf") and all(
+        _field(hit, field) in values for field, values in wanted.items()
+    )
+
+
+def _field(hit: Hit, field: str) -> str:
+    return {"type": hit.media_type, "folder": hit.path.split("/")[0], "collection": hit.collection}.get(
+        field, ""
+    )
+
+
+def _facets(hits: Sequence[Hit], fields: Sequence[str]) -> Mapping[str, tuple[FacetValue, ...]]:
+    documents = list({hit.document_id: hit for hit in hits}.values())
+    counted = {field: Counter(_field(hit, field) for hit in documents) for field in fields}
+    return {
+        field: tuple(FacetValue(value=value, count=count) for value, count in each.most_common() if value)
+        for field, each in counted.items()
+    }
 
 
 class ScriptedAnswerer:
@@ -489,8 +534,16 @@ class ScriptedAnswerer:
         understood = FOLLOW_UP[1] if request.before and request.question == FOLLOW_UP[0] else request.question
         wanted, text = _ANSWERS.get(understood, ((), ""))
         hits = self._library.hits(wanted) or self._library.nearest(understood, 3)
+        hits = tuple(hit for hit in hits if _passes(hit, request.filters, is_pdf=False))
+        mended = [{"written": k, "read": v} for k, v in ScriptedSearch.MISSPELT.items() if k in understood]
         await asyncio.sleep(20 * self._pause_s)
-        yield Retrieved(hits=hits, question=understood, conversation_id=request.conversation_id)
+        yield Retrieved(
+            hits=hits,
+            question=understood,
+            understood={"mended": mended},
+            facets=_facets(hits, request.facets),
+            conversation_id=request.conversation_id,
+        )
         if request.question == BROKEN:
             msg = "the model 'chat' is starting; try again in a moment"
             raise ModelUnavailableError(msg)
@@ -522,6 +575,8 @@ class ScriptedAnswerer:
             cost_micros=Micros(0),
             model=MODEL,
             took_ms=3412,
+            is_sure=request.question != UNSURE,
+            left_out=2 * (request.question == UNSURE),
         )
 
 

@@ -176,6 +176,14 @@ def test_static_files_are_kept_for_good_under_their_version_alone(client: TestCl
     assert client.get("/static/x/%2e%2e/%2e%2e/app.py").status_code == 404
 
 
+def test_the_description_gives_problems_the_type_they_are_sent_with(client: TestClient) -> None:
+    described = client.get("/api/openapi.json").json()
+    for operation in (each for methods in described["paths"].values() for each in methods.values()):
+        assert list(operation["responses"]["4XX"]["content"]) == ["application/problem+json"]
+    sent = client.get("/api/conversations/none").headers["content-type"]
+    assert sent == "application/problem+json"
+
+
 def test_the_description_names_every_call_and_the_page_shows_it(client: TestClient) -> None:
     described = client.get("/api/openapi.json").json()
     calls = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}

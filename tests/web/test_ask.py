@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from causeway.web.parts import WebParts
 from causeway.web.rendering import cited_markdown, duration, file_size
 from tests.web.conftest import Served
-from tests.web.scripted import ADMIN_KEY, BROKEN, ENDLESS, EXAMPLES, HOSTILE, UNANSWERABLE, Scripted
+from tests.web.scripted import ADMIN_KEY, BROKEN, ENDLESS, EXAMPLES, HOSTILE, UNANSWERABLE, UNSURE, Scripted
 from tests.web.test_sign_in import sign_in, token_of
 
 
@@ -32,6 +32,28 @@ def test_an_answer_comes_with_its_evidence(api: TestClient) -> None:
     assert answer["usage"]["input_tokens"] == 913
     assert answer["cost_usd"] == 0
     assert re.fullmatch("[0-9a-f]{32}", answer["trace_id"])
+
+
+def test_an_answer_tells_whether_it_is_sure_and_what_was_left_out(api: TestClient) -> None:
+    answer = api.post("/api/ask", json={"question": EXAMPLES[0]}).json()
+    assert (answer["is_sure"], answer["left_out"]) == (True, 0)
+    events = events_of(api.post("/api/ask", json={"question": UNSURE, "stream": True}).text)
+    assert (events[-1][1]["is_sure"], events[-1][1]["left_out"]) == (False, 2)
+
+
+def test_a_question_is_asked_among_fewer_documents_and_told_what_there_is_to_narrow_by(
+    api: TestClient,
+) -> None:
+    body = {"question": EXAMPLES[1], "stream": True, "facets": ["type", "folder"]}
+    retrieved = events_of(api.post("/api/ask", json=body).text)[0][1]
+    assert retrieved["facets"] == {
+        "type": [{"value": "application/pdf", "count": 2}, {"value": "text/markdown", "count": 1}],
+        "folder": [{"value": "policies", "count": 2}, {"value": "handbook", "count": 1}],
+    }
+    narrowed = events_of(api.post("/api/ask", json={**body, "filters": {"folder": "handbook"}}).text)[0][1]
+    hits = narrowed["hits"]
+    assert isinstance(hits, list)
+    assert {hit["path"].split("/")[0] for hit in hits} == {"handbook"}
 
 
 def test_a_stream_shows_passages_first_and_ends_with_the_whole_answer(api: TestClient) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from causeway.evals.suite_files import parse_suite
+from causeway.gateway.audit import Audit
 from causeway.web.app import build_app
 from causeway.web.sign_in import COOKIE, csrf_token
 from tests.web.review_site import ReviewSite, review_site
@@ -217,6 +219,36 @@ async def test_confirmed_feedback_is_exported_as_chats_and_preferences(
     assert pair["prompt"][-1]["content"] == "How strong a wind does the Kestrel Ridge 2 stand?"
     assert pair["chosen"][0]["content"] == "It is 110 km/h, guyed out."
     assert pair["rejected"][0]["content"].startswith("Its wind limit is 120 km/h")
+
+
+async def test_an_export_masks_what_is_personal_unless_it_is_asked_not_to_and_is_in_the_audit_log(
+    api: httpx.AsyncClient, site: ReviewSite
+) -> None:
+    question = "I am maria.ortiz@example.com; does maria.ortiz@example.com have a refund? [EMAIL_1]"
+    asked = await site.asked(
+        question, "It went to DE89 3704 0044 0532 0130 00. [1]", ("chk_returns_1_0", "doc_returns")
+    )
+    right = "Ask tom@example.org, not maria.ortiz@example.com."
+    await site.feedback.vote(asked, "key_reader", is_up=False, correction=right)
+    await api.post(f"/api/review/{asked}", json={"decision": "confirm"})
+
+    async def export(**params: str) -> tuple[str, Any]:
+        answer = await api.get("/review/export", params={"format": "preferences", **params})
+        return answer.headers["content-disposition"], json.loads(answer.text)
+
+    name, pair = await export()
+    assert "feedback-preferences.jsonl" in name
+    assert pair["prompt"][-1]["content"] == "I am [EMAIL_2]; does [EMAIL_2] have a refund? [EMAIL_1]"
+    assert pair["rejected"][0]["content"] == "It went to [IBAN_1]. [1]"
+    assert pair["chosen"][0]["content"] == "Ask [EMAIL_3], not [EMAIL_2]."
+    name, raw = await export(raw="true")
+    assert "feedback-preferences-raw.jsonl" in name
+    assert (raw["prompt"][-1]["content"], raw["chosen"][0]["content"]) == (question, right)
+    lines = await Audit(site.database).list(subject="preferences")
+    assert [(line.principal_id, line.action) for line in lines] == [("key_admin", "feedback.export")] * 2
+    assert [line.after for line in lines] == [
+        {"format": "preferences", "lines": 1, "is_masked": is_masked} for is_masked in (False, True)
+    ]
 
 
 async def test_the_pages_show_the_queue_and_one_answer(page: httpx.AsyncClient, traces: list[str]) -> None:

@@ -1,13 +1,15 @@
 """A question becomes a cited stream: gather passages, refuse or answer, check every sentence.
 
 How it is answered depends on the model. A strong one writes: it is asked whether the passages state the answer, and every
-sentence that it writes needs support. For a small one on this machine the strongest statements are quoted instead, without
-a model: faster, and right more often. Either way one probability decides whether there is an answer at all
+sentence that it writes needs support. For a small one on this machine the strongest statements are quoted instead, and it
+says in one word whether they state what is asked: faster, and right more often. Either way one probability decides whether there is an answer at all
 (`causeway.knowledge.answer.answerability`), and quotes are what is left when nothing that was written has support.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
@@ -18,10 +20,10 @@ from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.money import Micros
-from causeway.errors import InvalidInputError
-from causeway.knowledge.answer.answerability import Signals, likeliest, log_odds_of_yes, probability
+from causeway.errors import CausewayError, InvalidInputError
+from causeway.knowledge.answer.answerability import Signals, probability
 from causeway.knowledge.answer.citations import CitedText
-from causeway.knowledge.answer.context import Passage, choose
+from causeway.knowledge.answer.context import Candidate, Passage, choose
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
 from causeway.knowledge.answer.evidence import Evidence, in_turn, strongest
 from causeway.knowledge.answer.examples import Example, Examples, with_examples
@@ -32,6 +34,7 @@ from causeway.knowledge.answer.quoting import quotes
 from causeway.knowledge.answer.support import codes, is_of_another
 from causeway.knowledge.answer.support import names as names_in
 from causeway.knowledge.answer.thinking import Spoken
+from causeway.knowledge.answer.verdict import verdict
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
 from causeway.knowledge.search.sections import SectionSearch
@@ -41,10 +44,14 @@ from causeway.prompts.prompt import Prompt
 from causeway.prompts.shelf import Shelf
 from causeway.settings import KnowledgeSettings
 
+log = logging.getLogger(__name__)
+
 REFUSAL: Final = "The documents don't say. I found no passage that answers this question."
 _QUOTED: Final = "quotes"
-"""What stands for the model's name where none was asked."""
-_WORDS_OF_A_VERDICT: Final = 4
+"""What stands for the model's name where none wrote."""
+_TOKENS_OF_QUOTES: Final = 150
+"""Of the statements that a model is shown before they are quoted: it reads as much in a second or two."""
+_STATED_TIMEOUT_S: Final = 10.0
 
 Check = Literal["", "answer", "sentence"]
 
@@ -56,7 +63,7 @@ class AskRequest:
     Attributes:
         collection: The collection to ask; None asks all of them.
         filters: Which documents may answer; as `SearchRequest.filters`.
-        literal: As in `SearchRequest`, like ``time_zone``.
+        literal: As in `SearchRequest`, like ``time_zone`` and ``facets``.
         before: What was said before it, oldest first: a question that leans on it is made to stand alone.
     """
 
@@ -66,6 +73,7 @@ class AskRequest:
     filters: Mapping[str, object] = field(default_factory=dict)
     literal: tuple[str, ...] = ()
     time_zone: str = ""
+    facets: tuple[str, ...] = ()
     before: tuple[Exchange, ...] = ()
 
 
@@ -172,6 +180,7 @@ class Answerer:
                 hits=gathered.hits,
                 question=meant.question,
                 understood=gathered.understood,
+                facets=gathered.facets,
                 conversation_id=request.conversation_id,
             )
             draft = _Draft(
@@ -224,29 +233,31 @@ class Answerer:
         if draft.is_written and draft.settings.check != "off":
             question = draft.gathered.question
             asked = _messages(draft, question, draft.passages, check="answer")
-            told = await self._verdict(draft, asked)
+            told = await self._verdict(draft, asked, draft.prompt)
             draft.signals = replace(draft.signals, told=told)
+        if not draft.is_written and draft.settings.check_quotes:
+            draft.signals = replace(draft.signals, stated=await self._stated(draft, candidates))
         if not draft.is_written or draft.settings.check != "off":
             draft.is_refused = probability(draft.signals) < draft.settings.refuse_below
 
-    async def _verdict(self, draft: _Draft, messages: tuple[Message, ...]) -> float:
+    async def _stated(self, draft: _Draft, candidates: Sequence[Candidate]) -> float | None:
+        """Log-odds that what would be quoted states what is asked, by the chat model; None when it does not answer."""
+        shown = choose(draft.gathered.hits, candidates, in_turn(draft.rated), budget_tokens=_TOKENS_OF_QUOTES)
+        prompt = self._prompts.get("stated", key=draft.call.conversation_id)
+        values = {"question": draft.gathered.question, "passages": _shown(shown)}
+        try:
+            async with asyncio.timeout(_STATED_TIMEOUT_S):
+                return await self._verdict(draft, prompt.messages(values), prompt)
+        except (CausewayError, TimeoutError) as exc:
+            reason = exc.code if isinstance(exc, CausewayError) else "timeout"
+            log.warning("whether quotes answer is decided by rules alone", extra={"reason": reason})
+            return None
+
+    async def _verdict(self, draft: _Draft, messages: tuple[Message, ...], prompt: Prompt) -> float:
         """Log-odds of yes, of a question that asks for yes or no."""
         is_measured = draft.settings.check == "logprobs"
-        request = ChatRequest(
-            model="chat",
-            messages=messages,
-            max_tokens=1 if is_measured else _WORDS_OF_A_VERDICT,
-            temperature=0.0,
-            options={"logprobs": True, "top_logprobs": 10} if is_measured else {},
-        )
-        said = ""
-        likely: dict[str, float] = {}
-        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
-            async for chunk in chunks:
-                draft.count(chunk)
-                likely = likely or likeliest(chunk.logprobs)
-                said += chunk.text
-        return log_odds_of_yes(said, likely)
+        call = _as_answer(draft, prompt)
+        return await verdict(self._gateway, messages, call, is_measured=is_measured, count=draft.count)
 
     # --- the text ------------------------------------------------------------------------------------
 
@@ -257,7 +268,8 @@ class Answerer:
             shown = [passage for passage in draft.passages if passage.n == n]
             if not shown or draft.settings.check == "off":
                 return False
-            return await self._verdict(draft, _messages(draft, sentence, shown, check="sentence")) > 0
+            asked = _messages(draft, sentence, shown, check="sentence")
+            return await self._verdict(draft, asked, draft.prompt) > 0
 
         request = ChatRequest(
             model="chat",
@@ -266,7 +278,7 @@ class Answerer:
             temperature=0.0,
         )
         cited, aloud = CitedText(draft.gathered.hits, draft.gathered.question, states), Spoken()
-        async with aclosing(self._gateway.stream(request, _as_answer(draft))) as chunks:
+        async with aclosing(self._gateway.stream(request, _as_answer(draft, draft.prompt))) as chunks:
             async for chunk in chunks:
                 draft.count(chunk)
                 async for piece in cited.feed(aloud.feed(chunk.text)):
@@ -289,7 +301,7 @@ class Answerer:
         pieces = list(quotes(gathered.parts, draft.rated, gathered.hits, is_sure=draft.is_sure))
         draft.text = "".join(piece.text for piece in pieces if isinstance(piece, TextDelta))
         draft.citations = tuple(piece for piece in pieces if isinstance(piece, Cited))
-        draft.model = draft.model or _QUOTED
+        draft.model = draft.model if draft.is_written and draft.model else _QUOTED
         return pieces
 
     def _finish(self, draft: _Draft, span: Span, request: AskRequest, took_ms: int) -> Finished:
@@ -335,7 +347,12 @@ def _messages(
 
 def _values(question: str, passages: Sequence[Passage], *, check: Check = "") -> Mapping[str, object]:
     """What the prompt is filled with."""
-    shown = [
+    return {"question": question, "passages": _shown(passages), "check": check}
+
+
+def _shown(passages: Sequence[Passage]) -> list[dict[str, object]]:
+    """Passages as prompts have them."""
+    return [
         {
             "n": passage.n,
             "heading": passage.hit.heading,
@@ -344,11 +361,10 @@ def _values(question: str, passages: Sequence[Passage], *, check: Check = "") ->
         }
         for passage in passages
     ]
-    return {"question": question, "passages": shown, "check": check}
 
 
-def _as_answer(draft: _Draft) -> Call:
-    return replace(draft.call, purpose="answer", prompt=draft.prompt.reference)
+def _as_answer(draft: _Draft, prompt: Prompt) -> Call:
+    return replace(draft.call, purpose="answer", prompt=prompt.reference)
 
 
 def _wanted(request: AskRequest, question: str, *, top_k: int) -> SearchRequest:
@@ -359,6 +375,7 @@ def _wanted(request: AskRequest, question: str, *, top_k: int) -> SearchRequest:
         top_k=top_k,
         literal=request.literal,
         time_zone=request.time_zone,
+        facets=request.facets,
     )
 
 

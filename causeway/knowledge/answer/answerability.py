@@ -3,8 +3,8 @@
 First from the statements alone, which costs nothing: how well search likes the passage of each part's strongest statement,
 and what the rules of `causeway.knowledge.answer.evidence` say of it. Then, where a chat model is asked whether the passages
 state the answer, from how sure it is of its yes: a small model says yes too often, and no to what is put in other words,
-so how sure it is tells more than which of the two it says. ``bench/answerability.py`` fitted the coefficients, and
-docs/adr/0034-what-a-question-asks-for.md has the numbers; docs/adr/0007-when-to-refuse.md has what else was tried.
+so how sure it is tells more than which of the two it says. ``bench/answerability.py`` fitted the coefficients, but for those of a
+strong model's verdict; docs/adr/0042-ask-before-quoting.md has the numbers, docs/adr/0007-when-to-refuse.md what else was tried.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Weights:
     dated: float
     of_another: float
     elsewhere: float
+    numbered: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,17 @@ class VerdictWeights:
 
 
 FITTED: Final = Weights(
-    bias=-12.73, score=12.0, of_kind=1.33, named=2.18, dated=2.11, of_another=-2.42, elsewhere=-2.0
+    bias=-15.46,
+    score=12.44,
+    of_kind=1.82,
+    named=2.31,
+    dated=2.22,
+    of_another=-1.35,
+    elsewhere=-2.1,
+    numbered=1.85,
 )
 WITH_VERDICT: Final = VerdictWeights(bias=-0.5, told=0.9, statements=0.5)
+OF_QUOTES: Final = VerdictWeights(bias=0.01, told=1.44, statements=1.19)
 _MOST_OF_STATEMENTS: Final = 2.0
 """Log-odds: rules that are sure do not overrule a model that is."""
 
@@ -59,7 +68,8 @@ class Signals:
         score: Of the statements' passages, by search.
         is_of_kind: Share of parts whose statement has a value of the kind that is asked for. The rest likewise; see
             `causeway.knowledge.answer.evidence.Traits`.
-        told: Log-odds that the passages state the answer, by the model; None when it was not asked.
+        told: Log-odds that the passages state the answer, by the model that is to write it; None when it was not asked.
+        stated: The same of what is to be quoted, by a small model that was shown examples.
     """
 
     score: float
@@ -68,7 +78,9 @@ class Signals:
     is_dated: float = 1.0
     is_of_another: float = 0.0
     is_elsewhere: float = 0.0
+    is_numbered: float = 1.0
     told: float | None = None
+    stated: float | None = None
 
     @classmethod
     def of(cls, strongest: Sequence[Traits]) -> Signals:
@@ -81,6 +93,7 @@ class Signals:
             is_dated=sum(one.is_dated for one in strongest) / many,
             is_of_another=sum(one.is_of_another for one in strongest) / many,
             is_elsewhere=sum(one.is_elsewhere for one in strongest) / many,
+            is_numbered=sum(one.is_numbered for one in strongest) / many,
         )
 
     @property
@@ -94,13 +107,30 @@ class Signals:
             self.is_dated,
             self.is_of_another,
             self.is_elsewhere,
+            self.is_numbered,
         )
 
 
 def probability(
-    signals: Signals, weights: Weights = FITTED, with_verdict: VerdictWeights = WITH_VERDICT
+    signals: Signals,
+    weights: Weights = FITTED,
+    with_verdict: VerdictWeights = WITH_VERDICT,
+    of_quotes: VerdictWeights = OF_QUOTES,
 ) -> float:
     """That the statements answer, in [0, 1]."""
+    log_odds = of_statements(signals, weights)
+    for told, worth in ((signals.told, with_verdict), (signals.stated, of_quotes)):
+        if told is not None:
+            log_odds = (
+                worth.bias
+                + worth.told * _limited(told, SUREST)
+                + worth.statements * _limited(log_odds, _MOST_OF_STATEMENTS)
+            )
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def of_statements(signals: Signals, weights: Weights = FITTED) -> float:
+    """Log-odds by the statements alone, whatever a model said of them."""
     worth = (
         weights.bias,
         weights.score,
@@ -109,15 +139,9 @@ def probability(
         weights.dated,
         weights.of_another,
         weights.elsewhere,
+        weights.numbered,
     )
-    log_odds = sum(a * b for a, b in zip(worth, signals.inputs, strict=True))
-    if signals.told is not None:
-        log_odds = (
-            with_verdict.bias
-            + with_verdict.told * _limited(signals.told, SUREST)
-            + with_verdict.statements * _limited(log_odds, _MOST_OF_STATEMENTS)
-        )
-    return 1 / (1 + math.exp(-log_odds))
+    return sum(a * b for a, b in zip(worth, signals.inputs, strict=True))
 
 
 def log_odds_of_yes(said: str, likely: Mapping[str, float]) -> float:

@@ -75,7 +75,9 @@ _MONEY = r"(?:[£$€¥]\s?\d|\b(?:GBP|USD|EUR|CHF)\s?\d|\b\d[\d,.]*\s?(?:p|penc
 _VALUES: Final[dict[Kind, re.Pattern[str]]] = {
     Kind.MONEY: re.compile(_MONEY, re.IGNORECASE),
     Kind.SHARE: re.compile(
-        r"\d\s?%|\bper ?cent\b|\b(?:half|third|quarter|fifths?|tenths?|double|twice|times)\b", re.IGNORECASE
+        r"\d\s?%|\bper ?cent\b|\b(?:a|an|one|two|three|four) (?:third|quarter|fifth|sixth|eighth|tenth)s?\b"
+        r"|\b(?:half|double|twice|times)\b",
+        re.IGNORECASE,
     ),
     Kind.DURATION: re.compile(
         rf"\b{_NUMBER}(?:\s?(?:to|-|\u2013)\s?{_NUMBER})?[\s-]?(?:more |full |further )?(?:working |calendar |paid |school |trail |extra "
@@ -121,7 +123,9 @@ _ASKS: Final[tuple[tuple[re.Pattern[str], frozenset[Kind]], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), frozenset(kinds))
     for pattern, kinds in (
         (r"\bhow (?:heavy|light)\b|\bhow much\b.*\bweigh", (Kind.WEIGHT,)),
-        (r"\bhow (?:wide|tall|high|deep|thick|far|big|large|broad)\b", (Kind.LENGTH, Kind.AMOUNT)),
+        (r"\bhow (?:wide|tall|deep|thick|broad)\b", (Kind.LENGTH,)),
+        (r"\bhow high\b", (Kind.LENGTH, Kind.MONEY, Kind.SHARE)),
+        (r"\bhow (?:far|big|large)\b", (Kind.LENGTH, Kind.AMOUNT)),
         (r"\bhow (?:cold|warm|hot)\b", (Kind.TEMPERATURE,)),
         (r"\bhow (?:strong|fast|powerful)\b", (Kind.SPEED, Kind.LENGTH, Kind.AMOUNT)),
         (
@@ -132,10 +136,12 @@ _ASKS: Final[tuple[tuple[re.Pattern[str], frozenset[Kind]], ...]] = tuple(
             r"\bhow (?:quickly|soon|early|old|often|late)\b|\bafter how\b|\bfor how long\b",
             (Kind.DURATION, Kind.CLOCK, Kind.COUNT, Kind.DATE),
         ),
-        (r"\bhow long\b", (Kind.DURATION, Kind.LENGTH, Kind.DATE, Kind.COUNT)),
+        (r"\bhow long\b.*\b(?:lasts?|takes?)\b", (Kind.DURATION,)),
+        (r"\bhow long\b", (Kind.DURATION, Kind.LENGTH, Kind.DATE)),
         (r"\bhow many lit(?:re|er)s?\b|\bhow much (?:water|fuel|liquid|gas)\b", (Kind.VOLUME, Kind.WEIGHT)),
         (r"\bhow many (?:tonnes|kilos?|kilograms?|grams?)\b", (Kind.WEIGHT, Kind.COUNT)),
         (r"\bhow many\b|\bhow much (?:of|carbon)\b", (Kind.COUNT,)),
+        (r"\bhow much\b.*\b(?:costs?|charges?|spen[dt]|earns?)\b", (Kind.MONEY,)),
         (r"\bhow much\b", (Kind.MONEY, Kind.SHARE)),
         (r"\b(?:at what|what) time\b|\bwhich hours?\b", (Kind.CLOCK,)),
         (
@@ -159,8 +165,11 @@ _ASKS: Final[tuple[tuple[re.Pattern[str], frozenset[Kind]], ...]] = tuple(
             (Kind.SHARE, Kind.MONEY),
         ),
         (
-            r"\bwh(?:ich|at)\b.*\b(?:price|cost|fee|rent|salary|wage|budget|earns?|charges?|levy|pays? for|penalty|deduct|profit"
-            r"|turnover|refund|worth)\b",
+            r"\bwh(?:ich|at)\b.*\b(?:price|cost|fee|rent|salary|wage|budget|earns?|pays? for|turnover|worth)\b",
+            (Kind.MONEY,),
+        ),
+        (
+            r"\bwh(?:ich|at)\b.*\b(?:charges?|levy|penalty|deduct|profit|refund)\b",
             (Kind.MONEY, Kind.SHARE),
         ),
         (

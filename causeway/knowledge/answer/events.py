@@ -9,6 +9,7 @@ from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
 from causeway.knowledge.answer.answerability import Signals
 from causeway.knowledge.document import Place
+from causeway.knowledge.search.facets import FacetValue
 from causeway.knowledge.search.request import Hit
 
 
@@ -18,12 +19,13 @@ class Retrieved:
 
     Attributes:
         question: It stands alone: a follow-up is understood from what was said before.
-        understood: As `causeway.knowledge.search.request.SearchResult` has it.
+        understood: As `causeway.knowledge.search.request.SearchResult` has it, like ``facets``.
     """
 
     hits: tuple[Hit, ...]
     question: str = ""
     understood: Mapping[str, object] = field(default_factory=dict)
+    facets: Mapping[str, tuple[FacetValue, ...]] = field(default_factory=dict)
     conversation_id: str | None = None
 
 

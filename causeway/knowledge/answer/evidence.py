@@ -44,6 +44,7 @@ class Traits:
         is_named: Whether it or its heading has every proper name of the part.
         is_dated: The same for years.
         is_of_another: Whether it is about another thing of a kind that the part names by a number or code.
+        is_numbered: Whether it or its heading has everything that the part names by a number or code.
         is_elsewhere: Whether other found passages have the thing that is asked for, by name, and not this statement.
     """
 
@@ -54,6 +55,7 @@ class Traits:
     is_dated: bool = True
     is_of_another: bool = False
     is_elsewhere: bool = False
+    is_numbered: bool = True
 
     @property
     def strength(self) -> float:
@@ -149,15 +151,16 @@ class _Asked:
 
     def traits(self, hit: Hit, statement: Statement, probability: float, score: float) -> Traits:
         said = f"{hit.title} {hit.heading}\n{statement.words}"
-        spoken = said.lower()
+        spoken, named = said.lower(), names(said, in_any_case=True)
         return Traits(
             relevance=_log_odds(probability),
             score=score,
             is_of_kind=not self.part.is_typed or bool(values(self.part.kinds, statement.words) - self.values),
             is_named=all(name in spoken for name in self.proper),
             is_dated=all(year in said for year in self.years),
-            is_of_another=is_of_another(self.named, names(said, in_any_case=True)),
+            is_of_another=is_of_another(self.named, named),
             is_elsewhere=not self.thing <= terms(said),
+            is_numbered=self.named <= named,
         )
 
 

@@ -19,6 +19,7 @@ from causeway.errors import CausewayError
 from causeway.knowledge.answer.asked import Part, parts
 from causeway.knowledge.answer.context import Candidate, cut
 from causeway.knowledge.answer.evidence import Evidence, rate
+from causeway.knowledge.search.facets import FacetValue
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
 from causeway.knowledge.search.sections import SectionSearch
@@ -39,7 +40,7 @@ class Gathered:
         parts: Of the question; at least one.
         hits: Hit number 0 is cited as [1].
         scores: For each part, how well search likes each hit for it.
-        understood: As `causeway.knowledge.search.request.SearchResult` has it.
+        understood: As `causeway.knowledge.search.request.SearchResult` has it, like ``facets``.
     """
 
     question: str
@@ -47,6 +48,7 @@ class Gathered:
     hits: tuple[Hit, ...]
     scores: tuple[tuple[float, ...], ...]
     understood: Mapping[str, object] = field(default_factory=dict)
+    facets: Mapping[str, tuple[FacetValue, ...]] = field(default_factory=dict)
 
 
 async def gather(request: SearchRequest, search: Search | SectionSearch, call: Call) -> Gathered:
@@ -61,7 +63,8 @@ async def gather(request: SearchRequest, search: Search | SectionSearch, call: C
         async with asyncio.TaskGroup() as group:
             first = group.create_task(search.search(request, call))
             rest = [
-                group.create_task(_of_part(replace(request, query=query), search, call)) for query in apart
+                group.create_task(_of_part(replace(request, query=query, facets=()), search, call))
+                for query in apart
             ]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
@@ -81,6 +84,7 @@ async def gather(request: SearchRequest, search: Search | SectionSearch, call: C
         hits=tuple(hits),
         scores=tuple(_scores(hits, part_hits) for part_hits in found or [whole.hits]),
         understood=whole.understood,
+        facets=whole.facets,
     )
 
 

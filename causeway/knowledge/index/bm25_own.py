@@ -16,7 +16,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -26,7 +26,6 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
-    bindparam,
     cast,
     func,
     literal,
@@ -35,12 +34,20 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.knowledge.index.bm25 import K1, TEXT_CONFIG, B
-from causeway.knowledge.index.filters import EVERYTHING, Filter, is_among_passing, readers_in, to_sql
+from causeway.knowledge.index.breadth import Breadth
+from causeway.knowledge.index.filters import (
+    EVERYTHING,
+    Filter,
+    has_statistics,
+    is_among_passing,
+    readers_in,
+    to_sql,
+)
 from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.keyword_statistics import MOST_COUNTED, Counted, KeywordStatistics
 from causeway.knowledge.index.spelling import keep_words
@@ -56,9 +63,8 @@ _FIRST_TERMS: Final = 6
 _FEWEST_CHOSEN: Final = 800
 _BATCH = 500
 
-_RANKS = list(accumulate(6 / math.pi**2 / times**2 for times in range(1, 257)))
-_RANK_OF_TIMES: Final = [(low + high) / 2 for low, high in pairwise([0.0, *_RANKS])]
-"""Between the rank of n - 1 occurrences and that of n; a tsvector counts up to 256."""
+_RANK_OF_ONE: Final = 6 / math.pi**2
+"""What PostgreSQL ranks one occurrence of a term."""
 
 _UNINDEXED = text(
     """
@@ -111,7 +117,9 @@ class OwnKeywords:
         clock: Clock | None = None,
     ) -> None:
         self._most_candidates = most_candidates
-        self._statistics = KeywordStatistics(clock or SystemClock(), most_counted=most_counted)
+        clock = clock or SystemClock()
+        self._statistics = KeywordStatistics(clock, most_counted=most_counted)
+        self._breadth = Breadth(chunk_keywords.c.document_id, _MOST_PASSING, clock)
 
     async def prepare(self, connection: AsyncConnection) -> None:
         """Index what was written while another engine was in use."""
@@ -131,8 +139,9 @@ class OwnKeywords:
         weighed = [_term(each, known.chunks) for each in counted]
         terms = sorted(weighed, key=lambda term: (term.found_in, term.tsquery))
         most, passing = self._most_candidates, None
-        if where != EVERYTHING:
-            passing = await _count_passing(connection, where)
+        if where != EVERYTHING and not self._breadth.is_known_as_many(where):
+            counted_rows = await connection.scalar(select(self._breadth.counted(where)))
+            passing = self._breadth.learn(where, counted_rows or 0)
         if passing is not None:  # of each word's chunks only the share that passes is a candidate
             most = round(most * max(1.0, known.chunks / max(1, passing)))
         needed = 0
@@ -163,27 +172,20 @@ def _rarest(terms: Sequence[_Term], most: int) -> int:
     return sum(candidates <= most for candidates in accumulate(term.found_in for term in terms))
 
 
-async def _count_passing(connection: AsyncConnection, where: Filter) -> int | None:
-    """How many chunks pass the filter; None when they are more than are read one by one."""
-    passing = select(literal(1)).where(is_among_passing(chunk_keywords.c.document_id, where))
-    some = passing.limit(_MOST_PASSING + 1).subquery()
-    count = await connection.scalar(select(func.count()).select_from(some))
-    return count if count is not None and count <= _MOST_PASSING else None
-
-
 def _holding(
     needed: Sequence[_Term], where: Filter, mean_length: float, *, reads_passing: bool
 ) -> FromClause:
     """Chunks that pass and hold one of ``needed``: ``chunk_id``, ``lexemes`` and ``norm``, of their length."""
     holds_any = cast(literal(" | ".join(term.tsquery for term in needed), Text), TSQUERY)
-    norm = K1 * (1 - B + B * chunk_keywords.c.length / literal(mean_length, Double()))
+    norm = _written(K1 * (1 - B)) + literal(K1 * B / mean_length, Double()) * chunk_keywords.c.length
     rows = select(chunk_keywords.c.chunk_id, chunk_keywords.c.lexemes, norm.label("norm"))
     if not reads_passing:
         return rows.where(chunk_keywords.c.lexemes.op("@@")(holds_any), _passes(where)).subquery("found")
+    # OFFSET 0 keeps the planner from asking the index of words; MATERIALIZED would also write the rows to disk
     few = (
         rows.where(is_among_passing(chunk_keywords.c.document_id, where))
-        .cte("passing")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
+        .offset(literal_column("0"))
+        .subquery("passing")
     )
     return select(few).where(few.c.lexemes.op("@@")(holds_any)).subquery("found")
 
@@ -204,20 +206,32 @@ def _score(terms: Sequence[_Term], found: FromClause) -> ColumnElement[Any]:
     """The sum over ``terms``.
 
     How often a term occurs in a chunk (tf): PostgreSQL has no function for it short of unpacking the whole vector, which
-    takes three times as long. But ts_rank with equal weights is (1 + 1/4 + ... + 1/tf^2) / (pi^2 / 6), and that tells tf.
+    takes three times as long. But ts_rank with equal weights is R * (1 + 1/4 + ... + 1/tf^2) with R = 6 / pi^2, and what is
+    left to 1 is nearly R / (tf + 1/2), so near that rounding gives tf itself up to 256, where a tsvector ends.
     tf / (tf + norm) is written with tf once: PostgreSQL would compute it twice.
     """
-    ranks = cast(bindparam("rank_of_times", _RANK_OF_TIMES, ARRAY(Double)), ARRAY(Double))
+    one, half, rank_of_one = (_written(number) for number in (1.0, 0.5, _RANK_OF_ONE))
     parts: list[ColumnElement[Any]] = []
     for term in terms:
         asked = cast(literal(term.tsquery, Text), TSQUERY)
         rank = func.ts_rank(literal_column("'{1,1,1,1}'::float4[]"), found.c.lexemes, asked)
-        times = func.width_bucket(cast(rank, Double), ranks)
-        parts.append(literal(term.weight, Double()) * (1 - found.c.norm / (found.c.norm + times)))
+        times: ColumnElement[float] = func.round(
+            rank_of_one / (one - cast(rank, Double)) - half, type_=Double()
+        )
+        parts.append(literal(term.weight, Double()) * (one - found.c.norm / (found.c.norm + times)))
     return functools.reduce(operator.add, parts)
 
 
+def _written(number: float) -> ColumnElement[float]:
+    """As a constant of the statement, which PostgreSQL need not be told each time."""
+    return literal_column(f"{number!r}::float8", Double())
+
+
 def _passes(where: Filter) -> ColumnElement[bool]:
+    """A join where PostgreSQL knows how many pass; else asked of each candidate, since it would ask every document first."""
     if where == EVERYTHING:
         return true()
-    return chunk_keywords.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
+    if has_statistics(where):
+        return chunk_keywords.c.document_id.in_(select(documents.c.id).where(to_sql(where)))
+    its_document = select(to_sql(where)).where(documents.c.id == chunk_keywords.c.document_id)
+    return its_document.correlate(chunk_keywords).scalar_subquery()

@@ -6,6 +6,7 @@ written into SQL, and a condition on something a document lacks is false rather 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -31,6 +32,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from causeway.errors import InvalidInputError
 from causeway.storage.schema import collections, documents
 
+_NUMBER = re.compile(r"-?[0-9]+(?:[.][0-9]+)?")
+_MOST_DIGITS = 15
 Scalar = str | int | float | bool | datetime
 
 
@@ -177,6 +180,19 @@ def is_among_passing(document_id: ColumnElement[str], where: Filter) -> ColumnEl
     return document_id == func.any(func.array(passing))
 
 
+def has_statistics(where: Filter) -> bool:
+    """Whether PostgreSQL can tell how many documents pass: by columns and access rules, not by metadata."""
+    match where:
+        case And(parts):
+            return all(map(has_statistics, parts))
+        case Eq(field) | In(field):
+            return field == "collection" or field in _TEXTS
+        case ReadableBy():
+            return True
+        case _:
+            return False
+
+
 def _from_pair(field: str, value: object) -> Filter:
     values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if not values or len(values) > _MOST_VALUES:
@@ -228,9 +244,27 @@ def _equals(field: str, values: Sequence[Scalar]) -> ColumnElement[bool]:
         return or_(documents.c.media_type.in_(texts), subtype.in_(texts))
     held = documents.c.metadata[field]
     listed = {*values, *texts}
-    return func.coalesce(
+    holds = func.coalesce(
         or_(held.astext.in_(texts), *(held.contains(_as_json(value)) for value in listed)), false()
     )
+    written = [_written_forms(text) for text in texts]
+    if not all(written):
+        return holds
+    # said twice: what holds can be found in the index of all metadata, and is then asked exactly
+    forms = [*map(_plain, values), *(form for each in written for form in each)]
+    pairs = [pair for form in forms for pair in ({field: form}, {field: [form]})]
+    found = or_(*(documents.c.metadata.contains(literal(pair, JSONB)) for pair in pairs))
+    return and_(found, holds)
+
+
+def _written_forms(text: str) -> Sequence[object]:
+    """What in JSON ``->>`` may show as ``text``; none where that is a list, an object or a number beyond a double's digits."""
+    is_number = _NUMBER.fullmatch(text) is not None
+    if text[:1] in {"[", "{"} or (is_number and len(text) > _MOST_DIGITS):
+        return ()
+    if text in {"true", "false"}:
+        return (text, text == "true")
+    return (text, float(text) if "." in text else int(text)) if is_number else (text,)
 
 
 def _is_below(folder: str) -> ColumnElement[bool]:
@@ -280,7 +314,11 @@ def _moment(field: str, value: Scalar) -> datetime:
 
 
 def _as_json(value: Scalar) -> ColumnElement[object]:
-    return literal(value.isoformat() if isinstance(value, datetime) else value, JSONB)
+    return literal(_plain(value), JSONB)
+
+
+def _plain(value: Scalar) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _as_text(value: Scalar) -> str:

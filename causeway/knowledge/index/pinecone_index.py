@@ -177,7 +177,13 @@ class PineconeIndex:
     ) -> Sequence[Match]:
         """See `ChunkIndex`."""
         where = all_of(readable(self.sight.names), where)
-        places = await self._places(len(vector), where)
+        if self._api is None:  # nothing is moved from here, so it is enough to ask at the end
+            found = await self._postgres.dense(vector, k, where)
+            places = await self._places(len(vector), where)
+            if not places:
+                return found
+        else:
+            places = await self._places(len(vector), where)
         while True:
             unasked: list[str] = []
             found = await self._nearest_of(places, vector, k, where, None if missing is None else unasked)
@@ -297,7 +303,7 @@ class PineconeIndex:
             collections.c.dimensions == dimensions,
             self.sight.collections,
         )
-        async with self.sight.connect() as connection:
+        async with self.sight.glance() as connection:
             rows = (await connection.execute(wanted.order_by(collections.c.name))).all()
         return [
             _Place(row.name, Space(row.id, dimensions))

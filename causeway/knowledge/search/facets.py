@@ -66,7 +66,7 @@ async def count_facets(
         .join_from(documents, collections, documents.c.collection_id == collections.c.id)
         .where(documents.c.id.in_(theirs), sight.documents)
     )
-    async with sight.connect() as connection:
+    async with sight.glance() as connection:
         rows = (await connection.execute(wanted)).all()
     return {field: _counted(field, rows) for field in dict.fromkeys(fields)}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 _RUN: Final = 4
@@ -43,44 +43,45 @@ _DECISIVE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Outline:
-    runs: frozenset[tuple[str, ...]]
-    decisive: frozenset[str]
-
-
 def first_of_each(texts: Sequence[str]) -> list[int]:
     """The numbers of those of ``texts``, best first, that say something which none before them does."""
     kept: list[int] = []
     said: set[str] = set()
-    outlines: list[_Outline] = []
+    outlines: dict[frozenset[str], list[_Outline]] = {}
     for number, text in enumerate(texts):
         plain = " ".join(text.split()).casefold()
         if plain in said:
             continue
         said.add(plain)
         if number < _CONSIDERED:
-            outline = _outline(plain)
-            if any(_are_alike(outline, other) for other in outlines):
+            outline = _Outline(_WORD.findall(plain))
+            alike = outlines.setdefault(outline.decisive, [])
+            if any(_are_alike(outline, other) for other in alike):
                 continue
-            outlines.append(outline)
+            alike.append(outline)
         kept.append(number)
     return kept
 
 
-def _outline(plain: str) -> _Outline:
-    words = _WORD.findall(plain)
-    runs = frozenset(tuple(words[at : at + _RUN]) for at in range(max(1, len(words) - _RUN + 1)))
-    decisive = frozenset(
-        word
-        for word in words
-        if any(map(str.isdigit, word)) or word in _DECISIVE or word.endswith(("n't", "n\u2019t"))
-    )
-    return _Outline(runs, decisive)
+class _Outline:
+    """The words that decide, and the runs: made when first asked for, since few passages decide alike."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+        distinct = set(words)
+        odd = [word for word in distinct if not word.isalpha()]
+        self.decisive = _DECISIVE.intersection(distinct).union(filter(_decides, odd))
+
+    @cached_property
+    def runs(self) -> frozenset[tuple[str, ...]]:
+        shifted = (self._words[at:] for at in range(_RUN))
+        return frozenset(zip(*shifted, strict=False)) or frozenset([tuple(self._words)])
+
+
+def _decides(word: str) -> bool:
+    return any(map(str.isdigit, word)) or word.endswith(("n't", "n\u2019t"))
 
 
 def _are_alike(one: _Outline, other: _Outline) -> bool:
-    if one.decisive != other.decisive:
-        return False
     shared = len(one.runs & other.runs)
     return shared >= _LEAST_SHARED * (len(one.runs) + len(other.runs) - shared)

@@ -103,6 +103,7 @@ class Hit:
         metadata: The document's.
         revision: The document's that it is of.
         places: Where it stands on its pages; empty where that is not known.
+        boosts: What its collection's boosts added to its score, as shares of it (`causeway.knowledge.search.boosts`).
     """
 
     chunk_id: str
@@ -122,6 +123,7 @@ class Hit:
     metadata: Mapping[str, object]
     revision: int = 1
     places: tuple[Place, ...] = ()
+    boosts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,8 @@ class SearchResult:
     Attributes:
         hits: Best first.
         understood: How the request was read: ``query``, what was looked for; ``collection``; ``filters``, those that
-            its query says among them; and ``chips``, which words said which.
+            its query says among them; ``chips``, which words said which; and ``mended``, the words that no document has, each
+            with the word that was searched for instead.
         took_ms: From request to hits.
         is_reranked: Whether the cross-encoder had a share in the order.
         notes: What was left out or failed and so made the hits worse, in sentences; empty when all went well.

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -24,11 +24,12 @@ from causeway.knowledge.index.field_values import field_values
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
 from causeway.knowledge.index.identifiers import identifiers
 from causeway.knowledge.index.stores import ChunkIndex, IndexedCollection, PlacedChunk
-from causeway.knowledge.search.boosts import boosted
+from causeway.knowledge.search.boosts import added, boosted
 from causeway.knowledge.search.facets import count_facets
 from causeway.knowledge.search.fusion import Fused
 from causeway.knowledge.search.neighbours import promoted
 from causeway.knowledge.search.plain_words import Understood, fields_to_ask_for, understand
+from causeway.knowledge.search.read_otherwise import read_otherwise
 from causeway.knowledge.search.repeats import first_of_each
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
 from causeway.knowledge.search.retrieval_votes import Boosts, raised
@@ -52,6 +53,7 @@ class _Candidate:
     fused: Fused
     score: float
     rerank: float | None = None
+    boosts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Search:
@@ -119,6 +121,7 @@ class Search:
                         {"field": chip.field, "value": chip.value, "words": chip.words}
                         for chip in understood.chips
                     ],
+                    "mended": await read_otherwise(index.sight, understood.query, hits),
                 },
                 took_ms=round((self._clock.monotonic() - started) * 1000),
                 is_reranked=any(hit.scores.rerank is not None for hit in hits),
@@ -267,9 +270,11 @@ def _in_order(
     scores = promoted({one.chunk_id: one.score for one in candidates.fused}, candidates.embeddings)
     scores = boosted(raised(scores, boosts), candidates.placed, rankings, now)
     found = [
-        _Candidate(candidates.placed[one.chunk_id], one, scores[one.chunk_id])
+        _Candidate(
+            placed, one, scores[one.chunk_id], boosts=added(placed, rankings.get(placed.collection), now)
+        )
         for one in candidates.fused
-        if one.chunk_id in candidates.placed
+        if (placed := candidates.placed.get(one.chunk_id)) is not None
     ]
     ordered = _favour_identifiers(query, sorted(found, key=_order))
     return [ordered[number] for number in first_of_each([one.placed.chunk.text for one in ordered])]
@@ -357,6 +362,7 @@ def _hit(candidate: _Candidate) -> Hit:
         metadata=placed.metadata,
         revision=placed.revision,
         places=chunk.places,
+        boosts=candidate.boosts,
     )
 
 

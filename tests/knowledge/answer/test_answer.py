@@ -78,7 +78,7 @@ class _Writer:
         return Relevance(scores=self._relevance[: len(request.texts)], model="r", usage=Usage())
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
-        if "yes or no" in request.messages[-1].text:
+        if any("yes or no" in message.text for message in request.messages):
             self.checks.append(request)
             likely = self._verdicts.pop(0) if len(self._verdicts) > 1 else self._verdicts[0]
             is_yes = likely.get("yes", 0) > likely.get("no", 0)
@@ -149,15 +149,47 @@ async def test_when_nothing_written_has_support_the_documents_are_quoted_with_a_
     assert (finished.is_sure, finished.refused, finished.model) == (False, False, "m")
 
 
-async def test_quotes_ask_no_chat_model() -> None:
+async def test_quotes_need_no_chat_model() -> None:
     writer = _Writer("Never asked.")
-    events = await _ask(_answerer(writer, answers="quoted"))
+    events = await _ask(_answerer(writer, answers="quoted", check_quotes=False))
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert (writer.asked, writer.checks) == ([], [])
     assert "\u201cYou have 45 days from delivery to return an item.\u201d [1]" in finished.answer
     assert [one.quote for one in finished.citations] == ["You have 45 days from delivery to return an item."]
     assert (finished.model, finished.usage) == ("quotes", Usage())
+
+
+async def test_before_quoting_the_model_is_asked_in_one_word_whether_the_quotes_answer() -> None:
+    writer = _Writer("Never written.", YES)
+    finished = (await _ask(_answerer(writer, answers="quoted")))[-1]
+    assert isinstance(finished, Finished)
+    assert (finished.refused, finished.is_sure, finished.model) == (False, True, "quotes")
+    assert finished.usage == Usage(5, 1)
+    (asked,) = writer.checks
+    assert (asked.max_tokens, writer.asked) == (1, [])
+    assert asked.messages[-1].text.endswith("Question: How many days to return an item?")
+    assert "You have 45 days from delivery" in asked.messages[-1].text
+
+
+async def test_quotes_of_which_the_model_says_that_they_do_not_answer_are_not_given() -> None:
+    finished = (await _ask(_answerer(_Writer("", NO), answers="quoted")))[-1]
+    assert isinstance(finished, Finished)
+    assert (finished.refused, finished.citations) == (True, ())
+
+
+async def test_a_model_that_is_away_leaves_quotes_to_the_rules() -> None:
+    class Away(_Writer):
+        async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
+            msg = "the model 'chat' is not there"
+            raise ModelUnavailableError(msg)
+            yield
+
+    finished = (await _ask(_answerer(Away(""), answers="quoted")))[-1]
+    assert isinstance(finished, Finished)
+    assert not finished.refused
+    assert finished.signals is not None
+    assert finished.signals.stated is None
 
 
 async def test_each_part_of_a_question_is_searched_for_and_answered() -> None:

@@ -16,6 +16,7 @@ from causeway.knowledge.index.filters import (
     Not,
     Or,
     Range,
+    Scalar,
     all_of,
     from_pairs,
     to_sql,
@@ -119,6 +120,36 @@ PAIRS: tuple[tuple[dict[str, object], set[str]], ...] = (
     ({"modified": ["2025-12-31", "2026-03-02"]}, {"travel", "prices"}),
     ({"modified": datetime(2026, 3, 2, tzinfo=UTC)}, {"prices"}),
 )
+
+
+@pytest.mark.parametrize(
+    ("held", "asked"),
+    [
+        (2026, "2026"),
+        (1.5, "1.5"),
+        (12345678901234567890, "12345678901234567890"),
+        (1e30, 1e30),
+        (True, "true"),
+        ("true", True),
+        ("7", 7),
+        ([7], 7),
+        (["7"], 7),
+        (["a", "b"], "b"),
+        (["a"], '["a"]'),
+        ({"a": 1}, '{"a": 1}'),
+        ("[x", "[x"),
+        ('say "so"', 'say "so"'),
+    ],
+)
+async def test_metadata_is_found_however_its_value_is_written(
+    held: object, asked: Scalar, pile: SheetPile, database: Database
+) -> None:
+    await pile.add(
+        Sheet(id="one", texts=(), metadata={"field": held}),
+        Sheet(id="two", texts=(), metadata={"field": "another", "other": held}),
+    )
+    assert await passing(database, Eq("field", asked)) == {"one"}
+    assert await passing(database, Not(Eq("field", asked))) == {"two"}
 
 
 async def test_pairs_from_the_command_line_become_a_filter(shelf: SheetPile, database: Database) -> None:

@@ -7,7 +7,7 @@ import pytest
 from causeway.errors import InvalidInputError
 from causeway.knowledge.collection_options import CollectionOptions, Ranking, options_of
 from causeway.knowledge.index.stores import PlacedChunk, StoredChunk
-from causeway.knowledge.search.boosts import boosted
+from causeway.knowledge.search.boosts import added, boosted
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -101,3 +101,13 @@ def test_ranking_is_an_option_that_documents_are_not_read_again_for() -> None:
 def test_what_cannot_be_used_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(InvalidInputError):
         CollectionOptions().changed({"ranking": changes})
+
+
+def test_what_each_boost_adds_can_be_told() -> None:
+    ranking = Ranking(
+        recency_percent=20, half_life_days=100, authority_percent=10, authority=("status=approved",)
+    )
+    assert added(placed(age_days=100, status="approved"), ranking, NOW) == {"recency": 0.1, "authority": 0.1}
+    assert added(placed(age_days=0), ranking, NOW) == {"recency": 0.2}
+    assert added(placed(), Ranking(), NOW) == {}
+    assert added(placed(), None, NOW) == {}

@@ -7,10 +7,13 @@ import pytest
 from causeway.contracts.identity import Principal, Scope, viewer_names
 from causeway.contracts.model_gateway import Call
 from causeway.errors import InvalidInputError
+from causeway.gateway.audit import record
+from causeway.knowledge.access import AccessRules
 from causeway.knowledge.index.postgres_index import PostgresIndex
 from causeway.knowledge.index.spelling import is_one_edit
 from causeway.knowledge.search.request import SearchRequest
 from causeway.knowledge.search.search import Search
+from causeway.storage.database import Database
 from causeway.testing.documents import Sheet, SheetPile
 
 READER = Call(
@@ -78,6 +81,39 @@ async def test_a_mistyped_word_finds_by_keywords_what_was_meant(
     await pile.add(*sheets())
     found = await index.lexical(query, 10)
     assert found
+
+
+@pytest.mark.parametrize(
+    ("query", "mended"),
+    [
+        ("retrned tents", [{"written": "retrned", "read": "returned"}]),
+        ("returned tents", []),
+        ("returns of a tent", []),
+        ("E-4018", []),
+    ],
+)
+async def test_it_is_told_which_words_were_read_as_others(
+    search: Search, pile: SheetPile, call: Call, query: str, mended: list[dict[str, str]]
+) -> None:
+    await pile.add(*sheets())
+    found = await search.search(SearchRequest(query=query), call)
+    assert found.understood["mended"] == mended
+
+
+async def test_a_word_of_a_hidden_document_is_told_as_mended_like_one_that_nobody_has(
+    search: Search, pile: SheetPile, database: Database
+) -> None:
+    await pile.add(
+        Sheet(id="doc_a", texts=("The filter was replaced.",)),
+        Sheet(id="doc_b", texts=("The filler was replaced.",)),
+    )
+    rules = AccessRules(database, record)
+    await rules.allow_document("doc_a", ["user:usr_ann"])
+    await rules.allow_document("doc_b", [])
+    hidden = await search.search(SearchRequest(query="filler"), READER)
+    unknown = await search.search(SearchRequest(query="filtar"), READER)
+    assert hidden.understood["mended"] == [{"written": "filler", "read": "filter"}]
+    assert unknown.understood["mended"] == [{"written": "filtar", "read": "filter"}]
 
 
 async def test_a_word_that_is_there_and_a_code_are_never_mended(

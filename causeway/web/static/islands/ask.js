@@ -30,9 +30,10 @@ class Turn {
   #abort = new AbortController();
   #id = crypto.randomUUID?.().replaceAll("-", "") ?? [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
 
-  constructor(question, collection, literal = []) {
+  constructor(question, collection, { literal = [], filters = {} } = {}) {
     this.question = question;
     this.literal = literal;
+    this.filters = filters;
     this.collection = collection;
     this.element = clone("turn-template");
     this.#part(".turn-question").textContent = question;
@@ -102,13 +103,15 @@ class Turn {
 
   #body() {
     const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-    return { question: this.question, collection: this.collection, literal: this.literal, time_zone: timeZone ?? "", conversation_id: conversation, stream: true, answer_id: this.#id };
+    return { question: this.question, collection: this.collection, literal: this.literal, filters: this.filters, facets: NARROWING, time_zone: timeZone ?? "", conversation_id: conversation, stream: true, answer_id: this.#id };
   }
 
   #take(name, payload) {
     if (name === "retrieved") {
       conversation = payload.conversation_id ?? conversation;
       this.#retrieved(payload.hits, payload.question, payload.understood?.chips);
+      this.#mended(payload.understood?.mended ?? []);
+      this.#narrowing(payload.facets ?? {});
     }
     else if (name === "text") this.#write(payload.text);
     else if (name === "citation") this.#cite(payload);
@@ -118,8 +121,9 @@ class Turn {
 
   #retrieved(hits, understood, filters = []) {
     this.hits = hits;
-    this.#part(".turn-filters").replaceChildren(...filters.map(filterChip));
-    this.#part(".turn-filters").hidden = !filters.length;
+    const chips = [...filters.map(filterChip), ...Object.entries(this.filters).map(([field, value]) => givenChip(field, value))];
+    this.#part(".turn-filters").replaceChildren(...chips);
+    this.#part(".turn-filters").hidden = !chips.length;
     this.#part(".turn-understood").hidden = !understood || understood === this.question;
     this.#part(".turn-understood").textContent = `Understood as: ${understood}`;
     const count = `${hits.length} passage${hits.length === 1 ? "" : "s"}`;
@@ -127,6 +131,21 @@ class Turn {
     announce(`${count} found`);
     this.#part(".cards").replaceChildren(...hits.map((hit, index) => card(hit, index + 1)));
     this.#part(".passages").hidden = !hits.length;
+  }
+
+  // Words that no document has, and what was searched for instead.
+  #mended(words) {
+    const line = this.#part(".turn-mended");
+    line.hidden = !words.length;
+    line.textContent = words.map(({ written, read }) => `Searched for \u201c${read}\u201d: no document that you may see has \u201c${written}\u201d.`).join(" ");
+  }
+
+  // Values that would leave some of what was found out, with how many documents have each.
+  #narrowing(facets) {
+    const groups = NARROWING.map((field) => [field, (facets[field] ?? []).filter(({ value }) => this.filters[field] !== value)]);
+    const choices = groups.filter(([field, values]) => values.length > 1 && !(field in this.filters)).map(([field, values]) => facetGroup(field, values));
+    this.#part(".turn-narrow-groups").replaceChildren(...choices);
+    this.#part(".turn-narrow").hidden = !choices.length;
   }
 
   #write(text) {
@@ -151,6 +170,7 @@ class Turn {
     this.#stream?.finish();
     for (const cited of done.citations) this.#cite(cited);
     if (done.refused) this.#refuse(done);
+    this.#part(".answer").classList.toggle("is-unsure", done.is_sure === false);
     this.#part(".turn-meta").replaceChildren(...meta(done));
     this.#part(".turn-foot").hidden = false;
     announce(done.answer.replace(/\[\d+\]/g, ""));
@@ -201,13 +221,17 @@ class Turn {
     const cite = event.target.closest("[data-cite]");
     if (cite) return panel.open(this, Number(cite.dataset.cite), cite);
     const literal = event.target.closest("[data-literal]");
-    if (literal) return ask(this.question, this.collection, [...this.literal, literal.dataset.literal]);
+    if (literal) return ask(this.question, this.collection, { literal: [...this.literal, literal.dataset.literal], filters: this.filters });
+    const without = event.target.closest("[data-without]");
+    if (without) return this.#narrowed({ [without.dataset.without]: undefined });
+    const narrower = event.target.closest("[data-field]");
+    if (narrower) return this.#narrowed({ [narrower.dataset.field]: narrower.dataset.value });
     const act = event.target.closest("[data-act]");
     if (act) this.#act(act.dataset.act, act);
   }
 
   async #act(name, button) {
-    if (name === "again") ask(this.question, this.collection, this.literal);
+    if (name === "again") ask(this.question, this.collection, this);
     else if (name === "copy") await this.#copy(button);
     else if (name === "skip") this.#askWhy(false);
     else if (name === "why") this.#askWhy(true);
@@ -275,6 +299,12 @@ class Turn {
     if (known) known.checked = true;
   }
 
+  // The same question among fewer documents, or more.
+  #narrowed(change) {
+    const kept = Object.entries({ ...this.filters, ...change }).filter(([, value]) => value !== undefined);
+    return ask(this.question, this.collection, { literal: this.literal, filters: Object.fromEntries(kept) });
+  }
+
   #part(selector) {
     return this.element.querySelector(selector);
   }
@@ -298,7 +328,8 @@ function card(hit, n) {
 }
 
 function meta(done) {
-  const parts = [done.model, ...(done.usage ? spent(done) : [])].filter(Boolean);
+  const leftOut = done.left_out ? `${done.left_out} sentence${done.left_out === 1 ? "" : "s"} without support left out` : "";
+  const parts = [done.model, ...(done.usage ? spent(done) : []), leftOut].filter(Boolean);
   const nodes = parts.flatMap((part) => [part, dot()]);
   if (!page.dataset.traceUrl) return nodes.slice(0, -1);
   const trace = document.createElement("a");
@@ -346,23 +377,56 @@ function post(url, body, signal) {
   });
 }
 
+const NARROWING = ["type", "folder", "author", "modified", "collection"];
 const FIELDS = { type: "Type", folder: "Folder", author: "By", tags: "Tag", language: "Language", collection: "Collection", created: "Added", modified: "Changed" };
 
 function filterChip({ field, value, words }) {
-  const chip = clone("filter-template");
-  const shown = [value].flat().map((each) => (field === "type" ? each.split(/[/.]/).at(-1) : each.replace("..", " \u2013 "))).join(" or ");
-  chip.querySelector("span").textContent = `${FIELDS[field] ?? field}: ${shown}`;
-  const button = chip.querySelector("button");
+  const [chip, button] = chipOf(field, value);
   button.dataset.literal = words;
-  button.setAttribute("aria-label", `Without the filter ${FIELDS[field] ?? field}: ${shown}`);
   return chip;
 }
 
-async function ask(question, collection, literal = []) {
+function givenChip(field, value) {
+  const [chip, button] = chipOf(field, value);
+  button.dataset.without = field;
+  return chip;
+}
+
+function chipOf(field, value) {
+  const chip = clone("filter-template");
+  const shown = [value].flat().map((each) => saidOf(field, each)).join(" or ");
+  chip.querySelector("span").textContent = `${FIELDS[field] ?? field}: ${shown}`;
+  const button = chip.querySelector("button");
+  button.setAttribute("aria-label", `Without the filter ${FIELDS[field] ?? field}: ${shown}`);
+  return [chip, button];
+}
+
+function saidOf(field, value) {
+  if (field === "type") return value.split(/[/.]/).at(-1);
+  return /^(\d{4})-01-01\.\.\1-12-31$/.exec(value)?.[1] ?? value.replace("..", " \u2013 ");
+}
+
+function facetGroup(field, values) {
+  const group = clone("facet-template");
+  group.querySelector(".turn-facet-name").textContent = FIELDS[field] ?? field;
+  const buttons = values.slice(0, 6).map(({ value, count }) => {
+    const button = clone("facet-value-template");
+    button.querySelector("span").textContent = saidOf(field, value);
+    button.querySelector(".chip-count").textContent = count.toLocaleString();
+    button.dataset.field = field;
+    button.dataset.value = value;
+    button.setAttribute("aria-label", `Only ${FIELDS[field] ?? field}: ${saidOf(field, value)}, ${count} document${count === 1 ? "" : "s"}`);
+    return button;
+  });
+  group.querySelector(".chips").replaceChildren(...buttons);
+  return group;
+}
+
+async function ask(question, collection, { literal = [], filters = {} } = {}) {
   underWay?.stop();
   panel.close();
   page.classList.remove("is-fresh");
-  const turn = new Turn(question, collection, literal);
+  const turn = new Turn(question, collection, { literal, filters });
   underWay = turn;
   turn.last = thread.childElementCount;
   thread.append(turn.element);

@@ -3,11 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from causeway.gateway.random_hex import random_hex
+from causeway.storage.random_hex import random_hex
 
 _FORK = """
 import os
-from causeway.gateway.random_hex import random_hex
+from causeway.storage.random_hex import random_hex
 random_hex()
 near, far = os.pipe()
 if not os.fork():
