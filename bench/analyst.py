@@ -119,7 +119,7 @@ class _Pairs(VerifiedPairs):
 
     given: Sequence[Pair] = ()
 
-    async def of(self, name: str) -> list[Pair]:  # noqa: ARG002
+    async def of(self, name: str, asker_values: Mapping[str, str] | None = None) -> list[Pair]:  # noqa: ARG002
         return list(self.given)
 
 

@@ -74,16 +74,16 @@ def main() -> None:
 async def run(options: argparse.Namespace, folder: Path) -> None:
     storage = StorageSettings(dir=folder, models_dir=load().storage.models_dir)
     settings = Settings(storage=storage, knowledge=KnowledgeSettings(rerank_candidates=RERANKED))
+    found: dict[str, Any] = {}
     async with open_platform(settings, work=Work.MUST) as platform:
         if options.what == "build":
             await build(platform, folder, options.chunks)
         elif options.what == "measure":
-            found = await measure(platform, folder, options.queries)
+            await measure(platform, folder, options.queries)
         else:
             await measure_arms(platform, options.queries)
     if options.what == "measure":
-        found["ask_ms"] = time_asking(folder)
-        (folder / "measured.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        keep(folder, {"ask_ms": time_asking(folder)})
 
 
 # --- measuring -----------------------------------------------------------------------------------------
@@ -101,20 +101,27 @@ class Way:
     said: Callable[[str, int], str] = lambda query, _: query
 
 
-async def measure(platform: Platform, folder: Path, queries: int) -> dict[str, Any]:
-    """All numbers of one size but those that a server gives."""
+async def measure(platform: Platform, folder: Path, queries: int) -> None:
+    """All numbers of one size but those that a server gives, kept as they come."""
     asked = [row["text"] for row in read_lines(CRANFIELD / "queries.jsonl")][: queries + WARM_UP]
     found: dict[str, Any] = {"chunks": await count(platform, "chunks"), "machine": describe()}
     found["sizes_mb"] = await sizes(platform)
     found["built_s"] = json.loads((folder / "built.json").read_text(encoding="utf-8"))
-    found["ways"] = {
-        way.name: await time_way(platform, way, asked) for way in ways(await common_words(platform))
-    }
+    found["ways"] = {}
+    for way in ways(await common_words(platform)):
+        found["ways"][way.name] = await time_way(platform, way, asked)
+        keep(folder, found)
     say("searches are timed")
     vectors = await embed(platform, asked[WARM_UP : WARM_UP + 50], "query")
-    found["recall"] = await measure_recall(platform, vectors)
-    found["replaced_ms"] = await replace_time(platform)
-    return found
+    keep(folder, {"recall": await measure_recall(platform, vectors)})
+    keep(folder, {"replaced_ms": await replace_time(platform)})
+
+
+def keep(folder: Path, found: Mapping[str, Any]) -> None:
+    """Add to ``measured.json`` of the folder."""
+    file = folder / "measured.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(json.dumps({**known, **found}, indent=1), encoding="utf-8")
 
 
 def ways(common: Sequence[str]) -> list[Way]:
@@ -360,7 +367,7 @@ def report(folders: Sequence[Path]) -> None:
         }
         if kind == "clock":
             rows["a question over HTTP to its passages, reranked"] = [
-                spread(each["ask_ms"]) for each in measured
+                spread(each.get("ask_ms", [])) for each in measured
             ]
         table(f"p50, p95: {words}", heads, rows)
     rows = {
@@ -379,7 +386,7 @@ def built(measured: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
         f"making the {name}, s": [f"{each['built_s'].get(name, 0):,.0f}" for each in measured]
         for name in measured[0]["built_s"]
     }
-    rows["replacing a document of 20 chunks, ms"] = [spread(each["replaced_ms"]) for each in measured]
+    rows["replacing a document of 20 chunks, ms"] = [spread(each.get("replaced_ms", [])) for each in measured]
     return rows
 
 

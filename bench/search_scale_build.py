@@ -71,7 +71,7 @@ def build_rows(url: str, source: Source, wanted: int) -> dict[str, float]:
             f" VALUES ('col_scale', 'scale', 'bge-small-en', {DIMENSIONS}) ON CONFLICT DO NOTHING"
         )
         keep_sentences(connection, source)
-        there = connection.execute("SELECT count(*) FROM documents").fetchone()[0]
+        [(there,)] = connection.execute("SELECT count(*) FROM documents").fetchall()
         say(f"{there} documents are there, {wanted} wanted")
         if wanted - there > there / 4:
             connection.execute(f"DROP INDEX IF EXISTS chunks_embedding_{DIMENSIONS}")
@@ -224,7 +224,9 @@ def pick(random: np.random.Generator, count: int, source: Source) -> tuple[npt.N
 
 
 def unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths: npt.NDArray[np.floating] = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: npt.NDArray[np.floating] = vectors / lengths
+    return scaled
 
 
 def metadata_of(number: int) -> str:

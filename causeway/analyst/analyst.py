@@ -263,7 +263,10 @@ class Analyst:
         asked = await self.databases.asked(turn.database, call.principal)
         checked = sql_rules.check(sql or turn.sql, asked.offer)
         await self.pairs.add(
-            turn.database, Pair(question=turn.question, sql=checked.shown), call.principal.id
+            turn.database,
+            Pair(question=turn.question, sql=checked.shown),
+            call.principal.id,
+            sql_rules.asker_values(checked, asked.offer),
         )
         return True
 
@@ -323,7 +326,7 @@ class Analyst:
     async def _examples(self, text: str, asked: Asked, call: Call) -> Sequence[Pair]:
         """Verified pairs near the question that still pass: a column may have been hidden since."""
         known = {pair.question: pair for pair in asked.layer.pairs}
-        known |= {pair.question: pair for pair in await self.pairs.of(asked.name)}
+        known |= {pair.question: pair for pair in await self.pairs.of(asked.name, asked.offer.asker)}
         near = await self.pairs.nearest(text, list(known.values()), self._settings.examples, call)
         kept = []
         for pair in near:

@@ -155,6 +155,17 @@ def _rule(offered: OfferedTable, offer: Offer) -> exp.Expr:
     return exp.paren(rule)
 
 
+def asker_values(checked: CheckedSql, offer: Offer) -> dict[str, str]:
+    """What row rules put of the asker into ``checked``, by parameter; empty when everybody would run the same query."""
+    read = [found for name in checked.tables if (found := offer.find(name)) is not None]
+    read += [found for view in list(read) for name in view.reads if (found := offer.find(name)) is not None]
+    rules = (
+        sqlglot.parse_one(each.rows, read=offer.dialect, into=exp.Condition) for each in read if each.rows
+    )
+    named = {place.name for rule in rules for place in rule.find_all(exp.Placeholder)}
+    return {name: offer.asker[name] for name in sorted(named)}
+
+
 def _require_same(sql: str, tree: exp.Query, offer: Offer) -> None:
     """What will be run reads back as what was checked."""
     try:

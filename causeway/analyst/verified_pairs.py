@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ _LEAST_SIMILARITY = 0.6
 _WORDING = 0.3
 """What the same wording weighs beside the same meaning: "by what percentage did ... from ... to" is a shape of query, whatever grew."""
 _MOST_VECTORS = 10_000
+_EVERYBODYS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,28 +73,34 @@ class VerifiedPairs:
         self._gateway = gateway
         self._vectors: dict[str, np.ndarray] = {}
 
-    async def add(self, name: str, pair: Pair, principal_id: str) -> None:
-        """Keep a pair; the same question's newest SQL holds."""
+    async def add(
+        self, name: str, pair: Pair, principal_id: str, asker_values: Mapping[str, str] = _EVERYBODYS
+    ) -> None:
+        """Keep a pair for those who have all of ``asker_values``; the same question's newest SQL holds."""
         row = {
             "id": f"pair_{uuid4().hex}",
             "database": name,
             "question": pair.question,
             "approved_by": principal_id,
+            "asker_values": dict(asker_values),
         }
         statement = insert(analyst_pairs).values(**row, sql=pair.sql)
         async with self._database.begin() as connection:
             await connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["database", "question"],
+                    index_elements=["database", "question", "asker_values"],
                     set_={"sql": pair.sql, "approved_by": principal_id},
                 )
             )
 
-    async def of(self, name: str) -> list[Pair]:
-        """Those that were approved, newest first."""
+    async def of(self, name: str, asker_values: Mapping[str, str] = _EVERYBODYS) -> list[Pair]:
+        """Those that were approved by people who see the same rows as whoever has ``asker_values``, newest first."""
         found = (
             select(analyst_pairs.c.question, analyst_pairs.c.sql)
-            .where(analyst_pairs.c.database == name)
+            .where(
+                analyst_pairs.c.database == name,
+                analyst_pairs.c.asker_values.contained_by(dict(asker_values)),
+            )
             .order_by(analyst_pairs.c.created_at.desc())
             .limit(_MOST_PAIRS)
         )

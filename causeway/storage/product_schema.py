@@ -104,8 +104,15 @@ analyst_pairs = Table(
     Column("question", Text, nullable=False),
     Column("sql", Text, nullable=False, comment="found right by somebody"),
     Column("approved_by", Text, nullable=False, comment="the principal"),
+    Column(
+        "asker_values",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="who asks alike as far as row rules go, by parameter: it is shown to them alone; empty for everybody",
+    ),
     moment("created_at"),
-    UniqueConstraint("database", "question"),
+    UniqueConstraint("database", "question", "asker_values"),
 )
 
 analyst_turns = Table(

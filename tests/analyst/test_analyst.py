@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from causeway.analyst import attacked
 from causeway.analyst.analyst import Analyst, Answer, Question
 from causeway.analyst.asked import SHOP, AskedDatabases
 from causeway.analyst.verified_pairs import Notebook, VerifiedPairs
@@ -290,3 +291,32 @@ async def test_an_empty_question_and_an_unknown_database_are_wrong_input(
         await bench.ask("  ")
     with pytest.raises(NotFoundError, match="there are shop"):
         await bench.analyst.ask(Question(text="How many orders?", database="x"), call_of(someone()))
+
+
+async def test_a_pair_over_rows_of_a_team_is_shown_to_that_team_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    attacked.make(tmp_path)
+    query = "SELECT COUNT(*) AS weird_name FROM orders WHERE customer = 'Carl Moe'"
+    model = FakeGateway(replies=[query])
+    spans = Spans(clock=FrozenClock())
+    analyst = Analyst(
+        databases=AskedDatabases(
+            {attacked.ATTACKED: attacked.settings(tmp_path)}, folder=tmp_path, clock=spans.clock
+        ),
+        gateway=model,
+        notebook=Notebook(database, VerifiedPairs(database, model)),
+        prompts=Shelf.packaged(),
+        spans=spans,
+        settings=AnalystSettings(),
+    )
+    bench = Bench(analyst, model)
+    north, sibling, south = (
+        replace(someone(name=name), team=team)
+        for name, team in (("ann", "north"), ("amy", "north"), ("bob", "south"))
+    )
+    answer = await bench.ask("How many orders has Carl Moe got?", who=north)
+    assert await analyst.approve(answer.trace_id, call_of(north))
+    for other, is_shown in ((sibling, True), (south, False)):
+        await bench.ask("How many orders has Carl Moe got today?", who=other)
+        assert ("weird_name" in bench.prompts[-1]) is is_shown

@@ -68,10 +68,12 @@ class _Pairs(VerifiedPairs):
         self._gateway = gateway
         self._vectors: dict[str, Any] = {}
 
-    async def add(self, name: str, pair: Pair, principal_id: str) -> None:
+    async def add(
+        self, name: str, pair: Pair, principal_id: str, asker_values: Mapping[str, str] | None = None
+    ) -> None:
         self.kept[pair.question] = pair
 
-    async def of(self, name: str) -> list[Pair]:
+    async def of(self, name: str, asker_values: Mapping[str, str] | None = None) -> list[Pair]:
         return list(self.kept.values())
 
 
