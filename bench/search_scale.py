@@ -74,7 +74,6 @@ def main() -> None:
 async def run(options: argparse.Namespace, folder: Path) -> None:
     storage = StorageSettings(dir=folder, models_dir=load().storage.models_dir)
     settings = Settings(storage=storage, knowledge=KnowledgeSettings(rerank_candidates=RERANKED))
-    found: dict[str, Any] = {}
     async with open_platform(settings, work=Work.MUST) as platform:
         if options.what == "build":
             await build(platform, folder, options.chunks)
