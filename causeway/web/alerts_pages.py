@@ -40,8 +40,11 @@ class RuleForm(BaseModel):
     filter_value: Storable = ""
     channels: list[Storable] = Field(default_factory=list)
 
-    def terms(self) -> Terms:
+    def terms(self, before: Terms | None = None) -> Terms:
         """As the alerts take it.
+
+        Args:
+            before: What is changed; what the form does not show of it stays.
 
         Raises:
             InvalidInputError: It says what is wrong.
@@ -60,9 +63,33 @@ class RuleForm(BaseModel):
             window_s=self.window_min * 60,
             min_count=self.min_count,
             cooldown_s=self.cooldown_min * 60,
-            filters={self.filter: self.filter_value.strip()} if self.filter else {},
+            filters=_unshown(before) | ({self.filter: self.filter_value.strip()} if self.filter else {}),
             channels=tuple(dict.fromkeys(self.channels)),
+            is_enabled=before is None or before.is_enabled,
         )
+
+    @classmethod
+    def of(cls, terms: Terms) -> RuleForm:
+        """Filled with what an alert says."""
+        is_share = METRICS[terms.metric].unit == "share"
+        name, value = next(iter(terms.filters.items()), ("", ""))
+        return cls(
+            name=terms.name,
+            metric=terms.metric,
+            side="above" if terms.is_above else "below",
+            threshold=f"{terms.threshold * (_SHARE_IN_PERCENT if is_share else 1):.12g}",
+            window_min=max(1, round(terms.window_s / 60)),
+            min_count=terms.min_count,
+            cooldown_min=round(terms.cooldown_s / 60),
+            filter=name,
+            filter_value=value,
+            channels=list(terms.channels),
+        )
+
+
+def _unshown(terms: Terms | None) -> dict[str, str]:
+    """The filters beyond the first, which is all that the form has room for."""
+    return {} if terms is None else dict(list(terms.filters.items())[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +114,12 @@ class FiringLine:
 
 
 @router.get("/alerts", name="alerts")
-async def show(request: Request, found: Watched) -> Response:
-    """The page."""
-    return await _page(request, found)
+async def show(request: Request, found: Watched, edit: Storable = "") -> Response:
+    """The page; with the form for the alert ``edit``."""
+    if not edit:
+        return await _page(request, found)
+    rule = await found.rule(edit)
+    return await _page(request, found, form=RuleForm.of(rule.terms), edited=rule)
 
 
 @router.post("/alerts", name="alert_create")
@@ -101,6 +131,19 @@ async def create(
         await found.create(form.terms(), by=admin.id)
     except InvalidInputError as exc:
         return await _page(request, found, form=form, problem=exc.message, status_code=422)
+    return RedirectResponse(link(request, "alerts"), status_code=303)
+
+
+@router.post("/alerts/{alert_id}", name="alert_change")
+async def change(
+    alert_id: Storable, request: Request, found: Watched, form: Annotated[RuleForm, Form()]
+) -> Response:
+    """Say anew what one watches."""
+    rule = await found.rule(alert_id)
+    try:
+        await found.change(alert_id, form.terms(rule.terms))
+    except InvalidInputError as exc:
+        return await _page(request, found, form=form, edited=rule, problem=exc.message, status_code=422)
     return RedirectResponse(link(request, "alerts"), status_code=303)
 
 
@@ -132,17 +175,20 @@ async def _page(
     found: Alerts,
     *,
     form: RuleForm | None = None,
+    edited: Rule | None = None,
     problem: str = "",
     tested: tuple[str, dict[str, str | None]] | None = None,
     status_code: int = 200,
 ) -> Response:
     rules, firings = await found.rules(), await found.firings(limit=_FIRINGS)
+    filled = form or RuleForm()
     by_id = {rule.id: rule for rule in rules}
     values = {
         "rules": [_rule_line(request, rule) for rule in rules],
         "firings": [_firing_line(request, each, by_id.get(each.rule_id)) for each in firings],
         "channels": found.channels,
-        "form": form or RuleForm(),
+        "form": filled,
+        "edited": edited,
         "is_open": form is not None or not rules,
         "problem": problem,
         "tested": tested,
@@ -150,8 +196,11 @@ async def _page(
             (key, f"{each.words[0].upper()}{each.words[1:]}, {_UNITS[each.unit]}")
             for key, each in METRICS.items()
         ],
-        "windows": [(each, spelled_time(each * 60)) for each in _WINDOWS_MIN],
-        "cooldowns": [(each, spelled_time(each * 60) if each else "none") for each in _COOLDOWNS_MIN],
+        "windows": [(each, spelled_time(each * 60)) for each in sorted({*_WINDOWS_MIN, filled.window_min})],
+        "cooldowns": [
+            (each, spelled_time(each * 60) if each else "none")
+            for each in sorted({*_COOLDOWNS_MIN, filled.cooldown_min})
+        ],
         "filters": [("", "All requests"), *((name, f"Only of one {name}") for name in FILTERS)],
     }
     return page(request, "alerts.html", values, status_code=status_code)

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from causeway.web.alerts_api import TermsBody
 from causeway.web.app import build_app
 from tests.gateway.calls import an_entry
 from tests.web.admin_site import AdminSite, admin_site
@@ -85,6 +86,21 @@ async def test_the_form_takes_shares_in_percent_and_tells_what_is_wrong(site: Ad
         assert (wrong.status_code, "no number" in wrong.text) == (422, True)
         assert 'value="Other"' in wrong.text
         (rule,) = (await api.get("/api/alerts")).json()["alerts"]
+        path = f"/alerts/{rule['id']}"
+        opened = (await api.get("/alerts", params={"edit": rule["id"]})).text
+        assert 'value="25"' in opened
+        assert "Change Refusals" in opened
+        wrong = await api.post(path, data={**form, "threshold": "200"})
+        assert (wrong.status_code, "from 0 to 1" in wrong.text) == (422, True)
+        narrowed = {**rule, "filters": {"model": "large", "team": "shop"}, "window_s": 1_800}
+        terms = {name: narrowed[name] for name in TermsBody.model_fields}
+        await api.put(f"/api/alerts/{rule['id']}", json=terms)
+        assert '<option value="30" selected>' in (await api.get("/alerts", params={"edit": rule["id"]})).text
+        other = {"threshold": "12.5", "window_min": "30", "filter": "team", "filter_value": "books"}
+        assert (await api.post(path, data={**form, **other})).status_code == 303
+        (rule,) = (await api.get("/api/alerts")).json()["alerts"]
+        assert (rule["threshold"], rule["window_s"]) == (0.125, 1_800)
+        assert rule["filters"] == {"team": "books", "model": "large"}, "what the form has no room for stays"
         told = await api.post(f"/alerts/{rule['id']}/test")
         assert "Test of Refusals on operations: taken" in told.text
         await api.post(f"/alerts/{rule['id']}/switch")

@@ -34,7 +34,7 @@ from causeway.knowledge.answer.quoting import quotes
 from causeway.knowledge.answer.support import codes, is_of_another
 from causeway.knowledge.answer.support import names as names_in
 from causeway.knowledge.answer.thinking import Spoken
-from causeway.knowledge.answer.verdict import verdict
+from causeway.knowledge.answer.yes_or_no import ask_yes_or_no
 from causeway.knowledge.search.request import Hit, SearchRequest
 from causeway.knowledge.search.search import Search
 from causeway.knowledge.search.sections import SectionSearch
@@ -257,7 +257,7 @@ class Answerer:
         """Log-odds of yes, of a question that asks for yes or no."""
         is_measured = draft.settings.check == "logprobs"
         call = _as_answer(draft, prompt)
-        return await verdict(self._gateway, messages, call, is_measured=is_measured, count=draft.count)
+        return await ask_yes_or_no(self._gateway, messages, call, is_measured=is_measured, count=draft.count)
 
     # --- the text ------------------------------------------------------------------------------------
 

@@ -10,15 +10,23 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
 from causeway.knowledge.ingest.ocr_numerals import with_numerals
-from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word
-from causeway.knowledge.ingest.pdf_tables import Row, Segment, Table, aligned_table, ruled_tables
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word, make_box
+from causeway.knowledge.ingest.pdf_tables import (
+    Row,
+    Segment,
+    Table,
+    aligned_table,
+    make_segment,
+    ruled_tables,
+)
 
 _STEP = 3.0
 _FEWEST_LINES = 4
@@ -46,6 +54,11 @@ class Line(NamedTuple):
     right: float
 
 
+_make_line: Callable[[tuple[str, Box, float, float, bool, int, int, float, float]], Line] = partial(
+    tuple.__new__, Line
+)
+
+
 class PlacedTable(NamedTuple):
     """A table between lines."""
 
@@ -62,7 +75,7 @@ def read_in_order(page: Page) -> list[Item]:
     words: Sequence[Word] = page.words
     if taken:
         words = [word for index, word in enumerate(words) if index not in taken]
-    pieces = [_Piece(segment.box, segment) for segment in _segments(words)]
+    pieces = [_make_piece((segment.box, segment)) for segment in _segments(words)]
     pieces += [_Piece(table.box, table) for table in tables]
     items: list[Item] = []
     space = _word_space(words, page.spaces)
@@ -95,6 +108,9 @@ class _Piece(NamedTuple):
 
     box: Box
     what: Segment | Table
+
+
+_make_piece: Callable[[tuple[Box, Segment | Table]], _Piece] = partial(tuple.__new__, _Piece)
 
 
 def _word_space(words: Sequence[Word], spaces: Sequence[float]) -> float:
@@ -134,7 +150,7 @@ def _segment(words: list[Word]) -> Segment:
     first = words[0]
     _, box, baseline, size, _, _ = first
     if len(words) == 1:
-        return Segment((first,), box, baseline, round(size, 1))
+        return make_segment(((first,), box, baseline, round(size, 1)))
     x0, y0, x1, y1 = box
     is_even = True
     for _, (left, top, right, bottom), its_baseline, its_size, _, _ in words:
@@ -144,7 +160,7 @@ def _segment(words: list[Word]) -> Segment:
             is_even = False
             y0, y1 = min(y0, top), max(y1, bottom)
     if is_even:
-        return Segment(tuple(words), Box(x0, y0, x1, y1), baseline, round(size, 1))
+        return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, round(size, 1)))
     sizes: Counter[float] = Counter()
     for word in words:
         sizes[round(word.size, 1)] += len(word.text)
@@ -329,4 +345,4 @@ def _line(row: Row, page: int, region: int, left: float, right: float) -> Line:
         text = " ".join([word.text for word in words])
         letters = sum([len(word.text) for word in words])
         is_bold = sum([len(word.text) for word in words if word.is_bold]) >= 0.9 * letters
-    return Line(text, box, baseline, size, is_bold, page, region, left, right)
+    return _make_line((text, box, baseline, size, is_bold, page, region, left, right))

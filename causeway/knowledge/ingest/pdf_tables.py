@@ -10,8 +10,9 @@ import math
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -38,6 +39,12 @@ class Segment(NamedTuple):
         """Its words, one space between."""
         words = self.words
         return words[0].text if len(words) == 1 else " ".join([word.text for word in words])
+
+
+make_segment: Callable[[tuple[tuple[Word, ...], Box, float, float]], Segment] = partial(
+    tuple.__new__, Segment
+)
+"""A segment of its fields, as `make_box` makes boxes."""
 
 
 class Table(NamedTuple):

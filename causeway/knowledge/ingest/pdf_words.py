@@ -12,8 +12,9 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, repeat
 from operator import itemgetter
 from struct import Struct
@@ -150,7 +151,7 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
 
 
 def _words(text: str, begin: int, run: int) -> list[_Piece]:
-    return [_Piece(found[0], begin + found.start(), run) for found in _WORD.finditer(text)]
+    return [_make_piece((found[0], begin + found.start(), run)) for found in _WORD.finditer(text)]
 
 
 def _clean(text: str) -> str:
@@ -208,6 +209,9 @@ class _Piece(NamedTuple):
     run: int
 
 
+_make_piece: Callable[[tuple[str, int, int]], _Piece] = partial(tuple.__new__, _Piece)
+
+
 class _WordReader:
     """Asks pdfium where words stand and in which font; remembers the answers that hold for a whole run.
 
@@ -256,7 +260,7 @@ class _WordReader:
                 begin += len(text) - len(text.lstrip())
                 text = text.strip()
             if self._takes_lines and " " in text:
-                runs.append(_Piece(text, begin, run))
+                runs.append(_make_piece((text, begin, run)))
             else:
                 words += _words(text, begin, run)
         self._read_words([*words, *self._read_pieces(*self._read_runs(runs))])
@@ -327,11 +331,11 @@ class _WordReader:
             piece: int | None = None
             for (first, after), written in zip(spans, objects, strict=True):
                 if end and (written != piece or not written):
-                    yield _Piece(text[start:end], begin + start, run)
+                    yield _make_piece((text[start:end], begin + start, run))
                     start = first
                 piece, end = written, after
             if end:
-                yield _Piece(text[start:end], begin + start, run)
+                yield _make_piece((text[start:end], begin + start, run))
 
     def _read_words(self, words: list[_Piece]) -> None:
         self._look, self._is_even_text = None, False

@@ -13,7 +13,7 @@ from causeway.knowledge.answer.answerability import likeliest, log_odds_of_yes
 _WORDS: Final = 4
 
 
-async def verdict(
+async def ask_yes_or_no(
     gateway: ModelGateway,
     messages: tuple[Message, ...],
     call: Call,
