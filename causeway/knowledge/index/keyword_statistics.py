@@ -84,6 +84,15 @@ _ALL = f"""
     FROM totals, {_LEXEMES}, {_QUOTED} AS quoted
     ORDER BY positions[1] NULLS FIRST LIMIT {MOST_TERMS}
     """  # noqa: S608 - constants
+# a reader of few of many chunks: the index of words would bring most of the others' for a common word
+_ALL_SEEN = _ALL.replace(
+    "WITH totals",
+    "WITH seen AS MATERIALIZED (SELECT lexemes FROM chunk_keywords WHERE document_id = ANY(ARRAY("
+    "SELECT id FROM documents WHERE readers && CAST(:readers AS text[])))), totals",
+).replace(
+    "FROM chunk_keywords WHERE lexemes @@ quoted::tsquery AND SCOPE",
+    "FROM seen WHERE lexemes @@ quoted::tsquery",
+)
 _TERMS = text(
     f"""
     SELECT lexeme, coalesce(cardinality(positions), 1) AS times, quoted FROM {_LEXEMES}, {_QUOTED} AS quoted
@@ -136,7 +145,9 @@ class KeywordStatistics:
             asked["readers"] = list(readers)
         known = self._known.get(readers)
         if known is None or known.until < self._clock.monotonic():
-            scoped = text(_ALL.replace("SCOPE", "true" if readers is None else _SEEN))
+            scoped = text(
+                _ALL.replace("SCOPE", "true") if readers is None else _ALL_SEEN.replace("SCOPE", _SEEN)
+            )
             rows = (await connection.execute(scoped, {**asked, "most_counted": self._most_counted})).all()
             if not rows:
                 return Statistics(0, 1.0), []
