@@ -257,6 +257,7 @@ SHOTS: dict[Callable[[Path], AbstractContextManager[Served]], dict[str, Callable
         "analyst-light": _analyst,
         "analyst-board-dark": _board,
         "admin-access-light": _opens("/admin/access"),
+        "search-light": _opens("/search?q=annual+leave"),
         "document-scan-dark": _document("SUPPLY AGREEMENT"),
     },
     _administration: {
