@@ -147,7 +147,9 @@ def judge_gate(later: Record, comparison: Comparison | None) -> Ruling:
     if later.flaky:
         notes.append(f"{len(later.flaky)} cases change their mind between repeats: {_named(later.flaky)}")
     notes += [
-        f"{check} informs: its judge agrees too little with people to gate" for check in later.informing
+        f"{check} informs: that its judge agrees with people well enough to gate was not shown here;"
+        " `causeway evals run judge-calibration --subject judge:RUBRIC:MODEL` measures it"
+        for check in later.informing
     ]
     if comparison is None:
         return Ruling(reasons=tuple(reasons), notes=(*notes, "no baseline, so no regression was looked for"))

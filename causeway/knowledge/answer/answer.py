@@ -51,7 +51,7 @@ _QUOTED: Final = "quotes"
 """What stands for the model's name where none wrote."""
 _TOKENS_OF_QUOTES: Final = 150
 """Of the statements that a model is shown before they are quoted: it reads as much in a second or two."""
-_STATED_TIMEOUT_S: Final = 10.0
+_STATED_TIMEOUT_S: Final = 20.0
 
 Check = Literal["", "answer", "sentence"]
 
