@@ -28,7 +28,7 @@ from causeway.settings import DatabaseSettings, child_environment
 from causeway.storage import embedded_postgres
 from causeway.storage.database import open_database
 from tests.web import admin_site, prompts_site, shelf_site
-from tests.web.conftest import installed_chromium, visiting
+from tests.web.conftest import PHONE, installed_chromium, visiting
 from tests.web.conftest import serving as serving_parts
 from tests.web.scripted import ADMIN_KEY, EXAMPLES, FOLLOW_UP, UNANSWERABLE, scripted
 from tests.web.scripted_evals import EARLIER, LATER
@@ -36,7 +36,6 @@ from tests.web.serving import serving
 
 PICTURES = Path(__file__).parent / "screenshots"
 DESK = {"width": 1280, "height": 860}
-PHONE = {"width": 390, "height": 844}
 _SETTLES_MS = 1_500
 _SAMPLES = 45
 _MODEL_MS = 120_000

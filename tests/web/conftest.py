@@ -29,6 +29,8 @@ _CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 _START_S = 10.0
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
 _PATIENCE_MS = 20_000
 
 
@@ -142,3 +144,19 @@ def visiting(browser: Browser, address: str, *, key: str = ADMIN_KEY, **options:
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def page(served: Served, browser: Browser) -> Iterator[Page]:
+    """A desk's browser, signed in, on the first screen."""
+    with visiting(browser, served.address, viewport=DESK) as opened:
+        yield opened
+
+
+@pytest.fixture
+def phone(served: Served, browser: Browser) -> Iterator[Page]:
+    """A phone's browser, signed in, in the dark."""
+    with visiting(
+        browser, served.address, viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark"
+    ) as opened:
+        yield opened

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.web.admin_site import AdminSite, serving_admin
-from tests.web.conftest import visiting
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.conftest import DESK, PHONE, visiting
+from tests.web.test_browser import overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.web.admin_site import AdminSite
 from tests.web.alerts_site import HOSTILE, serving_alerts
-from tests.web.conftest import visiting
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.conftest import DESK, PHONE, visiting
+from tests.web.test_browser import overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from tests.web.conftest import Served, visiting
+from tests.web.conftest import DESK, Served, visiting
 from tests.web.scripted import BROKEN, ENDLESS, EXAMPLES, HOSTILE, READER_KEY, UNANSWERABLE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1440, "height": 900}
-
-
-@pytest.fixture
-def page(served: Served, browser: Browser) -> Iterator[Page]:
-    """A desk's browser, signed in, on the first screen."""
-    with visiting(browser, served.address, viewport=DESK) as opened:
-        yield opened
-
-
-@pytest.fixture
-def phone(served: Served, browser: Browser) -> Iterator[Page]:
-    """A phone's browser, signed in, in the dark."""
-    with visiting(
-        browser, served.address, viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark"
-    ) as opened:
-        yield opened
 
 
 def ask(page: Page, question: str) -> None:

@@ -13,10 +13,10 @@ from pydantic import SecretStr
 
 from causeway.settings import DatabaseSettings
 from causeway.storage.database import open_database
-from tests.web.conftest import visiting
+from tests.web.conftest import DESK, PHONE, visiting
 from tests.web.serving import serving
 from tests.web.shelf_site import ShelfSite, shelf_site
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.test_browser import overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

@@ -23,9 +23,9 @@ from causeway.observability.stats_report import (
 from causeway.web.dashboard_numbers import changed
 from causeway.web.parts import WebParts
 from causeway.web.tables import Order
-from tests.web.conftest import Served, visiting
+from tests.web.conftest import DESK, PHONE, Served, visiting
 from tests.web.scripted import ADMIN_KEY, READER_KEY, Scripted
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.test_browser import overflow, violations
 from tests.web.test_sign_in import sign_in
 
 HOSTILE = '"><script>alert(1)</script>'

@@ -22,10 +22,10 @@ from causeway.observability.trace_store import SpanWriter, TraceStore
 from causeway.settings import DatabaseSettings, TelemetrySettings
 from causeway.storage.database import open_database
 from causeway.web.parts import TelemetryParts, WebParts
-from tests.web.conftest import visiting
+from tests.web.conftest import DESK, PHONE, visiting
 from tests.web.scripted import ADMIN_KEY, scripted
 from tests.web.serving import serving
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.test_browser import overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from starlette.testclient import TestClient
 
 from causeway.knowledge import Chunk
-from tests.web.conftest import Served, visiting
+from tests.web.conftest import DESK, Served, visiting
 from tests.web.scripted import EXAMPLES, Scripted
-from tests.web.test_browser import DESK, PHONE, answered, ask, overflow, violations
+from tests.web.test_browser import answered, ask, overflow, violations
 from tests.web.test_sign_in import sign_in
 
 
@@ -26,20 +26,6 @@ QUOTE = "| Hotel, per night, with breakfast | £115 |"
 
 def document_id(site: Scripted, words: str) -> str:
     return next(each.id for each in site.library.all() if words in each.title)
-
-
-@pytest.fixture
-def page(served: Served, browser: Browser) -> Iterator[Page]:
-    with visiting(browser, served.address, viewport=DESK) as opened:
-        yield opened
-
-
-@pytest.fixture
-def phone(served: Served, browser: Browser) -> Iterator[Page]:
-    with visiting(
-        browser, served.address, viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark"
-    ) as opened:
-        yield opened
 
 
 # --- without a browser ---------------------------------------------------------------------------------

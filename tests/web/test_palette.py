@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from starlette.testclient import TestClient
 
-from tests.web.conftest import Served, visiting
+from tests.web.conftest import DESK, PHONE, Served, visiting
 from tests.web.scripted import ADMIN_KEY, EXAMPLES, READER_KEY
-from tests.web.test_browser import DESK, PHONE, answered, ask, overflow, violations
+from tests.web.test_browser import answered, ask, overflow, violations
 from tests.web.test_sign_in import sign_in
 
 

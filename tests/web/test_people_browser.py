@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 
 from tests.accounts.people import PASSWORD
 from tests.web.admin_site import AdminSite, serving_admin
-from tests.web.conftest import visiting
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.conftest import DESK, PHONE, visiting
+from tests.web.test_browser import overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.web.conftest import visiting
+from tests.web.conftest import DESK, PHONE, visiting
 from tests.web.review_site import serving_review
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.test_browser import overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

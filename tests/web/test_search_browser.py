@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.conftest import Served, visiting
+from tests.web.conftest import DESK, Served, visiting
 from tests.web.scripted import EXAMPLES, UNSURE
-from tests.web.test_browser import DESK, PHONE, answered, ask, overflow, violations
+from tests.web.test_browser import answered, ask, overflow, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
-
-@pytest.fixture
-def page(served: Served, browser: Browser) -> Iterator[Page]:
-    """A desk's browser, signed in, on the first screen."""
-    with visiting(browser, served.address, viewport=DESK) as opened:
-        yield opened
-
-
-@pytest.fixture
-def phone(served: Served, browser: Browser) -> Iterator[Page]:
-    """A phone's browser, signed in, in the dark."""
-    with visiting(
-        browser, served.address, viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark"
-    ) as opened:
-        yield opened
 
 
 def test_searching_narrowing_and_taking_back_by_keyboard(page: Page) -> None:

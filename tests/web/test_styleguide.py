@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from starlette.testclient import TestClient
 
-from tests.web.conftest import Served, visiting
+from tests.web.conftest import DESK, PHONE, Served, visiting
 from tests.web.scripted import ADMIN_KEY, READER_KEY
-from tests.web.test_browser import DESK, PHONE, overflow, violations
+from tests.web.test_browser import overflow, violations
 from tests.web.test_sign_in import sign_in
 from tests.web.test_vendored_files import ROOT
 
