@@ -112,7 +112,7 @@ async def test_filters_and_the_collection_bound_what_is_found(
         result = await stocked.search(request, call)
         assert {hit.document_id for hit in result.hits} == found, request
         read = {"query": request.query, "collection": request.collection, "filters": dict(request.filters)}
-        assert result.understood == {**read, "chips": []}
+        assert result.understood == {**read, "chips": [], "mended": []}
 
 
 async def test_an_unknown_collection_is_named_with_those_there_are(stocked: Search, call: Call) -> None:
