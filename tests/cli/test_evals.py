@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 def test_the_packaged_suites_are_listed(run: Run) -> None:
     listed = run("evals", "suites").output
     assert "sample-company         50 cases" in listed
-    assert "red-team               24 cases" in listed
+    assert "red-team              161 cases" in listed
 
 
 def test_a_suite_that_is_not_there_is_named(run: Run) -> None:
