@@ -23,11 +23,10 @@ import msgspec
 from sqlalchemy.dialects.postgresql import insert
 
 from bench.machine import describe
-from causeway.contracts.chat import Usage
 from causeway.contracts.clock import SystemClock
 from causeway.contracts.identity import Scope
 from causeway.contracts.money import Micros
-from causeway.gateway.entries import Entry, Opening, decoded_row, encoded_entry
+from causeway.gateway.entries import Opening, Row, decoded_row, encoded_row
 from causeway.gateway.keys import Keys
 from causeway.gateway.ledger import Ledger, open_ledger
 from causeway.settings import DatabaseSettings
@@ -51,24 +50,33 @@ OPENING = Opening(
     cost=Micros(735),
     trace_id="0af7651916cd43dd8448eb211c80319c",
 )
-ENTRY = Entry(
+ROW = Row(
     id=OPENING.id,
     at=AT,
     principal_id=OPENING.principal_id,
-    team=OPENING.team,
-    tier="pro",
     purpose="api",
     operation="chat",
-    requested_model="gpt-4o-mini",
     model="gpt-4o-mini",
     provider="openai",
-    usage=Usage(874, 213, 512),
-    cost=Micros(259),
+    prompt=None,
+    input_tokens=874,
+    output_tokens=213,
+    cost_micros=259,
     outcome="ok",
+    trace_id=OPENING.trace_id,
+    team=OPENING.team,
+    tier="pro",
+    requested_model="gpt-4o-mini",
+    cached_input_tokens=512,
+    reasoning_tokens=0,
+    is_estimate=False,
+    saved_micros=0,
     latency_ms=1_870,
     ttft_ms=310,
+    attempts=1,
+    cache=None,
+    is_stream=False,
     route_reason="named",
-    trace_id=OPENING.trace_id,
 )
 
 
@@ -107,7 +115,7 @@ async def write_down(ledger: Ledger) -> tuple[float, float]:
     opened, closed = float("inf"), float("inf")
     for round_ in range(ROUNDS):
         openings = [replace(OPENING, id=f"call_{round_}_{number:028}") for number in range(5_000)]
-        entries = [replace(ENTRY, id=opening.id) for opening in openings]
+        entries = [replace(ROW, id=opening.id) for opening in openings]
         begun = time.perf_counter()
         for opening in openings:
             ledger.opened(opening)
@@ -125,7 +133,7 @@ async def flush(ledger: Ledger) -> tuple[float, float]:
     wall_s = cpu_s = 0.0
     for round_ in range(5):
         for number in range(10_000):
-            ledger.closed(replace(ENTRY, id=f"flush_{round_}_{number:026}"))
+            ledger.closed(replace(ROW, id=f"flush_{round_}_{number:026}"))
         begun, cpu = time.perf_counter(), _cpu_s()
         await ledger.flush()
         wall_s, cpu_s = wall_s + time.perf_counter() - begun, cpu_s + _cpu_s() - cpu
@@ -134,7 +142,7 @@ async def flush(ledger: Ledger) -> tuple[float, float]:
 
 async def insert_many(database: Database) -> tuple[float, float]:
     """The same rows the usual way: SQLAlchemy's ``executemany``."""
-    first = msgspec.structs.asdict(decoded_row(encoded_entry(ENTRY)))
+    first = msgspec.structs.asdict(decoded_row(encoded_row(ROW)))
     wall_s = cpu_s = 0.0
     for round_ in range(10):
         rows = [{**first, "id": f"many_{round_}_{number:026}"} for number in range(1_000)]
@@ -147,7 +155,7 @@ async def insert_many(database: Database) -> tuple[float, float]:
 
 def fsynced(folder: Path) -> float:
     """Microseconds of a line of the journal's length that is forced to the disk."""
-    line = b"c" + encoded_entry(ENTRY) + b"\n"
+    line = b"c" + encoded_row(ROW) + b"\n"
     file = os.open(folder / "forced", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def write() -> None:
@@ -178,7 +186,7 @@ async def main() -> None:
             forced = fsynced(folder)
         finally:
             await database.close()
-    line = len(encoded_entry(ENTRY)) + 2
+    line = len(encoded_row(ROW)) + 2
     print("# Knowing callers and keeping accounts\n\nMade by `python -m bench.accounting`.\n")
     print(f"{describe()}\n")
     print("| on the path of a call | microseconds |\n|---|---|")

@@ -199,7 +199,7 @@ class CallRecord:
                     tokens = self.usage.total_tokens if self.usage else 0
                     await self._admitted.settle(tokens=tokens, cost_micros=self.cost)
             finally:
-                self._books.ledger.ended(self._row())
+                self._books.ledger.closed(self._row())
 
     def _broken_off(self) -> Usage:
         """What a call used whose provider never counted: what it sent, if it sent it, and what had come back by then.

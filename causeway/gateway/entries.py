@@ -7,11 +7,10 @@ object whose names are the columns of the table ``ledger``.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from causeway.contracts.chat import Usage
 from causeway.contracts.identity import Operation
 from causeway.contracts.money import Micros
 
@@ -27,7 +26,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that begins: enough to settle it when its process dies.
 
     Attributes:
-        id: The call's, made by ``new_call_id``; its entry has the same.
+        id: The call's, made by ``new_call_id``; its row has the same.
         model: As the caller wrote it.
         input_tokens: Reserved: an estimate of what is sent.
         output_tokens: Reserved: the most that may come back.
@@ -50,49 +49,23 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_stream: bool = False
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A call that has ended.
+class Row(msgspec.Struct, gc=False):
+    """A call that has ended; the fields are the columns. What later releases add needs a default here.
 
     Attributes:
         id: The call's, made by ``new_call_id``.
         at: When it began: the day and month whose budgets pay.
+        model: What answered, or was tried last; empty when none was.
+        cost_micros: What was paid; zero for a reply from the cache, which says in ``saved_micros`` what it would have cost.
+        outcome: ``ok``, ``cancelled``, ``interrupted`` or an error's code.
         team: The team's id.
         requested_model: As the caller wrote it.
-        model: What answered, or was tried last; empty when none was.
-        cost: What was paid; zero for a reply from the cache, which says in ``saved`` what it would have cost.
-        outcome: ``ok``, ``cancelled``, ``interrupted`` or an error's code.
+        is_estimate: The provider never counted the tokens.
         ttft_ms: Until the first piece of the reply; None when there was none.
         attempts: Calls of providers, retries and fallbacks included.
-        cache: Which cache answered.
+        cache: Which cache answered, ``exact`` or ``semantic``.
         route_reason: Why this model was chosen, in a few words.
     """
-
-    id: str
-    at: datetime
-    principal_id: str
-    team: str | None
-    tier: str
-    purpose: str
-    operation: Operation
-    requested_model: str
-    model: str
-    provider: str
-    usage: Usage
-    cost: Micros
-    outcome: str
-    latency_ms: int
-    ttft_ms: int | None = None
-    attempts: int = 1
-    saved: Micros = Micros(0)
-    cache: Literal["exact", "semantic"] | None = None
-    is_stream: bool = False
-    route_reason: str | None = None
-    prompt: str | None = None
-    trace_id: str | None = None
-
-
-class Row(msgspec.Struct, gc=False):
-    """An entry as the database holds it; the fields are the columns. What later releases add needs a default here."""
 
     id: str
     at: datetime
@@ -137,13 +110,8 @@ def encoded_opening(opening: Opening) -> bytes:
         return _encoder.encode(_storable_opening(opening))
 
 
-def encoded_entry(entry: Entry) -> bytes:
-    """The row of an entry as one line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
-    return encoded_row(row_of(entry))
-
-
 def encoded_row(row: Row) -> bytes:
-    """The same of a row."""
+    """One line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
     try:
         line = _encoder.encode(row)
     except (UnicodeEncodeError, OverflowError):
@@ -192,39 +160,6 @@ def interrupted(opening: Opening) -> Row:
         cache=None,
         is_stream=opening.is_stream,
         route_reason=None,
-    )
-
-
-def row_of(entry: Entry) -> Row:
-    """An entry as the database holds it."""
-    usage = entry.usage
-    return Row(  # in the columns' order: by name it takes twice as long
-        entry.id,
-        entry.at,
-        entry.principal_id,
-        entry.purpose,
-        entry.operation,
-        entry.model,
-        entry.provider,
-        entry.prompt,
-        usage.input_tokens,
-        usage.output_tokens,
-        entry.cost,
-        entry.outcome,
-        entry.trace_id,
-        entry.team,
-        entry.tier,
-        entry.requested_model,
-        usage.cached_input_tokens,
-        usage.reasoning_tokens,
-        usage.is_estimate,
-        entry.saved,
-        entry.latency_ms,
-        entry.ttft_ms,
-        entry.attempts,
-        entry.cache,
-        entry.is_stream,
-        entry.route_reason,
     )
 
 

@@ -22,13 +22,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from causeway.contracts.money import Micros
 from causeway.errors import CausewayError, OperatorError
 from causeway.gateway.entries import (
-    Entry,
     Opening,
     Row,
     encoded_opening,
     encoded_row,
     interrupted,
-    row_of,
 )
 from causeway.gateway.journal import Journal, Orphan, orphans, read_segment
 from causeway.gateway.ledger_table import BudgetScope, LedgerTable
@@ -117,12 +115,8 @@ class Ledger:
         self._tell_room(None)
         self._open[opening.id] = line
 
-    def closed(self, entry: Entry) -> None:
+    def closed(self, row: Row) -> None:
         """A call has ended, whether it was opened or refused before that; never raises."""
-        self.ended(row_of(entry))
-
-    def ended(self, row: Row) -> None:
-        """The same of a row that is made already."""
         line = encoded_row(row)
         self._open.pop(row.id, None)
         try:

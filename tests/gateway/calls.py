@@ -9,7 +9,7 @@ import msgspec
 
 from causeway.contracts.chat import Usage
 from causeway.contracts.money import Micros
-from causeway.gateway.entries import Entry, Opening
+from causeway.gateway.entries import Opening, Row
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -29,29 +29,33 @@ _OPENING = Opening(
     trace_id="ab" * 16,
     is_stream=True,
 )
-_ENTRY = Entry(
+_ROW = Row(
     id="call_1",
     at=BEGAN,
     principal_id="key_1",
-    team="team_1",
-    tier="pro",
     purpose="api",
     operation="chat",
-    requested_model="chat",
     model="words",
     provider="test",
-    usage=Usage(90, 200, cached_input_tokens=10, reasoning_tokens=20, is_estimate=True),
-    cost=Micros(3_000),
+    prompt="answer@3",
+    input_tokens=90,
+    output_tokens=200,
+    cost_micros=3_000,
     outcome="ok",
+    trace_id="ab" * 16,
+    team="team_1",
+    tier="pro",
+    requested_model="chat",
+    cached_input_tokens=10,
+    reasoning_tokens=20,
+    is_estimate=True,
+    saved_micros=0,
     latency_ms=1_200,
     ttft_ms=80,
     attempts=2,
-    saved=Micros(0),
     cache=None,
     is_stream=True,
     route_reason="alias",
-    prompt="answer@3",
-    trace_id="ab" * 16,
 )
 
 
@@ -59,5 +63,12 @@ def an_opening(call_id: str, **changed: Any) -> Opening:
     return msgspec.structs.replace(_OPENING, id=call_id, **changed)
 
 
-def an_entry(call_id: str, **changed: Any) -> Entry:
-    return msgspec.structs.replace(_ENTRY, id=call_id, **changed)
+def an_entry(call_id: str, *, usage: Usage | None = None, **changed: Any) -> Row:
+    """A call that has ended; ``cost`` and ``saved`` are micro-dollars."""
+    for amount in {"cost", "saved"} & changed.keys():
+        changed[f"{amount}_micros"] = changed.pop(amount)
+    if usage is not None:
+        changed |= {
+            name: count for name, count in msgspec.structs.asdict(usage).items() if hasattr(_ROW, name)
+        }
+    return msgspec.structs.replace(_ROW, id=call_id, **changed)

@@ -12,8 +12,8 @@ from causeway.gateway.entries import (
     Opening,
     Row,
     decoded_row,
-    encoded_entry,
     encoded_opening,
+    encoded_row,
 )
 from causeway.gateway.journal import Journal, orphans, read_segment
 from causeway.storage.schema import ledger
@@ -47,8 +47,8 @@ def test_what_a_process_wrote_is_left_when_it_dies(folder: Path) -> None:
     journal = Journal(folder)
     for call in ("a", "b"):
         journal.opened(encoded_opening(an_opening(call)))
-    journal.closed(encoded_entry(an_entry("a")))
-    journal.closed(encoded_entry(an_entry("refused")))
+    journal.closed(encoded_row(an_entry("a")))
+    journal.closed(encoded_row(an_entry("refused")))
     assert _left(folder) == []  # it lives
     _die(journal)
     assert _left(folder) == [([["a", "refused"]], ["b"])]
@@ -57,16 +57,16 @@ def test_what_a_process_wrote_is_left_when_it_dies(folder: Path) -> None:
 def test_ended_calls_come_in_batches(folder: Path) -> None:
     journal = Journal(folder)
     for number in range(5):
-        journal.closed(encoded_entry(an_entry(f"{number}")))
+        journal.closed(encoded_row(an_entry(f"{number}")))
     _die(journal)
     assert _left(folder, most=2) == [([["0", "1"], ["2", "3"], ["4"]], [])]
 
 
 def test_an_opening_and_a_row_come_back_as_they_were(folder: Path) -> None:
     journal = Journal(folder)
-    opening, row = an_opening("a"), decoded_row(encoded_entry(an_entry("b")))
+    opening, row = an_opening("a"), decoded_row(encoded_row(an_entry("b")))
     journal.opened(encoded_opening(opening))
-    journal.closed(encoded_entry(an_entry("b")))
+    journal.closed(encoded_row(an_entry("b")))
     (segment,) = folder.glob("*.journal")
     assert list(read_segment(segment)) == [opening, row]
     _die(journal)
@@ -79,7 +79,7 @@ def test_a_call_open_in_one_segment_may_close_in_a_later_one(folder: Path) -> No
         journal.opened(line)
     for _ in range(10):  # ten and more segments: read by number, not by name
         journal.seal(lines)
-    journal.closed(encoded_entry(an_entry("a")))
+    journal.closed(encoded_row(an_entry("a")))
     _die(journal)
     assert _left(folder) == [([["a"]], ["b"])]
 
@@ -115,7 +115,7 @@ def test_a_line_cut_off_by_the_machines_end_spoils_only_itself(
 ) -> None:
     journal = Journal(folder)
     journal.opened(encoded_opening(an_opening("a")))
-    journal.closed(encoded_entry(an_entry("b")))
+    journal.closed(encoded_row(an_entry("b")))
     _die(journal)
     (segment,) = folder.glob("*.journal")
     whole = segment.read_bytes()
@@ -149,12 +149,12 @@ anything = st.text(st.characters(codec=None, exclude_categories=()), max_size=60
 @given(requested=anything, tokens=st.integers(-(2**70), 2**70))
 def test_whatever_a_caller_or_provider_sends_makes_one_line(requested: str, tokens: int) -> None:
     entry = an_entry("a", requested_model=requested, attempts=tokens)
-    line = encoded_entry(entry)
+    line = encoded_row(entry)
     assert b"\n" not in line
     assert b"\\u0000" not in line.replace(b"\\\\", b"")
     row = decoded_row(line)
     assert len(row.requested_model) <= 600
-    assert row.cost_micros == entry.cost
+    assert row.cost_micros == entry.cost_micros
     assert isinstance(_opening_of(requested), Opening)
 
 

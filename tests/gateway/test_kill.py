@@ -19,7 +19,7 @@ from causeway.storage.schema import ledger
 from tests.gateway.calls import BEGAN, an_entry, an_opening
 
 ROOT = Path(__file__).parents[2]
-ENDED, UNDER_WAY = an_entry("any").cost, an_opening("any").cost
+ENDED, UNDER_WAY = an_entry("any").cost_micros, an_opening("any").cost
 
 
 def killed_after(words: int, url: str, folder: Path) -> tuple[set[str], set[str]]:

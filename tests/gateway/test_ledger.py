@@ -15,7 +15,7 @@ from causeway.contracts.money import Micros
 from causeway.errors import DeadlineError, DiskFullError, UpstreamError
 from causeway.gateway import ledger as ledger_file
 from causeway.gateway import ledger_table
-from causeway.gateway.entries import encoded_entry, encoded_opening
+from causeway.gateway.entries import encoded_opening, encoded_row
 from causeway.gateway.journal import Journal
 from causeway.gateway.ledger import Ledger, open_ledger
 from causeway.storage import schema
@@ -68,7 +68,7 @@ def _leave(folder: Path, *, ended: list[str], under_way: list[str]) -> None:
     for call in (*ended, *under_way):
         journal.opened(encoded_opening(an_opening(call)))
     for call in ended:
-        journal.closed(encoded_entry(an_entry(call)))
+        journal.closed(encoded_row(an_entry(call)))
     journal.close(is_settled=False)
 
 
