@@ -12,8 +12,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -22,17 +22,14 @@ from subprocess import PIPE, Popen
 from urllib.request import Request, urlopen
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from pydantic import SecretStr
 
-from causeway.settings import DatabaseSettings, child_environment
+from causeway.settings import child_environment
 from causeway.storage import embedded_postgres
-from causeway.storage.database import open_database
 from tests.web import admin_site, prompts_site, shelf_site
 from tests.web.conftest import PHONE, installed_chromium, visiting
 from tests.web.conftest import serving as serving_parts
 from tests.web.scripted import ADMIN_KEY, EXAMPLES, FOLLOW_UP, UNANSWERABLE, scripted
 from tests.web.scripted_evals import EARLIER, LATER
-from tests.web.serving import serving
 
 PICTURES = Path(__file__).parent / "screenshots"
 DESK = {"width": 1280, "height": 860}
@@ -90,7 +87,7 @@ def _administration(folder: Path) -> Iterator[Served]:
     with (
         _server(folder) as url,
         admin_site.serving_admin(
-            url, folder, environment=admin_site.DEMO_ENVIRONMENT, is_furnished=True
+            url, folder, environment=admin_site.DEMO_ENVIRONMENT, furnished=admin_site.furnish
         ) as served,
     ):
         yield Served(served[0], served[1].admin_key)
@@ -104,15 +101,7 @@ def _prompts(folder: Path) -> Iterator[Served]:
 
 @contextmanager
 def _collections(folder: Path) -> Iterator[Served]:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[shelf_site.ShelfSite]:
-        database = await open_database(DatabaseSettings(url=SecretStr(url)), folder)
-        async with shelf_site.shelf_site(database, folder) as site:
-            await shelf_site.furnish(site)
-            yield site
-        await database.close()
-
-    with _server(folder) as url, serving(opened) as served:
+    with _server(folder) as url, shelf_site.serving_collections(url, folder) as served:
         yield Served(served[0])
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -193,15 +193,15 @@ def serving_admin(
     *,
     environment: Mapping[str, str],
     port: int = 0,
-    is_furnished: bool = False,
+    furnished: Callable[[AdminSite], Awaitable[None]] | None = None,
 ) -> Iterator[tuple[str, AdminSite]]:
     """Serve the site from a thread with a loop of its own; its address."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[AdminSite]:
         async with admin_site(database_url, folder, environment=environment) as site:
-            if is_furnished:
-                await furnish(site)
+            if furnished is not None:
+                await furnished(site)
             yield site
 
     with serving(opened, port=port) as served:
@@ -210,10 +210,10 @@ def serving_admin(
 
 def main() -> None:
     """Serve until stopped."""
-    is_furnished = "--empty" not in sys.argv
+    furnished = None if "--empty" in sys.argv else furnish
     serve_until_stopped(
         lambda url, folder, port: serving_admin(
-            url, folder, environment=DEMO_ENVIRONMENT, port=port, is_furnished=is_furnished
+            url, folder, environment=DEMO_ENVIRONMENT, port=port, furnished=furnished
         ),
         port=8098,
         key=lambda site: site.admin_key,

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 from causeway.observability.alert_rules import Terms
 from tests.gateway.calls import an_entry
-from tests.web.admin_site import AdminSite, admin_site
-from tests.web.serving import serve_until_stopped, serving
+from tests.web.admin_site import AdminSite, serving_admin
+from tests.web.serving import serve_until_stopped
 
 HOSTILE = '"><script>window.hacked = 1</script>'
 _TOLD = ("operations",)
@@ -41,27 +38,10 @@ async def furnish(site: AdminSite) -> None:
     await alerts.deliver()
 
 
-@contextmanager
-def serving_alerts(
-    database_url: str, folder: Path, *, port: int = 0, is_furnished: bool = True
-) -> Iterator[tuple[str, AdminSite]]:
-    """Serve the site from a thread with a loop of its own; its address."""
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[AdminSite]:
-        async with admin_site(database_url, folder, environment={}) as site:
-            if is_furnished:
-                await furnish(site)
-            yield site
-
-    with serving(opened, port=port) as served:
-        yield served
-
-
 def main() -> None:
     """Serve until stopped."""
     serve_until_stopped(
-        lambda url, folder, port: serving_alerts(url, folder, port=port),
+        lambda url, folder, port: serving_admin(url, folder, environment={}, port=port, furnished=furnish),
         port=8099,
         key=lambda site: site.admin_key,
     )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from starlette.testclient import TestClient
 
 from causeway.web.app import build_app
 from causeway.web.parts import WebParts
 from tests.web.scripted import ADMIN_KEY, Scripted, scripted
+from tests.web.serving import serving as serving_site
 
 _CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -28,7 +26,6 @@ _CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_START_S = 10.0
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 _PATIENCE_MS = 20_000
@@ -76,24 +73,21 @@ class Served:
     site: Scripted
 
 
+@dataclass(frozen=True, slots=True)
+class _Site:
+    parts: WebParts
+
+
 @contextmanager
 def serving(parts: WebParts) -> Iterator[str]:
     """Serve over a loopback port of the system's choice; the address."""
-    config = uvicorn.Config(
-        build_app(parts), port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + _START_S
-    pause = threading.Event()
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        pause.wait(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(_START_S)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[_Site]:
+        yield _Site(parts)
+
+    with serving_site(opened) as (address, _):
+        yield address
 
 
 @pytest.fixture

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import uvicorn
 from pydantic import SecretStr
 
 from causeway.contracts.clock import SystemClock
@@ -27,13 +23,12 @@ from causeway.knowledge.ingest.progress import ProgressReader
 from causeway.knowledge.ingest.upload import Uploads
 from causeway.knowledge.originals import Originals
 from causeway.settings import DatabaseSettings, KnowledgeSettings, PineconeSettings
-from causeway.storage import embedded_postgres
 from causeway.storage.blobs import Blobs
 from causeway.storage.database import Database, open_database
-from causeway.web.app import build_app
 from causeway.web.parts import IngestParts, WebParts
 from tests.knowledge.ingest.worksite import DIMENSIONS, Worksite
-from tests.web.scripted import Scripted, scripted
+from tests.web.scripted import ADMIN_KEY, Scripted, scripted
+from tests.web.serving import serve_until_stopped, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +110,30 @@ async def furnish(site: ShelfSite) -> None:
     await work.control.pause(Selection(collection_id=archive))
 
 
-async def _serve(port: int, folder: Path) -> None:
-    with_server = embedded_postgres.start(folder / "postgres")
-    try:
-        settings = DatabaseSettings(url=SecretStr(with_server.url()))
-        database = await open_database(settings, folder)
+@contextmanager
+def serving_collections(database_url: str, folder: Path, *, port: int = 0) -> Iterator[tuple[str, ShelfSite]]:
+    """Serve the furnished site from a thread with a loop of its own; its address."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[ShelfSite]:
+        database = await open_database(DatabaseSettings(url=SecretStr(database_url)), folder)
         async with shelf_site(database, folder) as site:
             await furnish(site)
-            config = uvicorn.Config(build_app(site.parts), port=port, lifespan="off")
-            await uvicorn.Server(config).serve()
+            yield site
         await database.close()
-    finally:
-        with_server.close()
+
+    with serving(opened, port=port) as served:
+        yield served
+
+
+def main() -> None:
+    """Serve until stopped."""
+    serve_until_stopped(
+        lambda url, folder, port: serving_collections(url, folder, port=port),
+        port=8090,
+        key=lambda _: ADMIN_KEY,
+    )
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="causeway-") as name:
-        asyncio.run(_serve(int(sys.argv[1]) if len(sys.argv) > 1 else 8090, Path(name)))
+    main()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.admin_site import AdminSite, serving_admin
+from tests.web.admin_site import AdminSite, furnish, serving_admin
 from tests.web.conftest import DESK, PHONE, visiting
 from tests.web.test_browser import overflow, violations
 
@@ -64,7 +64,7 @@ def admin(database_url: str, tmp_path: Path, upstream: str) -> Iterator[tuple[st
         "CAUSEWAY_PROVIDERS__ANTHROPIC__KIND": "anthropic",
         "CAUSEWAY_PROVIDERS__ANTHROPIC__MODELS": "claude-sonnet-5-5",
     }
-    with serving_admin(database_url, tmp_path, environment=environment, is_furnished=True) as served:
+    with serving_admin(database_url, tmp_path, environment=environment, furnished=furnish) as served:
         yield served
 
 

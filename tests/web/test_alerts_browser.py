@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.web.admin_site import AdminSite
-from tests.web.alerts_site import HOSTILE, serving_alerts
+from tests.web.admin_site import AdminSite, serving_admin
+from tests.web.alerts_site import HOSTILE, furnish
 from tests.web.conftest import DESK, PHONE, visiting
 from tests.web.test_browser import overflow, violations
 
@@ -22,7 +22,8 @@ def served(
 ) -> Iterator[tuple[str, AdminSite]]:
     """The site; with the parameter ``empty`` nothing is watched."""
     is_empty = getattr(request, "param", "") == "empty"
-    with serving_alerts(database_url, tmp_path, is_furnished=not is_empty) as found:
+    furnished = None if is_empty else furnish
+    with serving_admin(database_url, tmp_path, environment={}, furnished=furnished) as found:
         yield found
 
 
