@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -11,7 +12,9 @@ import click
 from causeway.cli.running import with_platform
 
 if TYPE_CHECKING:
-    from causeway.observability.alert_rules import Firing, Rule, Terms
+    from pydantic import BaseModel
+
+    from causeway.observability.alert_rules import Firing, Rule
     from causeway.wiring import Platform
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -272,45 +275,24 @@ def _tell(rule: Rule, *, as_json: bool) -> None:
 
 
 def _described(rule: Rule) -> dict[str, Any]:
-    terms: Terms = rule.terms
-    values = {name: getattr(terms, name) for name in type(terms).__slots__}
-    return values | {
-        "id": rule.id,
-        "channels": list(terms.channels),
-        "filters": dict(terms.filters),
-        "state": rule.state,
-        "value": rule.value,
-        "count": rule.count,
-        "checked_at": rule.checked_at.isoformat() if rule.checked_at else None,
-        "firing_since": rule.firing_since.isoformat() if rule.firing_since else None,
-        "created_by": rule.created_by,
-        "created_at": rule.created_at.isoformat(),
-    }
+    from causeway.web.alerts_api import rule_shape
+
+    return _plain(rule_shape(rule)) | {"state": rule.state}
 
 
 def _fired(firing: Firing) -> dict[str, Any]:
-    return {
-        "id": firing.id,
-        "alert": {"id": firing.rule_id, "name": firing.name},
-        "metric": firing.metric,
-        "value": firing.value,
-        "count": firing.count,
-        "threshold": firing.threshold,
-        "fired_at": firing.fired_at.isoformat(),
-        "resolved_at": firing.resolved_at.isoformat() if firing.resolved_at else None,
-        "is_told": firing.is_told,
-        "deliveries": [
-            {
-                "channel": each.channel,
-                "event": each.event,
-                "state": each.state,
-                "attempts": each.attempts,
-                "problem": each.problem,
-                "sent_at": each.sent_at.isoformat() if each.sent_at else None,
-            }
-            for each in firing.deliveries
-        ],
-    }
+    from causeway.web.alerts_api import firing_shape
+
+    shown = _plain(firing_shape(firing))
+    return {"alert": {"id": shown.pop("rule_id"), "name": shown.pop("name")}, **shown}
+
+
+def _plain(shape: BaseModel) -> dict[str, Any]:
+    """What `json` takes of ``shape``, with moments as every command writes them."""
+    import json
+
+    plain: dict[str, Any] = json.loads(json.dumps(shape.model_dump(), default=datetime.isoformat))
+    return plain
 
 
 def _told(firing: Firing) -> str:

@@ -141,13 +141,13 @@ Watched = Annotated[Alerts, Depends(watched)]
 @router.get("", name="api_alerts")
 async def alerts(found: Watched) -> RuleList:
     """Every alert, by name."""
-    return RuleList(alerts=[_shape(rule) for rule in await found.rules()], channels=list(found.channels))
+    return RuleList(alerts=[rule_shape(rule) for rule in await found.rules()], channels=list(found.channels))
 
 
 @router.post("", name="api_alert_create", status_code=201)
 async def create(body: TermsBody, found: Watched, admin: Admin) -> RuleShape:
     """A new alert; it is first held against the numbers within half a minute."""
-    return _shape(await found.create(body.terms(), by=admin.id))
+    return rule_shape(await found.create(body.terms(), by=admin.id))
 
 
 @router.get("/firings", name="api_alert_firings")
@@ -155,24 +155,19 @@ async def firings(
     found: Watched, rule: Storable | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> FiringList:
     """What fired, and how far its notices have come."""
-    return FiringList(
-        firings=[
-            FiringShape.model_validate(_plain(each))
-            for each in await found.firings(rule_id=rule, limit=limit)
-        ]
-    )
+    return FiringList(firings=[firing_shape(each) for each in await found.firings(rule_id=rule, limit=limit)])
 
 
 @router.get("/{alert_id}", name="api_alert")
 async def alert(alert_id: Storable, found: Watched) -> RuleShape:
     """One alert."""
-    return _shape(await found.rule(alert_id))
+    return rule_shape(await found.rule(alert_id))
 
 
 @router.put("/{alert_id}", name="api_alert_change")
 async def change(alert_id: Storable, body: TermsBody, found: Watched) -> RuleShape:
     """Say anew what an alert watches."""
-    return _shape(await found.change(alert_id, body.terms()))
+    return rule_shape(await found.change(alert_id, body.terms()))
 
 
 @router.delete("/{alert_id}", name="api_alert_delete", status_code=204)
@@ -187,7 +182,8 @@ async def test(alert_id: Storable, found: Watched) -> Tested:
     return Tested(channels=await found.test(alert_id))
 
 
-def _shape(rule: Rule) -> RuleShape:
+def rule_shape(rule: Rule) -> RuleShape:
+    """``rule`` as the API shows it."""
     terms = rule.terms
     return RuleShape.model_validate(
         {name: getattr(terms, name) for name in TermsBody.model_fields}
@@ -199,7 +195,7 @@ def _shape(rule: Rule) -> RuleShape:
     )
 
 
-def _plain(firing: Firing) -> dict[str, object]:
-    return {name: getattr(firing, name) for name in Firing.__slots__} | {
-        "deliveries": list(firing.deliveries)
-    }
+def firing_shape(firing: Firing) -> FiringShape:
+    """``firing`` as the API shows it."""
+    told = {name: getattr(firing, name) for name in Firing.__slots__}
+    return FiringShape.model_validate(told | {"deliveries": list(firing.deliveries)})
