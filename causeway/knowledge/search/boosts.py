@@ -38,19 +38,23 @@ def added(place: PlacedChunk, ranking: Ranking | None, now: datetime) -> Mapping
     """What each boost adds to the score of a chunk, as a share of it: ``recency``, ``authority``; empty where none is on."""
     if ranking is None or not ranking.is_on:
         return {}
+    rounded = {name: round(share, 3) for name, share in _shares(place, ranking, now).items()}
+    return {name: share for name, share in rounded.items() if share}
+
+
+def _shares(place: PlacedChunk, ranking: Ranking, now: datetime) -> Mapping[str, float]:
     age_days = max(timedelta(), now - place.modified_at) / timedelta(days=1)
     newness: float = 0.5 ** (age_days / ranking.half_life_days)
     is_marked = any(_is(place, *mark.split("=", 1)) for mark in ranking.authority)
-    shares = {
+    return {
         "recency": ranking.recency_percent / 100 * newness,
         "authority": ranking.authority_percent / 100 * is_marked,
     }
-    return {name: round(share, 3) for name, share in shares.items() if round(share, 3)}
 
 
 def _factor(place: PlacedChunk, ranking: Ranking, now: datetime) -> float:
     most = (ranking.recency_percent + ranking.authority_percent) / 100
-    return (1 + sum(added(place, ranking, now).values())) / (1 + most)
+    return (1 + sum(_shares(place, ranking, now).values())) / (1 + most)
 
 
 def _is(place: PlacedChunk, field: str, wanted: str) -> bool:
