@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock
@@ -73,25 +73,30 @@ _SEEN = "document_id IN (SELECT id FROM documents WHERE readers && CAST(:readers
 _QUOTED = "concat('''', replace(replace(lexeme, '\\', '\\\\'), '''', ''''''), '''')"
 _LEXEMES = f"unnest(to_tsvector('{TEXT_CONFIG}', :query) || array_to_tsvector(CAST(:whole AS text[])))"
 
-# one statement, so that the counts are of one moment
-_ALL = f"""
-    WITH totals AS MATERIALIZED (
-        SELECT count(*) AS chunks, coalesce(avg(length), 1)::float8 AS mean_length FROM chunk_keywords WHERE SCOPE
+
+def _all(beginning: str, *, scope: str, holding: str) -> TextClause:
+    """Totals and each word's chunks in one statement, so that the counts are of one moment."""
+    return text(
+        f"""
+    WITH {beginning} totals AS MATERIALIZED (
+        SELECT count(*) AS chunks, coalesce(avg(length), 1)::float8 AS mean_length FROM chunk_keywords WHERE {scope}
     )
     SELECT lexeme, coalesce(cardinality(positions), 1) AS times, chunks, mean_length, quoted,
            CASE WHEN chunks <= CAST(:most_counted AS integer)
-                THEN (SELECT count(*) FROM chunk_keywords WHERE lexemes @@ quoted::tsquery AND SCOPE) END AS found_in
+                THEN (SELECT count(*) FROM {holding} WHERE lexemes @@ quoted::tsquery) END AS found_in
     FROM totals, {_LEXEMES}, {_QUOTED} AS quoted
     ORDER BY positions[1] NULLS FIRST LIMIT {MOST_TERMS}
     """  # noqa: S608 - constants
+    )
+
+
+_ALL = _all("", scope="true", holding="chunk_keywords")
 # a reader of few of many chunks: the index of words would bring most of the others' for a common word
-_ALL_SEEN = _ALL.replace(
-    "WITH totals",
-    "WITH seen AS MATERIALIZED (SELECT lexemes FROM chunk_keywords WHERE document_id = ANY(ARRAY("
-    "SELECT id FROM documents WHERE readers && CAST(:readers AS text[])))), totals",
-).replace(
-    "FROM chunk_keywords WHERE lexemes @@ quoted::tsquery AND SCOPE",
-    "FROM seen WHERE lexemes @@ quoted::tsquery",
+_ALL_SEEN = _all(
+    "seen AS MATERIALIZED (SELECT lexemes FROM chunk_keywords WHERE document_id = ANY(ARRAY("
+    "SELECT id FROM documents WHERE readers && CAST(:readers AS text[])))),",
+    scope=_SEEN,
+    holding="seen",
 )
 _TERMS = text(
     f"""
@@ -145,9 +150,7 @@ class KeywordStatistics:
             asked["readers"] = list(readers)
         known = self._known.get(readers)
         if known is None or known.until < self._clock.monotonic():
-            scoped = text(
-                _ALL.replace("SCOPE", "true") if readers is None else _ALL_SEEN.replace("SCOPE", _SEEN)
-            )
+            scoped = _ALL if readers is None else _ALL_SEEN
             rows = (await connection.execute(scoped, {**asked, "most_counted": self._most_counted})).all()
             if not rows:
                 return Statistics(0, 1.0), []
