@@ -340,10 +340,11 @@ async def _work(
                 restart_at = number + random.randrange(5, 60)
             if number == restart_at:
                 await asyncio.to_thread(processes.start)
-            if number % 200 == 0:  # people rest, and the watch comes round
+            if number % 200 == 0:  # people rest, and search, and the watch comes round
                 await asyncio.sleep(random.uniform(1.0, 5.0))
                 if not (set(kills) & set(range(number - 80, number + 1))):
                     await asyncio.to_thread(processes.look)
+                    await asyncio.to_thread(processes.search, "what does a note say of tents?")
             if number in checks:
                 await asyncio.to_thread(processes.start)
                 await _check(tree, processes, database, result, f"operation {number}", random)
@@ -520,7 +521,8 @@ def _memory(samples: list[Sample]) -> list[str]:
     if not samples:
         return []
     lines = [
-        f"Memory in MB, sampled every {_SAMPLED_EVERY_S:g} s: the median of each tenth of the time, and the most of the processes that read.",
+        f"Memory in MB, sampled every {_SAMPLED_EVERY_S:g} s: the median of each tenth of the time, and the most of the processes that read. "
+        "The first search after a start loads the models of searching, 140 MB.",
         "",
         "| from, s | `up` | its open files | the watch | warm reader | a reading process, most | its address space, most | at once, most |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|",
