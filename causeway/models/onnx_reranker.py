@@ -39,7 +39,7 @@ class OnnxReranker:
         self, card: ModelCard, folder: Path, *, threads: int = 0, max_tokens: int = _MAX_TOKENS
     ) -> None:
         self._card = card
-        self._model = OnnxModel(folder, max_tokens=min(max_tokens, card.context_tokens), threads=1)
+        self._model = OnnxModel(folder, max_tokens=min(max_tokens, card.context_tokens))
         self._batcher = Batcher(
             self._scores, budget_tokens=_BUDGET_TOKENS, name=card.id, lanes=threads or usable_cores()
         )
