@@ -67,8 +67,11 @@ async def retrieve(
     k: int,
     where: Filter,
     vector_weight: float,
+    top_k: int = 0,
 ) -> Candidates:
     """The ``2 * k`` best candidates among the documents that pass ``where``, fused; ``embed`` gives the query's vectors.
+
+    The best `CONSIDERED` bring their vectors, and all of them where more hits are wanted (``top_k``): see `neighbours`.
 
     Raises:
         DeadlineError: The database did not answer in time.
@@ -79,14 +82,15 @@ async def retrieve(
     try:
         async with asyncio.TaskGroup() as arms:
             words = arms.create_task(_in_time(index.lexical(query, _KEYWORD_DEPTH * k, where, mended=mended)))
-            near = arms.create_task(_near(index, embed, missing, k=k, where=where))
+            vectors_first = arms.create_task(_near(index, embed, missing, k=k, where=where))
         bm25 = {match.chunk_id: match.score for match in words.result()}
-        vectors, nearest = near.result()
+        vectors, nearest = vectors_first.result()
         unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in nearest]
         cosines = {**nearest, **await _in_time(_cosines(index, unmeasured, vectors, missing))}
         fused = fuse(cosines, bm25, vector_weight=vector_weight)
         best = fused[: 2 * k]
-        embeddings = await _in_time(index.embeddings([each.chunk_id for each in best[:CONSIDERED]]))
+        near = best if top_k > CONSIDERED else best[:CONSIDERED]
+        embeddings = await _in_time(index.embeddings([each.chunk_id for each in near]))
     except TimeoutError as exc:
         raise _late() from exc
     except ExceptionGroup as group:

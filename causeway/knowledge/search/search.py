@@ -145,7 +145,9 @@ class Search:
         with self._spans.start("retrieve", parent=call.traceparent) as span:
             k = max(self._settings.candidates, request.top_k)
             weight = self._settings.vector_weight
-            candidates = await retrieve(index, request.query, embed, k=k, where=where, vector_weight=weight)
+            candidates = await retrieve(
+                index, request.query, embed, k=k, where=where, vector_weight=weight, top_k=request.top_k
+            )
             span.set({"causeway.candidates.vector": candidates.from_vectors})
             span.set({"causeway.candidates.keyword": candidates.from_keywords})
             votes = await self._votes.boosts(candidates.vectors, known) if self._votes else {}
