@@ -4,7 +4,8 @@ Of an index of up to `MOST_COUNTED` chunks all is counted, and so it is for a re
 whose chunks are looked through once for all words. Beyond that counting takes longer than searching, so there the work is
 bounded:
 
-- How many chunks there are is remembered for ten minutes, for each set of names that a caller has in access rules.
+- How many chunks there are, and of how many words, is remembered for ten minutes, for each set of names that a caller has
+  in access rules.
 - A common word is not counted. For who sees everything its frequency is what ANALYZE keeps; for anybody else it is that in
   a sample of what they see, since the other would tell how often a word is in the rest. What is rare is counted exactly.
 
@@ -115,6 +116,7 @@ _READABLE = "SELECT id FROM documents WHERE readers && %s::text[]"
 _ONE_BY_ONE = f"document_id = ANY(ARRAY({_READABLE}))"
 """For who sees few documents; see `causeway.knowledge.index.filters.is_among_passing`."""
 _SEEN = f"document_id IN ({_READABLE})"
+_COUNT_SEEN = f"SELECT count(*) FROM chunk_keywords WHERE {_SEEN}"  # noqa: S608 - constants
 _HOLDS_ANY = f"lexemes @@ %s::tsquery AND {_SEEN}"
 
 
@@ -179,8 +181,8 @@ class KeywordStatistics:
             seen = await _look_through(connection, few, [names], quoted)
             if seen.chunks <= self._most_looked_through:
                 return Statistics(seen.chunks, seen.mean_length), words, seen.holding
-            totals = await _look_through(connection, _SEEN, [names], {})
-            known = Statistics(totals.chunks, totals.mean_length)
+            chunks = (await connection.exec_driver_sql(_COUNT_SEEN, (names,))).scalar_one()
+            known = Statistics(chunks, seen.mean_length)  # of thousands: the lengths of all are in no index
             self._remember(readers, known)
         found = {lexeme: known.common[lexeme] for lexeme in quoted if lexeme in known.common}
         common = [word.lexeme for word in words if word.is_common and word.lexeme not in found]
