@@ -1,11 +1,15 @@
 """Loads code by name: heavy libraries when they are first needed, so that a process that never needs them stays small.
 
 A gateway without local models keeps 20 MB less by not loading onnxruntime, and 15 by not loading numpy.
+
+numpy computes in the thread that asks. Its OpenBLAS would split a product of 50 by 384 numbers among all cores and then spin
+on them for tens of milliseconds: 65 ms of processor for each search, which others waited for (``bench/search_scale.py``).
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from causeway.errors import MissingCapabilityError
@@ -21,6 +25,7 @@ def library(name: str, *, extra: str | None = None) -> Any:
     Raises:
         MissingCapabilityError: It is not installed.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read once, when the library is loaded
     try:
         return importlib.import_module(name)
     except ImportError as exc:

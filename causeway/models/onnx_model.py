@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from causeway import seams
 from causeway.errors import MissingModelFileError
-from causeway.models.cores import usable_cores
 from causeway.seams import deferred
 
 if TYPE_CHECKING:
@@ -38,18 +37,16 @@ def load_tokenizer(folder: Path) -> tokenizers.Tokenizer:
 
 
 class OnnxModel:
-    """Loaded when it is first run; safe to run from several threads.
+    """Loaded when it is first run; safe to run from several threads, each of which computes on one core.
 
     Args:
         folder: Has ``model.onnx`` and ``tokenizer.json``.
         max_tokens: Longer texts are cut there.
-        threads: 0 = every core.
     """
 
-    def __init__(self, folder: Path, *, max_tokens: int, threads: int) -> None:
+    def __init__(self, folder: Path, *, max_tokens: int) -> None:
         self._folder = folder
         self._max_tokens = max_tokens
-        self._threads = threads or usable_cores()
         self._loading = threading.Lock()
         self._tokenizer: tokenizers.Tokenizer | None = None
         self._session: Any = None  # an onnxruntime.InferenceSession, which has no type stubs
@@ -94,10 +91,8 @@ class OnnxModel:
                     )
                 onnxruntime = seams.library("onnxruntime")
                 options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self._threads
+                options.intra_op_num_threads = 1
                 options.log_severity_level = 3
-                # Waiting threads sleep: spinning gains a tenth on an idle machine and takes the cores from other work.
-                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
                 self._session = onnxruntime.InferenceSession(
                     str(file), options, providers=["CPUExecutionProvider"]
                 )

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 else:
     np = deferred("numpy")
 
-_BUDGET_TOKENS = 512
 _MAX_TOKENS = 192
+_BUDGET_TOKENS = _MAX_TOKENS
+"""A long passage goes alone: in pairs they take as long, and the last core to end keeps the others waiting for longer."""
 
 
 class OnnxReranker:
@@ -39,7 +40,7 @@ class OnnxReranker:
         self, card: ModelCard, folder: Path, *, threads: int = 0, max_tokens: int = _MAX_TOKENS
     ) -> None:
         self._card = card
-        self._model = OnnxModel(folder, max_tokens=min(max_tokens, card.context_tokens), threads=1)
+        self._model = OnnxModel(folder, max_tokens=min(max_tokens, card.context_tokens))
         self._batcher = Batcher(
             self._scores, budget_tokens=_BUDGET_TOKENS, name=card.id, lanes=threads or usable_cores()
         )

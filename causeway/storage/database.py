@@ -40,7 +40,12 @@ from causeway.storage.seen_rows import SeenRows, prepare_role
 log = logging.getLogger(__name__)
 
 _POOL_WAIT_S = 30
-_SESSION = "-c statement_timeout=120s -c idle_in_transaction_session_timeout=300s -c timezone=UTC"
+_VECTOR_SCANS = "-c hnsw.iterative_scan=relaxed_order -c hnsw.ef_search=300 -c hnsw.max_scan_tuples=40000"
+"""pgvector's settings for scans of a vector index, which a filter must not end before they have enough
+(`causeway.knowledge.index.postgres_index`): of the session, since one for each search is a trip to the server more."""
+_SESSION = (
+    f"-c statement_timeout=120s -c idle_in_transaction_session_timeout=300s -c timezone=UTC {_VECTOR_SCANS}"
+)
 """No request waits two minutes; what may (an index build) lifts it with SET LOCAL."""
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from sqlalchemy import URL, Text, cast, func, literal, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -39,6 +38,7 @@ _IS_READY = text(
     FROM pg_roles AS role, unnest(CAST(:names AS text[])) AS name WHERE role.rolname = :role
     """
 )
+_SEE_AS = "SELECT set_config('causeway.viewer', %s::text[]::text, true), set_config('role', %s, true)"
 _MAKE = text(
     """
     DO $$ BEGIN
@@ -72,11 +72,8 @@ class SeenRows:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading, in a transaction that sees the caller's rows alone. Raises as `Database.begin`."""
-        viewer = cast(cast(literal(self._names, ARRAY(Text)), ARRAY(Text)), Text)
         async with self._connect() as connection:
-            await connection.execute(
-                select(func.set_config("causeway.viewer", viewer, True), func.set_config("role", ROLE, True))
-            )
+            await connection.exec_driver_sql(_SEE_AS, (self._names, ROLE))
             yield connection
 
 

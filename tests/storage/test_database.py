@@ -116,6 +116,15 @@ async def test_connection_lost_while_idle_is_replaced(
         assert await connection.scalar(text("SELECT 1")) == 1
 
 
+async def test_scans_of_vectors_go_on_until_a_filter_has_enough(database: Database) -> None:
+    async with database.connect() as connection:
+        await connection.execute(
+            text("SELECT '[1,2]'::vector")
+        )  # which loads pgvector, and its settings' meaning
+        assert await connection.scalar(text("SHOW hnsw.iterative_scan")) == "relaxed_order"
+        assert int(await connection.scalar(text("SHOW hnsw.ef_search")) or 0) >= 200
+
+
 async def test_statement_over_its_time_is_a_deadline(database: Database) -> None:
     async def sleep() -> None:
         async with database.connect() as connection:

@@ -39,6 +39,17 @@ class KeywordIndex(Protocol):
         """Index the chunks of a document that the caller's transaction has just written."""
         ...
 
-    async def search(self, connection: AsyncConnection, query: str, k: int, where: Filter) -> Sequence[Match]:
-        """The ``k`` best chunks that hold a word of ``query``, best first; equal scores by chunk id."""
+    async def search(
+        self,
+        connection: AsyncConnection,
+        query: str,
+        k: int,
+        where: Filter,
+        *,
+        mended: dict[str, str] | None = None,
+    ) -> Sequence[Match]:
+        """The ``k`` best chunks that hold a word of ``query``, best first; equal scores by chunk id.
+
+        ``mended`` gets the stems of the query that nothing has, each with the one that was searched for instead.
+        """
         ...

@@ -38,7 +38,15 @@ class ExtensionKeywords:
     async def add(self, connection: AsyncConnection, document_id: str) -> None:
         """Nothing to do: the index follows the table."""
 
-    async def search(self, connection: AsyncConnection, query: str, k: int, where: Filter) -> Sequence[Match]:
+    async def search(
+        self,
+        connection: AsyncConnection,
+        query: str,
+        k: int,
+        where: Filter,
+        *,
+        mended: dict[str, str] | None = None,  # noqa: ARG002 - nothing is mended
+    ) -> Sequence[Match]:
         """See `KeywordIndex.search`."""
         if not await self._is_there(connection):
             return []

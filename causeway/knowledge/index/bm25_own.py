@@ -11,9 +11,7 @@ Where few chunks pass a filter these are read, and not the index of words: of co
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -27,7 +25,6 @@ from sqlalchemy import (
     Select,
     Text,
     cast,
-    func,
     literal,
     literal_column,
     select,
@@ -36,6 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.knowledge.index.bm25 import K1, TEXT_CONFIG, B
@@ -43,13 +43,19 @@ from causeway.knowledge.index.breadth import Breadth
 from causeway.knowledge.index.filters import (
     EVERYTHING,
     Filter,
+    ReadableBy,
     has_statistics,
     is_among_passing,
     readers_in,
     to_sql,
 )
 from causeway.knowledge.index.identifiers import identifiers
-from causeway.knowledge.index.keyword_statistics import MOST_COUNTED, Counted, KeywordStatistics
+from causeway.knowledge.index.keyword_statistics import (
+    MOST_COUNTED,
+    Counted,
+    KeywordStatistics,
+    Statistics,
+)
 from causeway.knowledge.index.spelling import keep_words
 from causeway.knowledge.index.stores import Match
 from causeway.storage.schema import chunk_keywords, documents
@@ -132,16 +138,23 @@ class OwnKeywords:
         await self._add(connection, rows)
         await keep_words(connection, document_id)
 
-    async def search(self, connection: AsyncConnection, query: str, k: int, where: Filter) -> Sequence[Match]:
+    async def search(
+        self,
+        connection: AsyncConnection,
+        query: str,
+        k: int,
+        where: Filter,
+        *,
+        mended: dict[str, str] | None = None,
+    ) -> Sequence[Match]:
         """See `KeywordIndex.search`."""
         whole = sorted(identifiers(query))
-        known, counted = await self._statistics.of(connection, query, whole, readers_in(where))
+        known, counted, instead = await self._statistics.of(connection, query, whole, readers_in(where))
+        if mended is not None:
+            mended |= instead
         weighed = [_term(each, known.chunks) for each in counted]
         terms = sorted(weighed, key=lambda term: (term.found_in, term.tsquery))
-        most, passing = self._most_candidates, None
-        if where != EVERYTHING and not self._breadth.is_known_as_many(where):
-            counted_rows = await connection.scalar(select(self._breadth.counted(where)))
-            passing = self._breadth.learn(where, counted_rows or 0)
+        most, passing = self._most_candidates, await self._passing(connection, where, known)
         if passing is not None:  # of each word's chunks only the share that passes is a candidate
             most = round(most * max(1.0, known.chunks / max(1, passing)))
         needed = 0
@@ -153,6 +166,14 @@ class OwnKeywords:
             rows = (await connection.execute(_best(found, terms, k))).all()
             most *= 4
         return [Match(row.chunk_id, row.score) for row in rows]
+
+    async def _passing(self, connection: AsyncConnection, where: Filter, known: Statistics) -> int | None:
+        """How many chunks pass, when they are few; None when they are many."""
+        if where == EVERYTHING or self._breadth.is_known_as_many(where):
+            return None
+        if isinstance(where, ReadableBy):  # what a reader sees was counted just now, or within minutes
+            return self._breadth.learn(where, known.chunks)
+        return self._breadth.learn(where, await connection.scalar(select(self._breadth.counted(where))) or 0)
 
     async def _add(self, connection: AsyncConnection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
         if rows:
@@ -202,24 +223,38 @@ def _best(found: FromClause, terms: Sequence[_Term], k: int) -> Select[Any]:
     return select(found.c.chunk_id, score).order_by(score.desc(), found.c.chunk_id).limit(k)
 
 
-def _score(terms: Sequence[_Term], found: FromClause) -> ColumnElement[Any]:
-    """The sum over ``terms``.
+def _score(terms: Sequence[_Term], found: FromClause) -> ColumnElement[float]:
+    """The sum over ``terms``."""
+    asked = (
+        part for term in terms for part in (literal(term.weight, Double()), literal(term.tsquery, TSQUERY))
+    )
+    return _Bm25(found.c.lexemes, found.c.norm, *asked)
+
+
+class _Bm25(FunctionElement[float]):
+    """The score of a chunk by its lexemes, the norm of its length, and the weight and query of each term.
 
     How often a term occurs in a chunk (tf): PostgreSQL has no function for it short of unpacking the whole vector, which
     takes three times as long. But ts_rank with equal weights is R * (1 + 1/4 + ... + 1/tf^2) with R = 6 / pi^2, and what is
     left to 1 is nearly R / (tf + 1/2), so near that rounding gives tf itself up to 256, where a tsvector ends.
-    tf / (tf + norm) is written with tf once: PostgreSQL would compute it twice.
+    tf / (tf + norm) is written with tf once: PostgreSQL would compute it twice. One element for all terms, since putting
+    together a dozen for each took as long as half of the scoring.
     """
-    one, half, rank_of_one = (_written(number) for number in (1.0, 0.5, _RANK_OF_ONE))
-    parts: list[ColumnElement[Any]] = []
-    for term in terms:
-        asked = cast(literal(term.tsquery, Text), TSQUERY)
-        rank = func.ts_rank(literal_column("'{1,1,1,1}'::float4[]"), found.c.lexemes, asked)
-        times: ColumnElement[float] = func.round(
-            rank_of_one / (one - cast(rank, Double)) - half, type_=Double()
-        )
-        parts.append(literal(term.weight, Double()) * (one - found.c.norm / (found.c.norm + times)))
-    return functools.reduce(operator.add, parts)
+
+    name = "bm25"
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(_Bm25)
+def _write_bm25(element: _Bm25, compiler: SQLCompiler, **options: Any) -> str:
+    lexemes, norm, *asked = (compiler.process(part, **options) for part in element.clauses)
+    parts = [
+        f"{weight} * (1.0::float8 - {norm} / ({norm} + round({_RANK_OF_ONE!r}::float8 / (1.0::float8"
+        f" - ts_rank('{{1,1,1,1}}'::float4[], {lexemes}, {tsquery}::tsquery)::float8) - 0.5::float8)))"
+        for weight, tsquery in zip(asked[::2], asked[1::2], strict=True)
+    ]
+    return f"({' + '.join(parts)})"
 
 
 def _written(number: float) -> ColumnElement[float]:

@@ -115,9 +115,11 @@ class PineconeIndex:
             document_id, revision, pieces, vectors, media_type=media_type, title=title, pages=pages, blob=blob
         )
 
-    async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
+    async def lexical(
+        self, query: str, k: int, where: Filter = EVERYTHING, *, mended: dict[str, str] | None = None
+    ) -> Sequence[Match]:
         """See `ChunkIndex`."""
-        return await self._postgres.lexical(query, k, where)
+        return await self._postgres.lexical(query, k, where, mended=mended)
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
         """See `ChunkIndex`."""

@@ -5,7 +5,8 @@ partial is ever found. Vectors are searched by pgvector, words by `KeywordIndex`
 
 A filtered vector search has a trap: an HNSW scan finds its nearest few first and filters after, so with 1 % of the rows
 passing it brings one result in twenty of what is there, without a word (bench/results/index_scale.md). Hence few passing
-rows are compared exactly, and for many the scan goes on until it has enough (``hnsw.iterative_scan``).
+rows are compared exactly, and for many the scan goes on until it has enough (``hnsw.iterative_scan``, a setting of every
+session: `causeway.storage.database`).
 """
 
 from __future__ import annotations
@@ -71,8 +72,6 @@ log = logging.getLogger(__name__)
 
 MOST_EXACT: Final = 5000
 """Filtered rows that are compared one by one: about 20 ms. It is 5 % of 100,000 chunks, where both ways cost the same."""
-_EF_SEARCH = 100
-_MAX_SCAN_TUPLES = 40_000
 _MOST_HALFVEC_DIMENSIONS = 4000
 """pgvector indexes no longer ones; they are compared exactly."""
 _PREPARE_LOCK = 0x63775F696478
@@ -193,20 +192,22 @@ class PostgresIndex:
             missing: Gets nothing: all vectors are here.
         """
         where = all_of(self._seen, where)
-        async with self._sight.connect() as connection:
-            if exact or len(vector) > _MOST_HALFVEC_DIMENSIONS or await self._is_narrow(connection, k, where):
+        async with self._sight.glance() as connection:
+            if exact or len(vector) > _MOST_HALFVEC_DIMENSIONS or await self._is_narrow(connection, where):
                 found = _nearest_exactly(vector, k, where)
             else:
                 found = _nearest_by_index(vector, k, where)
             rows = (await connection.execute(found)).all()
         return [Match(row.id, 1.0 - row.distance) for row in rows]
 
-    async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
-        """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
+    async def lexical(
+        self, query: str, k: int, where: Filter = EVERYTHING, *, mended: dict[str, str] | None = None
+    ) -> Sequence[Match]:
+        """See `ChunkIndex`."""
         where = all_of(self._seen, where)
         # not as the reading role: the words have no policy, and what is found is read behind both walls
-        async with self._database.connect() as connection:
-            return await self._keywords.search(connection, query.replace("\x00", ""), k, where)
+        async with self._database.glance() as connection:
+            return await self._keywords.search(connection, query.replace("\x00", ""), k, where, mended=mended)
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:
         """The searchable chunks of a document, in its order; none when it is not there or not ready."""
@@ -238,7 +239,7 @@ class PostgresIndex:
         wanted = select(chunks.c.id, chunks.c.embedding.cosine_distance(vector).label("distance")).where(
             chunks.c.id == func.any(list(chunk_ids)),
             func.vector_dims(chunks.c.embedding) == len(vector),
-            _passes(all_of(self._seen, where)),
+            _passes_one_by_one(all_of(self._seen, where)),
         )
         async with self._sight.glance() as connection:
             return {row.id: 1.0 - row.distance for row in await connection.execute(wanted)}
@@ -248,7 +249,9 @@ class PostgresIndex:
         # as bytes: writing and reading 384 numbers as text takes ten times as long as finding them
         packed = func.vector_send(chunks.c.embedding, type_=LargeBinary).label("packed")
         wanted = select(chunks.c.id, packed).where(
-            chunks.c.id == func.any(list(chunk_ids)), chunks.c.embedding.is_not(None), _passes(self._seen)
+            chunks.c.id == func.any(list(chunk_ids)),
+            chunks.c.embedding.is_not(None),
+            _passes_one_by_one(self._seen),
         )
         async with self._sight.glance() as connection:
             return {row.id: _unpacked_vector(row.packed) for row in await connection.execute(wanted)}
@@ -281,18 +284,12 @@ class PostgresIndex:
         """Nothing: a write leaves nothing to do here but what PostgreSQL's autovacuum does."""
         return Upkeep()
 
-    async def _is_narrow(self, connection: AsyncConnection, k: int, where: Filter) -> bool:
-        """Whether so few chunks pass that each can be compared; makes the connection's scans ready for when they are many."""
-        asked = select(
-            func.set_config("hnsw.iterative_scan", "relaxed_order", True),
-            func.set_config("hnsw.ef_search", str(max(_EF_SEARCH, k)), True),
-            func.set_config("hnsw.max_scan_tuples", str(_MAX_SCAN_TUPLES), True),
-        )
+    async def _is_narrow(self, connection: AsyncConnection, where: Filter) -> bool:
+        """Whether so few chunks pass that each can be compared."""
         if self._breadth.is_known_as_many(where):
-            await connection.execute(asked)
             return False
-        row = (await connection.execute(asked.add_columns(self._breadth.counted(where).label("rows")))).one()
-        return self._breadth.learn(where, row.rows) is not None
+        rows = await connection.scalar(select(self._breadth.counted(where)))
+        return self._breadth.learn(where, rows or 0) is not None
 
     async def _prepare_vectors(self, dimensions: int) -> None:
         """Make the HNSW index for vectors of that many dimensions, unless it is there or cannot be."""
@@ -330,11 +327,12 @@ def _looked_up(where: Filter) -> ColumnElement[bool]:
     return true() if where == EVERYTHING else is_among_passing(chunks.c.document_id, where)
 
 
-def _passes_in_order(where: Filter) -> ColumnElement[bool]:
+def _passes_one_by_one(where: Filter) -> ColumnElement[bool]:
     """The same, asked of each row as a scan comes to it.
 
-    As a join it is turned round: the planner takes it that few rows have these dimensions, since no statistics are kept
-    of that, reads the whole vector index and sorts it anew.
+    As a join it is turned round. In a scan of vectors the planner takes it that few rows have these dimensions, since no
+    statistics are kept of that, reads the whole vector index and sorts it anew. Of chunks that are named it cannot tell how
+    many a reader sees, and looks up the chunks of every document that they do.
     """
     if where == EVERYTHING:
         return true()
@@ -361,7 +359,8 @@ def _nearest_by_index(vector: Vectors, k: int, where: Filter) -> Select[str, flo
     near = (
         select(chunks.c.id, chunks.c.embedding)
         .where(
-            func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))), _passes_in_order(where)
+            func.vector_dims(chunks.c.embedding) == literal_column(str(len(vector))),
+            _passes_one_by_one(where),
         )
         .order_by(short.cosine_distance(vector))
         .limit(2 * k)

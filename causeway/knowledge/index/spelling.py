@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -42,6 +43,21 @@ _KEEP = text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A stem that is read in place of one that nothing has.
+
+    Attributes:
+        word: It.
+        tsquery: How it is asked for.
+        found_in: In how many chunks it is.
+    """
+
+    word: str
+    tsquery: str
+    found_in: int
+
+
 async def keep_words(connection: AsyncConnection, document_id: str) -> None:
     """Take the words of a document whose chunks' words were just written, in the caller's transaction."""
     await connection.execute(_KEEP, {"document_id": document_id})
@@ -49,8 +65,8 @@ async def keep_words(connection: AsyncConnection, document_id: str) -> None:
 
 async def mended(
     connection: AsyncConnection, lexemes: Iterable[str], readers: tuple[str, ...] | None
-) -> Mapping[str, tuple[str, int]]:
-    """Stem that nothing has -> the most frequent one that is meant by it, as a query, and in how many chunks that is."""
+) -> Mapping[str, Meant]:
+    """Stem that nothing has -> the most frequent one that may be meant by it."""
     wrong = [lexeme for lexeme in lexemes if _MENDABLE.fullmatch(lexeme)][:_MOST]
     if not wrong:
         return {}
@@ -58,13 +74,12 @@ async def mended(
     if readers is not None:
         asked["readers"] = list(readers)
     rows = (await connection.execute(_NEAR_ALL if readers is None else _NEAR_SEEN, asked)).all()
-    there = [(row.word, row.quoted, int(row.found_in)) for row in rows if row.found_in]
-    best: dict[str, tuple[str, int]] = {}
+    there = [Meant(row.word, row.quoted, int(row.found_in)) for row in rows if row.found_in]
+    best: dict[str, Meant] = {}
     for lexeme in wrong:
-        near = [each for each in there if is_one_edit(lexeme, each[0])]
+        near = [each for each in there if is_one_edit(lexeme, each.word)]
         if near:
-            _, quoted, found_in = max(near, key=lambda each: (each[2], each[0]))
-            best[lexeme] = (quoted, found_in)
+            best[lexeme] = max(near, key=lambda each: (each.found_in, each.word))
     return best
 
 

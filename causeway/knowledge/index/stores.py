@@ -180,8 +180,13 @@ class ChunkIndex(Protocol):
         """
         ...
 
-    async def lexical(self, query: str, k: int, where: Filter = EVERYTHING) -> Sequence[Match]:
-        """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id."""
+    async def lexical(
+        self, query: str, k: int, where: Filter = EVERYTHING, *, mended: dict[str, str] | None = None
+    ) -> Sequence[Match]:
+        """The ``k`` best chunks that hold a word of ``query``, by BM25, best first; equal ones by chunk id.
+
+        ``mended`` gets the stems of the query that nothing has, each with the one that was searched for instead.
+        """
         ...
 
     async def chunks_of(self, document_id: str) -> Sequence[StoredChunk]:

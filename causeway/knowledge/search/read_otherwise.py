@@ -1,20 +1,20 @@
 """Which words of a query were read as others, since no document that the caller sees has them: ``retrun`` as *return*.
 
-The keyword arm mends them by itself (`causeway.knowledge.index.spelling`) and knows stems; people are told whole words, as the
-hits have them. The database is asked only when a long word of the query is in none of the hits.
+The keyword arm mends them (`causeway.knowledge.index.spelling`) and knows stems; people are told whole words, as the hits have
+them.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import text
 
 from causeway.knowledge.index.bm25 import TEXT_CONFIG
-from causeway.knowledge.index.spelling import is_one_edit, mended
+from causeway.knowledge.index.spelling import is_one_edit
 from causeway.knowledge.search.request import Hit
 from causeway.knowledge.sight import Sight
 
@@ -22,36 +22,32 @@ _WORD: Final = re.compile(r"[^\W\d_]{5,24}")
 _SHORTEST_STEM: Final = 4
 _ENDINGS: Final = ("ies", "ing", "ed", "es", "s", "ly")
 _LONGEST_ENDING: Final = 3
-_SEEN: Final = "AND document_id IN (SELECT id FROM documents WHERE readers && CAST(:readers AS text[]))"
-_UNKNOWN: Final = f"""
+_STEMS: Final = text(
+    f"""
     SELECT word, lexeme FROM unnest(CAST(:words AS text[])) AS word,
         LATERAL unnest(to_tsvector('{TEXT_CONFIG}', word)) AS parsed (lexeme, positions, weights)
-    WHERE NOT EXISTS (SELECT FROM chunk_keywords WHERE lexemes @@ concat('''', lexeme, '''')::tsquery SCOPE)
     """  # noqa: S608 - a constant
-_UNKNOWN_TO_ALL: Final = text(_UNKNOWN.replace("SCOPE", ""))
-_UNKNOWN_TO_READERS: Final = text(_UNKNOWN.replace("SCOPE", _SEEN))
+)
 
 
-async def read_otherwise(sight: Sight, query: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
+async def read_otherwise(
+    sight: Sight, query: str, instead: Mapping[str, str], hits: Sequence[Hit]
+) -> list[dict[str, str]]:
     """For each word that was mended ``{"written": ..., "read": ...}``, in the order of the query.
 
-    What the caller does not see counts for nothing: a hidden document's word is mended and told like any other.
+    ``instead`` has the stem that was read for each that no document has which the caller sees: a hidden document's word is
+    mended and told like any other. Without one nothing is asked of the database.
     """
+    if not instead or not hits:
+        return []
     found = "\n".join(f"{hit.title} {hit.heading} {hit.text}" for hit in hits).lower()
     unknown = [word for word in dict.fromkeys(_WORD.findall(query.lower())) if not _is_in(word, found)]
-    if not unknown or not hits:
-        return []
-    asked: dict[str, object] = {"words": unknown}
-    if sight.names is not None:
-        asked["readers"] = list(sight.names)
     async with sight.connect_to_words() as connection:
-        of_theirs = _UNKNOWN_TO_ALL if sight.names is None else _UNKNOWN_TO_READERS
-        rows = (await connection.execute(of_theirs, asked)).all()
-        lexemes = {row.word: row.lexeme for row in rows}
-        instead = await mended(connection, lexemes.values(), sight.names)
+        rows = (await connection.execute(_STEMS, {"words": unknown})).all()
+    lexemes = {row.word: row.lexeme for row in rows}
     words = Counter(_WORD.findall(found))
     return [
-        {"written": word, "read": _whole(word, instead[lexemes[word]][0].strip("'"), words)}
+        {"written": word, "read": _whole(word, instead[lexemes[word]], words)}
         for word in unknown
         if lexemes.get(word) in instead
     ]

@@ -1,18 +1,23 @@
-"""Candidates for a query: the vector arm and the keyword arm side by side, on a database connection each, then fused."""
+"""Candidates for a query: the vector arm and the keyword arm side by side, on a database connection each, then fused.
+
+The keyword arm does not wait until the query is embedded, which takes as long as half of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from causeway.contracts.vectors import Vectors
 from causeway.errors import DeadlineError
 from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of
-from causeway.knowledge.index.stores import ChunkIndex, PlacedChunk
+from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.search.fusion import Fused, fuse
 from causeway.knowledge.search.neighbours import CONSIDERED
+
+T = TypeVar("T")
 
 _TIMEOUT_S: Final = 10.0
 _KEYWORD_DEPTH: Final = 8
@@ -35,81 +40,90 @@ class Candidates:
 
     Attributes:
         fused: The best of both arms, best first.
-        placed: The chunks themselves, by id; one that was replaced since is missing.
+        vectors: The query, as it was embedded.
         embeddings: The vectors of the very best, by id.
         matched: The ids of all that either arm found.
         from_vectors: How many the vector arm brought.
         from_keywords: How many the keyword arm brought.
+        mended: Stems of the query that nothing has, each with the one that was searched for instead.
         missing: Why vectors could not be asked for, a sentence for each collection.
     """
 
     fused: Sequence[Fused]
-    placed: Mapping[str, PlacedChunk]
+    vectors: Sequence[QueryVector]
     embeddings: Mapping[str, Vectors]
     from_vectors: int
     from_keywords: int
     matched: Sequence[str] = ()
+    mended: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
 
 
 async def retrieve(
     index: ChunkIndex,
     query: str,
-    vectors: Sequence[QueryVector],
+    embed: Callable[[], Awaitable[Sequence[QueryVector]]],
     *,
     k: int,
     where: Filter,
     vector_weight: float,
+    top_k: int = 0,
 ) -> Candidates:
-    """The ``2 * k`` best candidates among the documents that pass ``where``, fused.
+    """The ``2 * k`` best candidates among the documents that pass ``where``, fused; ``embed`` gives the query's vectors.
+
+    The best `CONSIDERED` bring their vectors, and all of them where more hits are wanted (``top_k``): see `neighbours`.
 
     Raises:
         DeadlineError: The database did not answer in time.
-        CausewayError: It cannot be reached.
+        CausewayError: It cannot be reached; or what ``embed`` raises.
     """
     missing: list[str] = []
+    mended: dict[str, str] = {}
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            bm25, nearest = await _both_arms(index, query, vectors, missing, k=k, where=where)
-            unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in nearest]
-            cosines = {**nearest, **await _cosines(index, unmeasured, vectors, missing)}
-            fused = fuse(cosines, bm25, vector_weight=vector_weight)
-            best = fused[: 2 * k]
-            placed, embeddings = await _details(index, [each.chunk_id for each in best])
+        async with asyncio.TaskGroup() as arms:
+            words = arms.create_task(_in_time(index.lexical(query, _KEYWORD_DEPTH * k, where, mended=mended)))
+            vectors_first = arms.create_task(_near(index, embed, missing, k=k, where=where))
+        bm25 = {match.chunk_id: match.score for match in words.result()}
+        vectors, nearest = vectors_first.result()
+        unmeasured = [chunk_id for chunk_id in bm25 if chunk_id not in nearest]
+        cosines = {**nearest, **await _in_time(_cosines(index, unmeasured, vectors, missing))}
+        fused = fuse(cosines, bm25, vector_weight=vector_weight)
+        best = fused[: 2 * k]
+        near = best if top_k > CONSIDERED else best[:CONSIDERED]
+        embeddings = await _in_time(index.embeddings([each.chunk_id for each in near]))
     except TimeoutError as exc:
-        raise DeadlineError(
-            f"search did not finish within {_TIMEOUT_S:.0f} s; ask with fewer words, or try again later"
-        ) from exc
+        raise _late() from exc
     except ExceptionGroup as group:
-        raise _first(group) from group
+        first = _first(group)
+        raise (_late() if isinstance(first, TimeoutError) else first) from group
     return Candidates(
         fused=best,
-        placed=placed,
+        vectors=vectors,
         embeddings=embeddings,
         from_vectors=len(nearest),
         from_keywords=len(bm25),
         matched=tuple(each.chunk_id for each in fused),
+        mended=mended,
         missing=tuple(dict.fromkeys(missing)),
     )
 
 
-async def _both_arms(
+async def _near(
     index: ChunkIndex,
-    query: str,
-    vectors: Sequence[QueryVector],
+    embed: Callable[[], Awaitable[Sequence[QueryVector]]],
     missing: list[str],
     *,
     k: int,
     where: Filter,
-) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    async with asyncio.TaskGroup() as arms:
-        words = arms.create_task(index.lexical(query, _KEYWORD_DEPTH * k, where))
-        nearest = [
-            arms.create_task(index.dense(one.vector, k, all_of(one.where, where), missing=missing))
+) -> tuple[Sequence[QueryVector], Mapping[str, float]]:
+    """The query's vectors, and the chunks that are nearest to them with their cosines."""
+    vectors = await embed()
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_in_time(index.dense(one.vector, k, all_of(one.where, where), missing=missing)))
             for one in vectors
         ]
-    bm25 = {match.chunk_id: match.score for match in words.result()}
-    return bm25, {match.chunk_id: match.score for task in nearest for match in task.result()}
+    return vectors, {match.chunk_id: match.score for task in tasks for match in task.result()}
 
 
 async def _cosines(
@@ -126,13 +140,15 @@ async def _cosines(
     return {chunk_id: cosine for task in tasks for chunk_id, cosine in task.result().items()}
 
 
-async def _details(
-    index: ChunkIndex, chunk_ids: Sequence[str]
-) -> tuple[Mapping[str, PlacedChunk], Mapping[str, Vectors]]:
-    async with asyncio.TaskGroup() as group:
-        placed = group.create_task(index.get(chunk_ids))
-        embeddings = group.create_task(index.embeddings(chunk_ids[:CONSIDERED]))
-    return placed.result(), embeddings.result()
+async def _in_time(reading: Awaitable[T]) -> T:
+    async with asyncio.timeout(_TIMEOUT_S):
+        return await reading
+
+
+def _late() -> DeadlineError:
+    return DeadlineError(
+        f"search did not finish within {_TIMEOUT_S:.0f} s; ask with fewer words, or try again later"
+    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,8 +1,9 @@
 """Search: a query becomes hits.
 
-Embed the query -> vectors and keywords side by side -> fuse -> promote by neighbours -> boosts, where a collection has any
--> drop what says the same -> the cross-encoder on the best few -> hits, and facets where they are asked for. A part that fails or is off makes the hits worse, not the search: the result says so in its notes. Only when no
-arm is left does the search fail.
+Embed the query, search by keywords meanwhile -> search by vectors -> fuse -> promote by neighbours -> boosts, where a collection
+has any -> drop what says the same -> the cross-encoder on the best few -> hits, and facets where they are asked for. A part that
+fails or is off makes the hits worse, not the search: the result says so in its notes. Only when no arm is left does the
+search fail.
 """
 
 from __future__ import annotations
@@ -11,28 +12,23 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Final
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest, RerankRequest
 from causeway.errors import CausewayError, NotFoundError
-from causeway.knowledge.collection_options import Ranking, options_of
+from causeway.knowledge.collection_options import options_of
 from causeway.knowledge.index.field_values import field_values
 from causeway.knowledge.index.filters import EVERYTHING, Eq, Filter, In, all_of, from_pairs
-from causeway.knowledge.index.identifiers import identifiers
-from causeway.knowledge.index.stores import ChunkIndex, IndexedCollection, PlacedChunk
-from causeway.knowledge.search.boosts import added, boosted
-from causeway.knowledge.search.facets import count_facets
-from causeway.knowledge.search.fusion import Fused
-from causeway.knowledge.search.neighbours import promoted
+from causeway.knowledge.index.stores import ChunkIndex, IndexedCollection
+from causeway.knowledge.search.facets import FacetValue, count_facets
 from causeway.knowledge.search.plain_words import Understood, fields_to_ask_for, understand
+from causeway.knowledge.search.ranked import Ranked, blended, ranked
 from causeway.knowledge.search.read_otherwise import read_otherwise
-from causeway.knowledge.search.repeats import first_of_each
 from causeway.knowledge.search.request import Hit, Scores, SearchRequest, SearchResult
-from causeway.knowledge.search.retrieval_votes import Boosts, raised
+from causeway.knowledge.search.retrieval_votes import Boosts
 from causeway.knowledge.search.retrieve import Candidates, QueryVector, retrieve
 from causeway.observability import genai_names as names
 from causeway.observability.spans import Span, Spans
@@ -42,18 +38,6 @@ log = logging.getLogger(__name__)
 
 _EMBED_TIMEOUT_S: Final = 15.0
 _RERANK_TIMEOUT_S: Final = 15.0
-_MOST_IDENTIFIER_SHARE: Final = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A chunk on its way to being a hit; ``score`` is what it is sorted by so far."""
-
-    placed: PlacedChunk
-    fused: Fused
-    score: float
-    rerank: float | None = None
-    boosts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Search:
@@ -101,16 +85,15 @@ class Search:
             inner = replace(call, traceparent=span.traceparent)
             notes: list[str] = []
             index = self._index.seen_by(call.principal)
-            collections = await _collections(index, request.collection)
-            hits: tuple[Hit, ...] = ()
-            matched: Sequence[str] = ()
             understood = await self._understood(index, request)
             where = all_of(where, understood.where)
-            if collections:
-                if request.collection is not None:
-                    where = all_of(Eq("collection", request.collection), where)
-                sought = replace(request, query=understood.query)
-                hits, matched = await self._hits(index, sought, collections, where, inner, notes)
+            if request.collection is not None:
+                where = all_of(Eq("collection", request.collection), where)
+            sought = replace(request, query=understood.query)
+            hits, candidates = await self._hits(index, sought, where, inner, notes)
+            facets: Mapping[str, tuple[FacetValue, ...]] = {}
+            if request.facets:
+                facets = await count_facets(index.sight, request.facets, candidates.matched)
             result = SearchResult(
                 hits=hits,
                 understood={
@@ -121,12 +104,12 @@ class Search:
                         {"field": chip.field, "value": chip.value, "words": chip.words}
                         for chip in understood.chips
                     ],
-                    "mended": await read_otherwise(index.sight, understood.query, hits),
+                    "mended": await read_otherwise(index.sight, understood.query, candidates.mended, hits),
                 },
                 took_ms=round((self._clock.monotonic() - started) * 1000),
                 is_reranked=any(hit.scores.rerank is not None for hit in hits),
                 notes=tuple(notes),
-                facets=await count_facets(index.sight, request.facets, matched) if request.facets else {},
+                facets=facets,
             )
             self._record(span, result)
             return result
@@ -149,30 +132,35 @@ class Search:
         )
 
     async def _hits(
-        self,
-        index: ChunkIndex,
-        request: SearchRequest,
-        collections: Sequence[IndexedCollection],
-        where: Filter,
-        call: Call,
-        notes: list[str],
-    ) -> tuple[tuple[Hit, ...], Sequence[str]]:
-        """The hits, and the ids of all chunks that either arm found."""
-        vectors = await self._vectors(request.query, collections, call, notes)
+        self, index: ChunkIndex, request: SearchRequest, where: Filter, call: Call, notes: list[str]
+    ) -> tuple[tuple[Hit, ...], Candidates]:
+        """The hits, and what they were chosen from."""
+        known: list[IndexedCollection] = []
+
+        async def embed() -> Sequence[QueryVector]:
+            known.extend(await _collections(index, request.collection))
+            return await self._vectors(request.query, known, call, notes)
+
+        is_reranked = self._wants_rerank(request, notes)
         with self._spans.start("retrieve", parent=call.traceparent) as span:
             k = max(self._settings.candidates, request.top_k)
             weight = self._settings.vector_weight
-            candidates = await retrieve(index, request.query, vectors, k=k, where=where, vector_weight=weight)
+            candidates = await retrieve(
+                index, request.query, embed, k=k, where=where, vector_weight=weight, top_k=request.top_k
+            )
             span.set({"causeway.candidates.vector": candidates.from_vectors})
             span.set({"causeway.candidates.keyword": candidates.from_keywords})
-            boosts = await self._votes.boosts(vectors, collections) if self._votes else {}
-            span.set({"causeway.votes": len(boosts) or None})
-        notes.extend(candidates.missing)
-        rankings = {each.name: options_of(each.options).ranking for each in collections}
-        found = _in_order(request.query, candidates, boosts, rankings, self._clock.now())
-        if self._wants_rerank(request, notes):
+            votes = await self._votes.boosts(candidates.vectors, known) if self._votes else {}
+            span.set({"causeway.votes": len(votes) or None})
+            notes.extend(candidates.missing)
+            rankings = {each.name: options_of(each.options).ranking for each in known}
+            wanted = max(request.top_k, self._settings.rerank_candidates if is_reranked else 0)
+            found = await ranked(
+                index, request.query, candidates, votes, rankings, self._clock.now(), wanted=wanted
+            )
+        if is_reranked:
             found = await self._reranked(request.query, found, call, notes)
-        return tuple(_hit(candidate) for candidate in found[: request.top_k]), candidates.matched
+        return tuple(_hit(candidate) for candidate in found[: request.top_k]), candidates
 
     # --- embed ---------------------------------------------------------------------------------------
 
@@ -214,9 +202,7 @@ class Search:
         wanted = self._settings.rerank if request.rerank is None else request.rerank
         return wanted and bool(self._models.rerank)
 
-    async def _reranked(
-        self, query: str, found: list[_Candidate], call: Call, notes: list[str]
-    ) -> list[_Candidate]:
+    async def _reranked(self, query: str, found: list[Ranked], call: Call, notes: list[str]) -> list[Ranked]:
         """``found`` with the best few in the order that the cross-encoder has a share in."""
         best = found[: self._settings.rerank_candidates]
         if not best:
@@ -233,7 +219,7 @@ class Search:
             notes.append(f"not reranked: the model '{self._models.rerank}' {_reason(exc)}")
             log.warning("search without rerank", extra={"model": self._models.rerank, "reason": _reason(exc)})
             return found
-        return [*_blended(best, relevance.scores, self._settings.rerank_weight), *found[len(best) :]]
+        return [*blended(best, relevance.scores, self._settings.rerank_weight), *found[len(best) :]]
 
     # --- spans ---------------------------------------------------------------------------------------
 
@@ -259,27 +245,6 @@ class Search:
             span.event("degraded", {"reason": note})
 
 
-def _in_order(
-    query: str,
-    candidates: Candidates,
-    boosts: Mapping[str, float],
-    rankings: Mapping[str, Ranking],
-    now: datetime,
-) -> list[_Candidate]:
-    """The candidates in order, each that says something of its own."""
-    scores = promoted({one.chunk_id: one.score for one in candidates.fused}, candidates.embeddings)
-    scores = boosted(raised(scores, boosts), candidates.placed, rankings, now)
-    found = [
-        _Candidate(
-            placed, one, scores[one.chunk_id], boosts=added(placed, rankings.get(placed.collection), now)
-        )
-        for one in candidates.fused
-        if (placed := candidates.placed.get(one.chunk_id)) is not None
-    ]
-    ordered = _favour_identifiers(query, sorted(found, key=_order))
-    return [ordered[number] for number in first_of_each([one.placed.chunk.text for one in ordered])]
-
-
 async def _collections(index: ChunkIndex, name: str | None) -> Sequence[IndexedCollection]:
     known = await index.collections()
     if name is None:
@@ -294,50 +259,11 @@ async def _collections(index: ChunkIndex, name: str | None) -> Sequence[IndexedC
     return wanted
 
 
-def _favour_identifiers(query: str, found: list[_Candidate]) -> list[_Candidate]:
-    """Candidates that hold the query's part numbers and codes come forward, the more so the less else is asked.
-
-    A vector hardly tells ``E-4017`` from ``E-4071``. Where no candidate holds any, the order stays as it is.
-    """
-    asked = identifiers(query)
-    shares = [
-        len(asked & identifiers(candidate.placed.chunk.searchable)) / len(asked) if asked else 0.0
-        for candidate in found
-    ]
-    if not any(shares):
-        return found
-    weight = min(_MOST_IDENTIFIER_SHARE, len(asked) / len(query.split()))
-    favoured = [
-        replace(candidate, score=(1 - weight) * candidate.score + weight * share)
-        for candidate, share in zip(found, shares, strict=True)
-    ]
-    return sorted(favoured, key=_order)
-
-
-def _blended(best: list[_Candidate], relevance: Sequence[float], weight: float) -> list[_Candidate]:
-    """``best`` in a new order: relevance is laid on the range of their own scores, so they stay ahead of the rest.
-
-    Blended, not replaced: on Cranfield the cross-encoder alone makes the order worse (bench/results/retrieval.md).
-    """
-    highest, lowest = best[0].score, best[-1].score
-    scored = [
-        replace(
-            one, score=(1 - weight) * one.score + weight * (lowest + (highest - lowest) * score), rerank=score
-        )
-        for one, score in zip(best, relevance, strict=True)
-    ]
-    return sorted(scored, key=_order)
-
-
-def _order(candidate: _Candidate) -> tuple[float, str]:
-    return -candidate.score, candidate.placed.chunk.id
-
-
 def _reason(error: CausewayError | TimeoutError) -> str:
     return f"failed ({error.code})" if isinstance(error, CausewayError) else "did not answer in time"
 
 
-def _hit(candidate: _Candidate) -> Hit:
+def _hit(candidate: Ranked) -> Hit:
     placed, chunk = candidate.placed, candidate.placed.chunk
     return Hit(
         chunk_id=chunk.id,

@@ -43,7 +43,7 @@ class SectionSearch:
             .order_by(chunks.c.id, part.c.ordinal)
         )
         found: defaultdict[str, list[tuple[int, str, int]]] = defaultdict(list)
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             for row in await connection.execute(wanted):
                 found[row.id].append((row.parent, row.text, row.tokens))
         return {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causeway.contracts.vectors import Vectors
-from causeway.knowledge.search.neighbours import SHARE, promoted
+from causeway.knowledge.search.neighbours import CONSIDERED, SHARE, promoted
 
 
 def at(degrees: float, dimensions: int = 2) -> Vectors:
@@ -42,6 +42,16 @@ def test_vectors_of_two_models_are_not_compared() -> None:
     assert promoted(scores, {"a": at(0, 2), "b": at(0, 3)}) == scores
 
 
+def test_behind_the_best_neighbours_among_all_decide_and_nothing_passes_the_best() -> None:
+    first = {f"first {n:02}": 0.9 - n / 1000 for n in range(CONSIDERED)}
+    scores = {**first, "alone": 0.5, "near the first": 0.4}
+    vectors = {name: at(n / 10) for n, name in enumerate(first)} | {"alone": at(120), "near the first": at(5)}
+    without = promoted(scores, {name: vectors[name] for name in first})
+    raised = promoted(scores, vectors)
+    assert {name: raised[name] for name in first} == {name: without[name] for name in first}
+    assert min(raised[name] for name in first) >= raised["near the first"] > raised["alone"]
+
+
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=3),
@@ -53,6 +63,7 @@ def test_vectors_of_two_models_are_not_compared() -> None:
 def test_promotion_never_lowers_a_score_nor_passes_the_best(found: dict[str, tuple[float, float]]) -> None:
     scores = {name: score for name, (score, _) in found.items()}
     raised = promoted(scores, {name: at(angle) for name, (_, angle) in found.items()})
+    best = sorted(scores, key=lambda name: (-scores[name], name))[:CONSIDERED]
     assert raised.keys() == scores.keys()
-    assert all(raised[name] >= scores[name] for name in scores)
+    assert all(raised[name] >= scores[name] for name in best)
     assert max(raised.values()) <= max(scores.values()) + 1e-12

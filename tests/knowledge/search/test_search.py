@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -8,9 +10,11 @@ from sqlalchemy import text
 
 from causeway.contracts.identity import SYSTEM, Principal, Scope, viewer_names
 from causeway.contracts.model_gateway import Call
-from causeway.contracts.vectors import EmbedRequest, RerankRequest
+from causeway.contracts.vectors import Embeddings, EmbedRequest, RerankRequest
 from causeway.errors import InvalidInputError, ModelUnavailableError, NotFoundError
+from causeway.knowledge.index.filters import EVERYTHING, Filter
 from causeway.knowledge.index.postgres_index import PostgresIndex
+from causeway.knowledge.index.stores import Match
 from causeway.knowledge.search.request import LONGEST_QUERY, SearchRequest, SearchResult
 from causeway.knowledge.search.search import Search
 from causeway.observability import genai_names as names
@@ -204,6 +208,49 @@ async def test_the_same_text_is_a_hit_once(stocked: Search, pile: SheetPile, cal
     same = [hit for hit in result.hits if "aluminium" in hit.text.lower()]
     assert len(same) == 1
     assert any("steel" in hit.text for hit in result.hits)
+
+
+async def test_a_page_is_full_however_many_say_the_same(search: Search, pile: SheetPile, call: Call) -> None:
+    same = [f"Poles are made of aluminium{' ' * n}." for n in range(60)]
+    other = [f"Poles number {n} are made of steel." for n in range(14)]
+    await pile.add(Sheet(id="doc_same", texts=same), Sheet(id="doc_other", texts=other))
+    result = await search.search(SearchRequest(query="poles made of aluminium", rerank=False), call)
+    assert len({" ".join(hit.text.split()) for hit in result.hits}) == len(result.hits) == 10
+
+
+class _FirstWords(PostgresIndex):
+    """Tells when the words are searched for."""
+
+    are_asked: asyncio.Event
+
+    async def lexical(
+        self, query: str, k: int, where: Filter = EVERYTHING, *, mended: dict[str, str] | None = None
+    ) -> Sequence[Match]:
+        self.are_asked.set()
+        return await super().lexical(query, k, where, mended=mended)
+
+
+class _ThenVectors(FakeGateway):
+    """Embeds only when the words are searched for."""
+
+    may_embed: asyncio.Event
+
+    async def embed(self, request: EmbedRequest, call: Call) -> Embeddings:
+        async with asyncio.timeout(5):
+            await self.may_embed.wait()
+        return await super().embed(request, call)
+
+
+async def test_words_are_searched_for_while_the_query_is_embedded(
+    database: Database, spans: Spans, clock: FrozenClock, pile: SheetPile, call: Call
+) -> None:
+    await pile.add(TENTS)
+    index, gateway = _FirstWords(database), _ThenVectors()
+    index.are_asked = gateway.may_embed = asyncio.Event()
+    search = Search(index, gateway, KnowledgeSettings(), models=ModelSettings(), spans=spans, clock=clock)
+    result = await search.search(SearchRequest(query="aluminium poles"), call)
+    assert result.notes == ()
+    assert ids(result)[0] == "chk_tents_1_1"
 
 
 async def test_the_cross_encoder_reorders_the_best_few_and_those_alone(
