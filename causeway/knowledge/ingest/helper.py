@@ -24,6 +24,10 @@ class Helper:
         self._channel = channel
         self._request = request
 
+    def close(self) -> None:
+        """All is said: others may have the core."""
+        self._channel.close()
+
     def begin(self, file: int, pages: range) -> BinaryIO | None:
         """Have it read these pages of an open PDF, counted from 0: where its pickled answer comes; None when nobody is free."""
         try:

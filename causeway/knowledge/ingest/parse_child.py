@@ -3,28 +3,30 @@
 It takes the request as JSON in its one argument, limits itself before it looks at the file, and answers with one JSON
 document on standard output. What libraries print cannot spoil the answer: their output goes nowhere.
 
-Every file pays for this process's imports, so there are few: what writes the answer, and the reader of the file's kind
+Every file pays for this process's imports, so there are few: the standard `json` and the reader of the file's kind
 (`bench/results/parsing.md` has what each costs).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import msgspec
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
-from causeway.knowledge.ingest.helper import Helper
+from causeway.knowledge.document import Block, ParsedDocument
+
+if TYPE_CHECKING:
+    from causeway.knowledge.ingest.helper import Helper
 
 END = b"\n"
 """Behind an answer that is whole."""
@@ -44,23 +46,42 @@ def main(argument: str) -> None:
     Its language is not told: what tells it takes longer to load than most files take to read, and writes more than a
     reader may.
     """
-    read({**msgspec.json.decode(argument), "tells_language": False})
+    read({**json.loads(argument), "tells_language": False})
 
 
-def read(request: Mapping[str, Any], channel: socket.socket | None = None) -> None:
+def as_json(answer: object) -> bytes:
+    """By the standard library, which is slow, but takes no time to import."""
+    return json.dumps(answer, default=_plain).encode("ascii")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, ParsedDocument | Block):
+        return {name: getattr(value, name) for name in value.__slots__}
+    raise TypeError(value)
+
+
+def read(
+    request: Mapping[str, Any],
+    helper: Helper | None = None,
+    encode: Callable[[object], bytes] = as_json,
+) -> None:
     """Limit this process, read the file that ``request`` names, write the answer and end the process.
 
-    It is asked by ``channel`` for another process to read a part of the file; without one there is none.
+    Args:
+        request: What `sandbox.request_of` says of the file.
+        helper: The other process that may read a part of the file.
+        encode: What writes the answer, as JSON.
     """
     limits = limit(request)
     output = _own_output()
-    helper = None if channel is None else Helper(channel, request)
-    output.write(msgspec.json.encode(_answer(request, output, limits, helper)))
+    output.write(encode(_answer(request, output, limits, helper)))
     output.write(END)
     output.close()
-    if channel is not None:  # all is said: who waits need not wait for the end of this process
+    if helper is not None:  # all is said: who waits need not wait for the end of this process
         os.close(sys.stderr.fileno())
-        channel.close()
+        helper.close()
         let_others_first()
     # Not the normal exit: the readers' libraries have nothing to save, and some crash when they are taken down.
     os._exit(0)

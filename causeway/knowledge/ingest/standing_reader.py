@@ -17,8 +17,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from causeway.knowledge.ingest import parse_child
-from causeway.knowledge.ingest.helper import LONGEST_REQUEST_BYTES
+from causeway.knowledge.ingest.helper import LONGEST_REQUEST_BYTES, Helper
 
 # ruff: noqa: PLC0415 - the readers are imported once, by the process that is forked from, or with the limits in place
 
@@ -84,7 +86,7 @@ def _do(request: Mapping[str, Any], descriptors: Sequence[int], channel: socket.
     os.dup2(descriptors[0], 1)
     os.dup2(descriptors[1], 2)
     os.closerange(_CHANNEL + 1, _MOST_DESCRIPTORS)
-    parse_child.read(request, channel)
+    parse_child.read(request, Helper(channel, request), msgspec.json.encode)
 
 
 def _read_pages(pages: range, answer: int, file: int) -> None:
