@@ -150,7 +150,7 @@ def _segment(words: list[Word]) -> Segment:
     first = words[0]
     _, box, baseline, size, _, _ = first
     if len(words) == 1:
-        return make_segment(((first,), box, baseline, round(size, 1)))
+        return make_segment(((first,), box, baseline, int(10 * size + 0.5) / 10))
     x0, y0, x1, y1 = box
     is_even = True
     for _, (left, top, right, bottom), its_baseline, its_size, _, _ in words:
@@ -160,7 +160,7 @@ def _segment(words: list[Word]) -> Segment:
             is_even = False
             y0, y1 = min(y0, top), max(y1, bottom)
     if is_even:
-        return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, round(size, 1)))
+        return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, int(10 * size + 0.5) / 10))
     sizes: Counter[float] = Counter()
     for word in words:
         sizes[round(word.size, 1)] += len(word.text)
