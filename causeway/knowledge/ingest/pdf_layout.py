@@ -209,9 +209,12 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     starts, ends = sorted([s.box.x0 for s in segments]), sorted([s.box.x1 for s in segments])
     if ends[_FEWEST_LINES - 1] > starts[-_FEWEST_LINES]:
         return None
+    lengths = [sum([len(word.text) + 1 for word in segment.words]) for segment in segments]
+    # A cut leaves two thirds of the lines on its sides, and half of those are long.
+    if 3 * sum([length >= _FEWEST_LETTERS for length in lengths]) < len(lengths):
+        return None
     low, high = starts[0], ends[-1]
     best: tuple[int, list[float]] = (0, [])
-    lengths = [sum([len(word.text) + 1 for word in segment.words]) for segment in segments]
     strips = [_Strip(segment.box, length) for segment, length in zip(segments, lengths, strict=True)]
     shorts = _Shorts.of(strips)
     known: dict[tuple[int, int], int] = {}  # the same number on each side is the same lines on each side
