@@ -154,7 +154,7 @@ def add(name: str, metric: str, as_json: bool, **options: Any) -> None:
 
     async def make(platform: Platform) -> None:
         terms = Terms(name=name, metric=metric, **({"channels": ()} | given))
-        rule = await platform.alerts.create(terms, by=COMMAND_LINE.id)
+        rule = await platform.alerts.create(terms, by=COMMAND_LINE)
         _tell(rule, as_json=as_json)
 
     with_platform(make, models=False)
@@ -173,13 +173,18 @@ def edit(alert: str, all_requests: bool, no_channels: bool, as_json: bool, **opt
     """Change ALERT, a name or an id; what is not given stays, filters and channels given replace those there were."""
     from dataclasses import replace
 
+    from causeway.contracts.identity import COMMAND_LINE
+
     given = _given(options)
     given |= {"filters": {}} if all_requests else {}
     given |= {"channels": ()} if no_channels else {}
 
     async def change(platform: Platform) -> None:
         rule = await platform.alerts.find(alert)
-        _tell(await platform.alerts.change(rule.id, replace(rule.terms, **given)), as_json=as_json)
+        _tell(
+            await platform.alerts.change(rule.id, replace(rule.terms, **given), by=COMMAND_LINE),
+            as_json=as_json,
+        )
 
     with_platform(change, models=False)
 
@@ -234,9 +239,10 @@ def history(alert: str | None, limit: int, as_json: bool) -> None:
 @click.argument("alert")
 def remove(alert: str) -> None:
     """Stop watching ALERT, a name or an id, and forget its history."""
+    from causeway.contracts.identity import COMMAND_LINE
 
     async def end(platform: Platform) -> None:
-        await platform.alerts.delete((await platform.alerts.find(alert)).id)
+        await platform.alerts.delete((await platform.alerts.find(alert)).id, by=COMMAND_LINE)
         click.echo(f"removed {alert}", err=True)
 
     with_platform(end, models=False)

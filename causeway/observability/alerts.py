@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from causeway.contracts.clock import Clock
+from causeway.contracts.identity import Principal
 from causeway.errors import CausewayError, InvalidInputError, NotFoundError
 from causeway.observability.alert_channels import Channel
 from causeway.observability.alert_rules import (
@@ -36,6 +37,7 @@ from causeway.observability.stats import Stats
 from causeway.observability.stats_report import StatsQuery
 from causeway.storage.background import rest
 from causeway.storage.database import Database
+from causeway.storage.recorder import Recorder
 from causeway.storage.stats_schema import alert_firings, alert_notices, alert_rules
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Alerts:
         stats: The numbers.
         channels: The channels of the settings in force, by name.
         clock: Tells the time.
+        record: Writes a change of a rule down in the audit log.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class Alerts:
         *,
         channels: Callable[[], Mapping[str, Channel]],
         clock: Clock,
+        record: Recorder,
     ) -> None:
         self._database = database
         self._stats = stats
         self._channels = channels
         self._clock = clock
+        self._record = record
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -104,7 +109,7 @@ class Alerts:
         async with self._database.connect() as connection:
             row = (await connection.execute(_RULES.where(alert_rules.c.id == rule_id))).one_or_none()
         if row is None:
-            raise NotFoundError(f"no alert '{rule_id}'; GET /api/alerts lists them")
+            raise _none_such(rule_id)
         return _rule(row)
 
     async def find(self, alert: str) -> Rule:
@@ -121,7 +126,7 @@ class Alerts:
             raise NotFoundError(f"no alert '{alert}'; causeway alerts list shows them")
         return _rule(row)
 
-    async def create(self, terms: Terms, *, by: str) -> Rule:
+    async def create(self, terms: Terms, *, by: Principal) -> Rule:
         """A new rule.
 
         Raises:
@@ -133,10 +138,12 @@ class Alerts:
             count = await connection.scalar(select(func.count()).select_from(alert_rules))
             if (count or 0) >= MOST_RULES:
                 raise InvalidInputError(f"there are {MOST_RULES} alerts; delete one first")
-            await connection.execute(insert(alert_rules).values(id=rule_id, created_by=by, **_columns(terms)))
+            told = _columns(terms)
+            await connection.execute(insert(alert_rules).values(id=rule_id, created_by=by.id, **told))
+            await self._record(connection, by, "alert.create", rule_id, after=told)
         return await self.rule(rule_id)
 
-    async def change(self, rule_id: str, terms: Terms) -> Rule:
+    async def change(self, rule_id: str, terms: Terms, *, by: Principal) -> Rule:
         """Say anew what a rule says; what it fires for is judged at the next check.
 
         Raises:
@@ -146,19 +153,22 @@ class Alerts:
         self._know(terms)
         changed = update(alert_rules).where(alert_rules.c.id == rule_id)
         async with self._naming(terms), self._database.begin() as connection:
-            await connection.execute(changed.values(checked_at=None, **_columns(terms)))
+            before, after = await _known(connection, rule_id), _columns(terms)
+            await connection.execute(changed.values(checked_at=None, **after))
+            if before != after:
+                await self._record(connection, by, "alert.update", rule_id, before=before, after=after)
         return await self.rule(rule_id)
 
-    async def delete(self, rule_id: str) -> None:
+    async def delete(self, rule_id: str, *, by: Principal) -> None:
         """Delete a rule and its firings.
 
         Raises:
             NotFoundError: There is none.
         """
         async with self._database.begin() as connection:
-            gone = await connection.execute(delete(alert_rules).where(alert_rules.c.id == rule_id))
-        if not gone.rowcount:
-            raise NotFoundError(f"no alert '{rule_id}'; GET /api/alerts lists them")
+            before = await _known(connection, rule_id)
+            await connection.execute(delete(alert_rules).where(alert_rules.c.id == rule_id))
+            await self._record(connection, by, "alert.delete", rule_id, before=before)
 
     async def firings(self, *, rule_id: str | None = None, limit: int = 50) -> list[Firing]:
         """What fired, newest first, and how far its notices have come."""
@@ -427,6 +437,20 @@ def _columns(terms: Terms) -> dict[str, object]:
         "channels": list(terms.channels),
         "filters": dict(terms.filters),
     }
+
+
+async def _known(connection: AsyncConnection, rule_id: str) -> dict[str, object]:
+    """What a rule says, which nobody changes until the transaction ends."""
+    row = (
+        await connection.execute(_RULES.where(alert_rules.c.id == rule_id).with_for_update())
+    ).one_or_none()
+    if row is None:
+        raise _none_such(rule_id)
+    return _columns(_rule(row).terms)
+
+
+def _none_such(rule_id: str) -> NotFoundError:
+    return NotFoundError(f"no alert '{rule_id}'; GET /api/alerts lists them")
 
 
 def _rule(row: Row[Any]) -> Rule:

@@ -18,7 +18,7 @@ from causeway.observability.attribute_values import Attribute, as_json
 _field = msgspec.field
 
 
-class CallFacts(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class CallFacts(msgspec.Struct, omit_defaults=True, gc=False):
     """The attributes of a call's span; one that has its default is left out.
 
     Attributes:

@@ -6,32 +6,55 @@ something unusual to it (values to mask, to cut or to clean) goes that way.
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+
 import msgspec
 
 from causeway.observability import genai_names as names
 from causeway.observability.call_facts import CallContent, CallFacts, shown_text
 from causeway.observability.spans import Span
+from causeway.observability.storable import StoredSpan
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_summaries import CALLS, CHATS, MOST_CHARACTERS, MOST_MS, Line
 
 _encode = msgspec.json.Encoder().encode
+_ESCAPED = re.compile(r"\\(.)")
+_OUT_OF_COPY = {"t": "\t", "n": "\n", "r": "\r"}
 _IN_COPY = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-class CallRow(msgspec.Struct, gc=False):
+class CallRow(msgspec.Struct, frozen=True, gc=False):
     """A call's span, ready to be stored.
 
     Attributes:
         row: Its line of COPY, in the order of `COLUMNS`.
-        span: The span itself, for whoever has to store it another way.
+        line: What it tells of its trace, `causeway.observability.trace_summaries.Line` as JSON.
     """
 
     trace_id: str
     row: bytes
-    span: Span
+    line: bytes
 
 
 COLUMNS = "span_id, trace_id, parent_id, name, kind, started_at, duration_ms, status, status_message, attributes, events"
+
+
+_SHORT = 16_000
+"""Characters that are written down within some ten microseconds."""
+
+
+def is_short(span: Span) -> bool:
+    """Whether so little was said in a call that it may be written down on the call's own way; False for what is no call."""
+    if span.facts is None:
+        return False
+    content = span.content
+    if content is None:
+        return True
+    length = 0 if content.said is None else len(content.said)
+    for message in content.asked or ():
+        length += len(message.content)  # parts count one each
+    return length <= _SHORT and not content.called
 
 
 def call_row(span: Span, policy: TracePolicy) -> CallRow | None:
@@ -49,11 +72,37 @@ def call_row(span: Span, policy: TracePolicy) -> CallRow | None:
                 return None
             attributes = b"".join((attributes[:-1], b",", noted[1:]))
         head = _head(span).encode()
+        line = _encode(call_line(span, facts))
     except UnicodeEncodeError:
         return None
     if len(attributes) > policy.longest:
         return None
-    return CallRow(span.trace_id, b"".join((head, attributes.replace(b"\\", b"\\\\"), b"\t[]\n")), span)
+    return CallRow(span.trace_id, b"".join((head, attributes.replace(b"\\", b"\\\\"), b"\t[]\n")), line)
+
+
+def stored_call(call: CallRow) -> StoredSpan:
+    """The span itself, for whoever has to store it another way; its time to the millisecond."""
+    fields = [_field(each) for each in call.row.decode().removesuffix("\n").split("\t")]
+    span_id, trace_id, parent_id, name, kind, started_at, duration_ms, _, failure, attributes, _ = fields
+    return StoredSpan(
+        trace_id=trace_id or "",
+        span_id=span_id or "",
+        parent_id=parent_id,
+        name=name or "",
+        kind=kind or "",
+        started_at=datetime.fromisoformat(started_at or ""),
+        duration_s=int(duration_ms or 0) / 1000,
+        failure=failure,
+        attributes=msgspec.json.decode(attributes or "{}"),
+        events=[],
+    )
+
+
+def _field(written: str) -> str | None:
+    """A field of a line of COPY."""
+    if written == "\\N":
+        return None
+    return _ESCAPED.sub(lambda escaped: _OUT_OF_COPY.get(escaped[1], escaped[1]), written)
 
 
 def _has_null(span: Span, facts: CallFacts) -> bool:
@@ -72,7 +121,7 @@ def _head(span: Span) -> str:
     ended = "ok\t\\N" if span.failure is None else f"error\t{_in_copy(span.failure)}"
     return (
         f"{span.span_id}\t{span.trace_id}\t{parent}\t{_in_copy(span.name)}\t{span.kind}"
-        f"\t{span.started_at.isoformat()}\t{round(span.duration_s * 1000)}\t{ended}\t"
+        f"\t{_encode(span.started_at)[1:-1].decode()}\t{round(span.duration_s * 1000)}\t{ended}\t"
     )
 
 

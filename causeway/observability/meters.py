@@ -1,6 +1,6 @@
 """Counts and histograms for Prometheus, with the GenAI conventions' names in its spelling, read off finished spans.
 
-Nothing is counted on a call's path: the spans' own thread does it, and a scrape writes it down. Each process counts its own
+What is counted of a call is added up by its labels, all of them at once; a scrape sorts that into what Prometheus reads. Each process counts its own
 calls since it started, as Prometheus expects; a scrape of one behind a balancer is of one. The text is version 0.0.4:
 https://prometheus.io/docs/instrumenting/exposition_formats/. Names and buckets:
 https://github.com/open-telemetry/semantic-conventions-genai (``docs/gen-ai/gen-ai-metrics.md``).
@@ -48,37 +48,64 @@ class Counter:
             yield f"{self.name}{_braced(self.labels, labels)} {_number(value)}"
 
 
+class Tally:
+    """How often values of which size came.
+
+    Attributes:
+        counts: One for each bucket, and one for what is above all of them.
+    """
+
+    __slots__ = ("buckets", "counts", "total")
+
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self.buckets = buckets
+        self.counts = [0] * (len(buckets) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.buckets, value)] += 1
+        self.total += value
+
+
 class Histogram:
-    """How often values of which size came, by labels."""
+    """Tallies by labels, as Prometheus reads them."""
 
     kind = "histogram"
 
-    def __init__(self, name: str, about: str, labels: Labels, buckets: Sequence[float]) -> None:
+    def __init__(self, name: str, about: str, labels: Labels) -> None:
         self.name, self.about, self.labels = name, about, labels
-        self._buckets = buckets
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
+        self._tallies: dict[Labels, Tally] = {}
 
-    def observe(self, labels: Labels, value: float) -> None:
-        """Count one value."""
-        counts = self._counts.get(labels)
-        if counts is None:
-            if len(self._counts) >= _MOST_SERIES:
-                labels = (_OTHER,) * len(labels)
-            counts = self._counts.setdefault(labels, [0] * (len(self._buckets) + 1))
-        counts[bisect_left(self._buckets, value)] += 1
-        self._sums[labels] = self._sums.get(labels, 0.0) + value
+    def add(self, labels: Labels, tally: Tally) -> None:
+        """Add what was counted under other labels, some of which are not told here."""
+        if not any(tally.counts):
+            return
+        known = self._tallies.setdefault(labels, Tally(tally.buckets))
+        known.counts = [ours + more for ours, more in zip(known.counts, tally.counts, strict=True)]
+        known.total += tally.total
 
     def lines(self) -> Iterable[str]:
         """The samples: each bucket holds those below it too."""
-        for labels, counts in self._counts.items():
-            total = 0
-            for edge, count in zip((*self._buckets, None), counts, strict=True):
-                total += count
+        for labels, tally in self._tallies.items():
+            count = 0
+            for edge, more in zip((*tally.buckets, None), tally.counts, strict=True):
+                count += more
                 written = "+Inf" if edge is None else _number(edge)
-                yield f"{self.name}_bucket{_braced((*self.labels, 'le'), (*labels, written))} {total}"
-            yield f"{self.name}_sum{_braced(self.labels, labels)} {_number(self._sums[labels])}"
-            yield f"{self.name}_count{_braced(self.labels, labels)} {total}"
+                yield f"{self.name}_bucket{_braced((*self.labels, 'le'), (*labels, written))} {count}"
+            yield f"{self.name}_sum{_braced(self.labels, labels)} {_number(tally.total)}"
+            yield f"{self.name}_count{_braced(self.labels, labels)} {count}"
+
+
+class _Alike:
+    """Calls with the same labels."""
+
+    __slots__ = ("attempts", "cost_micros", "count", "first", "input_tokens", "output_tokens", "seconds")
+
+    def __init__(self) -> None:
+        self.count = self.cost_micros = self.attempts = 0
+        self.seconds, self.first = Tally(_SECONDS), Tally(_SECONDS)
+        self.input_tokens, self.output_tokens = Tally(_TOKENS), Tally(_TOKENS)
 
 
 _CALL: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_response_model")
@@ -89,36 +116,7 @@ class Meters:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._duration = Histogram(
-            "gen_ai_client_operation_duration_seconds",
-            "How long calls of models took",
-            (*_CALL, "error_type"),
-            _SECONDS,
-        )
-        self._first = Histogram(
-            "gen_ai_client_operation_time_to_first_chunk_seconds",
-            "How long until the first piece of a streamed reply",
-            _CALL,
-            _SECONDS,
-        )
-        self._tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens that a call read or wrote",
-            (*_CALL, "gen_ai_token_type"),
-            _TOKENS,
-        )
-        self._requests = Counter(
-            "causeway_requests_total",
-            "Calls of models, by what they were for",
-            ("product", "tier", "outcome"),
-        )
-        self._cost = Counter(
-            "causeway_cost_dollars_total", "What calls of models cost", ("product", "gen_ai_response_model")
-        )
-        self._cache = Counter("causeway_cache_hits_total", "Calls that a stored reply answered", ("cache",))
-        self._attempts = Counter(
-            "causeway_provider_attempts_total", "Calls of providers, retries and fallbacks included", ()
-        )
+        self._calls: dict[Labels, _Alike] = {}
         self._answers = Counter(
             "causeway_answers_total", "Questions answered or refused", ("product", "refused")
         )
@@ -130,6 +128,11 @@ class Meters:
             for span in batch:
                 self._count(span)
 
+    def count(self, span: Span) -> None:
+        """Count one, at once."""
+        with self._lock:
+            self._count(span)
+
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -139,62 +142,98 @@ class Meters:
         Args:
             gauges: What is measured at this moment, by name: ``gauge`` or ``counter``, what it is, its value.
         """
-        meters = (
-            self._duration,
-            self._first,
-            self._tokens,
-            self._requests,
-            self._cost,
-            self._cache,
-            self._attempts,
-            self._answers,
-            self._failed,
-        )
-        lines: list[str] = []
         with self._lock:
-            for meter in meters:
-                lines += [
-                    f"# HELP {meter.name} {meter.about}",
-                    f"# TYPE {meter.name} {meter.kind}",
-                    *meter.lines(),
-                ]
+            meters = [*self._of_calls(), self._answers, self._failed]
+            lines = [line for meter in meters for line in _told(meter)]
         for name, (kind, about, value) in gauges.items():
             lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", f"{name} {_number(value)}"]
         return "\n".join(lines) + "\n"
 
     def _count(self, span: Span) -> None:
         facts = span.facts
-        failed_as = None if span.failure is None else str(span.noted.get(names.ERROR_TYPE) or "failed")
+        failed_as = "" if span.failure is None else str(span.noted.get(names.ERROR_TYPE) or "failed")
         if facts is not None:
-            if failed_as is not None:
+            if failed_as:
                 self._failed.add((facts.operation, failed_as))
             self._count_call(span, facts, failed_as)
             return
         get = span.noted.get
-        if failed_as is not None:
+        if failed_as:
             self._failed.add((str(get(names.OPERATION) or span.name), failed_as))
         if (refused := get(names.REFUSED)) is not None:
             self._answers.add((str(get(names.PURPOSE) or ""), "true" if refused else "false"))
 
-    def _count_call(self, span: Span, facts: CallFacts, failed_as: str | None) -> None:
+    def _count_call(self, span: Span, facts: CallFacts, failed_as: str) -> None:
         provider = facts.provider or ""
         # a model that was never reached is as the caller wrote it, and callers can write endless names
         model = facts.response_model if provider else ""
-        call = (facts.operation, provider, model)
-        self._duration.observe((*call, failed_as or ""), span.duration_s)
-        self._requests.add((facts.purpose, facts.tier, failed_as or "ok"))
+        labels = (facts.operation, provider, model, failed_as, facts.purpose, facts.tier, facts.cache or "")
+        alike = self._calls.get(labels)
+        if alike is None:
+            if len(self._calls) >= _MOST_SERIES:
+                labels = (facts.operation, _OTHER, _OTHER, _OTHER, _OTHER, _OTHER, "")
+            alike = self._calls.setdefault(labels, _Alike())
+        alike.count += 1
+        alike.seconds.add(span.duration_s)
         if facts.first_chunk_s is not None:
-            self._first.observe(call, facts.first_chunk_s)
+            alike.first.add(facts.first_chunk_s)
         if facts.input_tokens > 0:
-            self._tokens.observe((*call, "input"), facts.input_tokens)
+            alike.input_tokens.add(facts.input_tokens)
         if facts.output_tokens > 0:
-            self._tokens.observe((*call, "output"), facts.output_tokens)
-        if facts.cost_micros > 0:
-            self._cost.add((facts.purpose, model), facts.cost_micros / 1_000_000)
-        if facts.cache is not None:
-            self._cache.add((facts.cache,))
-        elif provider:
-            self._attempts.add((), facts.attempts)
+            alike.output_tokens.add(facts.output_tokens)
+        alike.cost_micros += facts.cost_micros
+        if provider and facts.cache is None:
+            alike.attempts += facts.attempts
+
+    def _of_calls(self) -> Sequence[Counter | Histogram]:
+        """What was counted of calls, under the labels that each meter has."""
+        duration = Histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "How long calls of models took",
+            (*_CALL, "error_type"),
+        )
+        first = Histogram(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "How long until the first piece of a streamed reply",
+            _CALL,
+        )
+        tokens = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens that a call read or wrote",
+            (*_CALL, "gen_ai_token_type"),
+        )
+        requests = Counter(
+            "causeway_requests_total",
+            "Calls of models, by what they were for",
+            ("product", "tier", "outcome"),
+        )
+        cost = Counter(
+            "causeway_cost_dollars_total", "What calls of models cost", ("product", "gen_ai_response_model")
+        )
+        cached = Counter("causeway_cache_hits_total", "Calls that a stored reply answered", ("cache",))
+        attempts = Counter(
+            "causeway_provider_attempts_total", "Calls of providers, retries and fallbacks included", ()
+        )
+        for (operation, provider, model, failed_as, purpose, tier, cache), alike in self._calls.items():
+            call = (operation, provider, model)
+            duration.add((*call, failed_as), alike.seconds)
+            first.add(call, alike.first)
+            tokens.add((*call, "input"), alike.input_tokens)
+            tokens.add((*call, "output"), alike.output_tokens)
+            requests.add((purpose, tier, failed_as or "ok"), alike.count)
+            if alike.cost_micros:
+                cost.add((purpose, model), alike.cost_micros / 1_000_000)
+            if cache:
+                cached.add((cache,), alike.count)
+            if alike.attempts:
+                attempts.add((), alike.attempts)
+        return (duration, first, tokens, requests, cost, cached, attempts)
+
+
+def _told(meter: Counter | Histogram) -> Iterable[str]:
+    yield f"# HELP {meter.name} {meter.about}"
+    yield f"# TYPE {meter.name} {meter.kind}"
+    yield from meter.lines()
 
 
 def _braced(label_names: Labels, values: Labels) -> str:

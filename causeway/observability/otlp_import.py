@@ -16,8 +16,9 @@ from causeway.observability import genai_names as names
 from causeway.observability.foreign_names import CONTENT_EVENTS, brought_home
 from causeway.observability.messages import as_text
 from causeway.observability.otlp_decode import SentEvent, SentSpan, decoded
+from causeway.observability.storable import StoredSpan
 from causeway.observability.trace_policy import TracePolicy, share
-from causeway.observability.trace_store import SpanWriter, StoredSpan
+from causeway.observability.trace_store import SpanWriter
 
 _AT_ONCE: Final = 2
 _MOST_WAITING: Final = 16

@@ -31,7 +31,8 @@ Kind = Literal["internal", "client", "server"]
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _STORE_EVERY_S = 1.0
 _MOST_WAITING = 65_536
-_MOST_AT_ONCE = 2_048
+MOST_AT_ONCE = 512
+"""Spans of a batch. As much again is copied for the way to PostgreSQL, twice, so it is what the memory of a busy process grows by."""
 _PLAIN = frozenset((str, bool, int, float))
 _SPAN_ID_DIGITS = 16
 
@@ -172,21 +173,44 @@ class SpanSink(Protocol):
         ...
 
 
+class CallSink(Protocol):
+    """Takes calls of models the moment they end, on the way of what they measure."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that it has taken and that are not stored yet: the sinks are handed batches, empty ones too, until there are none."""
+        ...
+
+    def take(self, span: Span) -> bool:
+        """Keep a call within microseconds, from any thread; False leaves it to the sinks."""
+        ...
+
+
 class Spans:
-    """Starts spans and hands finished ones to the sinks, every second, in a thread of its own."""
+    """Starts spans and hands finished ones to the sinks, every second or batch, in a thread of its own.
+
+    Args:
+        calls: What may take calls before they come to the sinks.
+    """
 
     def __init__(
-        self, *sinks: SpanSink, clock: Clock | None = None, most_waiting: int = _MOST_WAITING
+        self,
+        *sinks: SpanSink,
+        clock: Clock | None = None,
+        most_waiting: int = _MOST_WAITING,
+        calls: CallSink | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self._sinks = sinks
+        self._calls = calls
         self._finished: deque[Span] = deque()
         self._most_waiting = most_waiting
         self._lost = 0
         self._told = 0
         self._failed = 0
         self._storing = threading.Lock()
-        self._stop = threading.Event()
+        self._due = threading.Event()
+        self._has_stopped = False
         self._thread: threading.Thread | None = None
         if sinks:
             self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
@@ -211,10 +235,16 @@ class Spans:
         """A span has ended; beyond a bound the newest are dropped, and counted, while the sinks are too slow."""
         if not self._sinks:
             return
+        if self._calls is not None and span.facts is not None and self._is_taken(span):
+            if self._calls.waiting >= MOST_AT_ONCE:
+                self._due.set()
+            return
         if len(self._finished) >= self._most_waiting:
             self._lost += 1
             return
         self._finished.append(span)
+        if len(self._finished) >= MOST_AT_ONCE:
+            self._due.set()
 
     @property
     def is_kept(self) -> bool:
@@ -223,8 +253,8 @@ class Spans:
 
     @property
     def waiting(self) -> int:
-        """Spans that no sink has yet."""
-        return len(self._finished)
+        """Spans that are not stored yet."""
+        return len(self._finished) + (0 if self._calls is None else self._calls.waiting)
 
     @property
     def lost(self) -> int:
@@ -234,7 +264,8 @@ class Spans:
     def flush(self) -> None:
         """Store what has ended; blocks, so call it in a thread."""
         with self._storing:
-            while batch := self._next_batch():
+            while self.waiting:
+                batch = self._next_batch()
                 for sink in self._sinks:
                     self._hand(sink, batch)
             if self._lost > self._told:
@@ -246,7 +277,8 @@ class Spans:
 
     def close(self) -> None:
         """Store what has ended and stop; blocks, so call it in a thread."""
-        self._stop.set()
+        self._has_stopped = True
+        self._due.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -254,8 +286,18 @@ class Spans:
         for sink in self._sinks:
             sink.close()
 
+    def _is_taken(self, span: Span) -> bool:
+        """What goes wrong here must not become a call's failure."""
+        try:
+            return self._calls is not None and self._calls.take(span)
+        except Exception:
+            log.exception("a call's span waits for the others")
+            return False
+
     def _run(self) -> None:
-        while not self._stop.wait(_STORE_EVERY_S):
+        while not self._has_stopped:
+            self._due.wait(_STORE_EVERY_S)
+            self._due.clear()
             self.flush()
 
     def _hand(self, sink: SpanSink, batch: Sequence[Span]) -> None:
@@ -267,4 +309,4 @@ class Spans:
 
     def _next_batch(self) -> list[Span]:
         finished = self._finished
-        return [finished.popleft() for _ in range(min(len(finished), _MOST_AT_ONCE))]
+        return [finished.popleft() for _ in range(min(len(finished), MOST_AT_ONCE))]

@@ -1,10 +1,27 @@
-"""Values as PostgreSQL takes them: it refuses U+0000 in text and JSON, and nothing takes lone surrogates; documents have both."""
+"""Spans and values as PostgreSQL takes them: it refuses U+0000 in text and JSON, and nothing takes lone surrogates; documents have both."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
+
+
+class StoredSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished span as it is stored: what may not be kept is gone."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    started_at: datetime
+    duration_s: float
+    failure: str | None
+    attributes: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]]
 
 
 def stored_json(value: object) -> str:

@@ -18,7 +18,7 @@ from causeway.errors import CausewayError
 from causeway.observability.meters import Meters
 from causeway.observability.otlp_export import OtlpExport
 from causeway.observability.otlp_import import TraceImport
-from causeway.observability.spans import Spans, SpanSink
+from causeway.observability.spans import Span, Spans, SpanSink
 from causeway.observability.trace_policy import Mask, TracePolicy
 from causeway.observability.trace_sampling import SampledSpans
 from causeway.observability.trace_store import SpanWriter
@@ -107,7 +107,8 @@ async def open_telemetry(
     sampled = SampledSpans(writer, policy, now=clock.monotonic) if policy.lowest_sample < 1 else None
     export = OtlpExport(settings) if settings.otlp_endpoint else None
     sinks: list[SpanSink] = [meters, *([export] if export else []), sampled or writer]
-    spans = Spans(*sinks, clock=clock)
+    has_others = sampled is not None or export is not None  # who want spans, not lines
+    spans = Spans(*sinks, clock=clock, calls=None if has_others else _CallsAtOnce(meters, writer))
     imports = TraceImport(SpanWriter(database.url, policy, connections=_IMPORT_CONNECTIONS), policy)
     try:
         yield Telemetry(
@@ -122,6 +123,24 @@ async def open_telemetry(
     finally:
         await asyncio.to_thread(spans.close)
         await asyncio.to_thread(imports.close)
+
+
+class _CallsAtOnce:
+    """A `causeway.observability.spans.CallSink`: counts a call and writes it down."""
+
+    def __init__(self, meters: Meters, writer: SpanWriter) -> None:
+        self._meters = meters
+        self._writer = writer
+
+    @property
+    def waiting(self) -> int:
+        return self._writer.waiting
+
+    def take(self, span: Span) -> bool:
+        if not self._writer.take(span):
+            return False
+        self._meters.count(span)
+        return True
 
 
 async def _queues(database: Database) -> Gauges:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg.types.json import Json
 from sqlalchemy import ColumnElement, create_engine, distinct, func, select
@@ -22,9 +21,9 @@ from sqlalchemy.exc import OperationalError
 from causeway.contracts.money import Micros
 from causeway.errors import NotFoundError
 from causeway.observability import trace_retention
-from causeway.observability.call_rows import COLUMNS, CallRow, call_line, call_row
-from causeway.observability.spans import Span, Spans
-from causeway.observability.storable import cleaned, stored_json
+from causeway.observability.call_rows import COLUMNS, CallRow, call_row, is_short, stored_call
+from causeway.observability.spans import MOST_AT_ONCE, Span, Spans
+from causeway.observability.storable import StoredSpan, cleaned, stored_json
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_search import TraceQuery, matching
 from causeway.observability.trace_summaries import MERGE, lines, summed
@@ -37,8 +36,6 @@ from causeway.storage.telemetry_schema import trace_summaries
 
 log = logging.getLogger(__name__)
 
-_encode = msgspec.json.Encoder().encode
-
 _COPY = f"COPY spans ({COLUMNS}) FROM STDIN"
 _INSERT = (
     f"INSERT INTO spans ({COLUMNS}) SELECT {COLUMNS} "  # noqa: S608 - our own column names
@@ -50,21 +47,8 @@ _OTHERS = (
 
 
 _MOST_HELD = 16_384
-
-
-class StoredSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished span as it is stored: what may not be kept is gone."""
-
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    name: str
-    kind: str
-    started_at: datetime
-    duration_s: float
-    failure: str | None
-    attributes: Mapping[str, Any]
-    events: Sequence[Mapping[str, Any]]
+_LINES_AT_ONCE = 256
+"""What is sent is copied twice on its way: by the batch that was what a busy process's memory grew by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +150,9 @@ class TraceChoices:
 class SpanWriter:
     """A `causeway.observability.spans.SpanSink` that copies spans into PostgreSQL, a batch a transaction.
 
-    While the database is away the newest wait here, up to a bound.
+    Calls of models may be written down as they end (`take`), which costs a tenth of what it costs a second later: then
+    what was said is no longer in the processor's caches, and has to be held until then. While the database is away the newest wait here,
+    up to a bound.
 
     Attributes:
         lost: Spans that no room was left for, or that PostgreSQL refuses.
@@ -176,11 +162,32 @@ class SpanWriter:
         self._engine = create_engine(database_url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
         self._policy = policy or TracePolicy(TelemetrySettings())
         self._held: list[StoredSpan | CallRow] = []
+        self._taken: deque[CallRow] = deque()
         self.lost = 0
 
+    @property
+    def waiting(self) -> int:
+        """Calls that were taken and are not stored yet."""
+        return len(self._taken)
+
+    def take(self, span: Span) -> bool:
+        """Write ``span`` down now, for the next batch, if it is a call with nothing unusual to it; whether it was.
+
+        Of any thread, the event loop's too: it takes a few microseconds.
+        """
+        if (
+            len(self._taken) >= _MOST_HELD
+            or not is_short(span)
+            or (row := call_row(span, self._policy)) is None
+        ):
+            return False
+        self._taken.append(row)
+        return True
+
     def store(self, batch: Sequence[Span]) -> None:
-        """Insert ``batch`` by COPY, which costs a third of what INSERT does (``bench/spans.py``), and its traces' lines."""
-        pending = [*self._held, *map(self._ready, batch)]
+        """Insert ``batch``, and a batch of what was taken, by COPY, which costs a third of what INSERT does (``bench/spans.py``)."""
+        taken = [self._taken.popleft() for _ in range(min(len(self._taken), MOST_AT_ONCE))]
+        pending = [*self._held, *taken, *map(self._ready, batch)]
         self._held = []
         try:
             self._insert(pending)
@@ -226,7 +233,7 @@ class SpanWriter:
         try:
             self._copy(given)
         except psycopg.errors.UniqueViolation:  # somebody sent one of ours in, as an export to ourselves does
-            self.add([self._stored(each) for each in given])
+            self.add([_stored(each) for each in given])
         except psycopg.DataError:
             if len(given) == 1:
                 self.lost += 1
@@ -247,27 +254,26 @@ class SpanWriter:
                     for span in given if len(calls) < len(given) else ():
                         if isinstance(span, StoredSpan):
                             copy.write_row(_row(span))
-                cursor.execute(MERGE, (self._lines(given),))
+                told = self._lines(given)
+                for first in range(0, len(told), _LINES_AT_ONCE):
+                    cursor.execute(MERGE, (_json_array(told[first : first + _LINES_AT_ONCE]),))
 
-    def _lines(self, given: Sequence[StoredSpan | CallRow]) -> Json:
-        """As `trace_summaries.lines`; a call that is the only span of its trace is summed without its attributes."""
+    def _lines(self, given: Sequence[StoredSpan | CallRow]) -> list[bytes]:
+        """As `trace_summaries.lines`; a call that is the only span of its trace has brought its line."""
         traces: defaultdict[str, list[StoredSpan | CallRow]] = defaultdict(list)
         for each in given:
             traces[each.trace_id].append(each)
         told: list[bytes] = []
         for trace_id in sorted(traces):
             spans = traces[trace_id]
-            if len(spans) == 1 and isinstance(spans[0], CallRow) and (facts := spans[0].span.facts):
-                told.append(_encode(call_line(spans[0].span, facts)))  # clean: `call_row` has looked
+            if len(spans) == 1 and isinstance(lone := spans[0], CallRow):
+                told.append(lone.line)
             else:
-                told.append(stored_json(summed([self._stored(each) for each in spans])).encode())
-        return Json(b"[" + b",".join(told) + b"]", dumps=bytes)
+                told.append(stored_json(summed([_stored(each) for each in spans])).encode())
+        return told
 
     def _ready(self, span: Span) -> StoredSpan | CallRow:
         return call_row(span, self._policy) or self._kept(span)
-
-    def _stored(self, given: StoredSpan | CallRow) -> StoredSpan:
-        return self._kept(given.span) if isinstance(given, CallRow) else given
 
     def _kept(self, span: Span) -> StoredSpan:
         return StoredSpan(
@@ -408,6 +414,14 @@ def is_owned(trace_id: str, owner: str) -> ColumnElement[bool]:
         trace_summaries.c.trace_id == trace_id, trace_summaries.c.owner == owner
     )
     return line.correlate(None).exists()
+
+
+def _json_array(values: Sequence[bytes]) -> Json:
+    return Json(b"[" + b",".join(values) + b"]", dumps=bytes)
+
+
+def _stored(given: StoredSpan | CallRow) -> StoredSpan:
+    return stored_call(given) if isinstance(given, CallRow) else given
 
 
 def _row(span: StoredSpan) -> tuple[object, ...]:

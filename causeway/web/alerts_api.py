@@ -147,7 +147,7 @@ async def alerts(found: Watched) -> RuleList:
 @router.post("", name="api_alert_create", status_code=201)
 async def create(body: TermsBody, found: Watched, admin: Admin) -> RuleShape:
     """A new alert; it is first held against the numbers within half a minute."""
-    return rule_shape(await found.create(body.terms(), by=admin.id))
+    return rule_shape(await found.create(body.terms(), by=admin))
 
 
 @router.get("/firings", name="api_alert_firings")
@@ -165,15 +165,15 @@ async def alert(alert_id: Storable, found: Watched) -> RuleShape:
 
 
 @router.put("/{alert_id}", name="api_alert_change")
-async def change(alert_id: Storable, body: TermsBody, found: Watched) -> RuleShape:
+async def change(alert_id: Storable, body: TermsBody, found: Watched, admin: Admin) -> RuleShape:
     """Say anew what an alert watches."""
-    return rule_shape(await found.change(alert_id, body.terms()))
+    return rule_shape(await found.change(alert_id, body.terms(), by=admin))
 
 
 @router.delete("/{alert_id}", name="api_alert_delete", status_code=204)
-async def delete(alert_id: Storable, found: Watched) -> None:
+async def delete(alert_id: Storable, found: Watched, admin: Admin) -> None:
     """Delete an alert, and what is known of its firings."""
-    await found.delete(alert_id)
+    await found.delete(alert_id, by=admin)
 
 
 @router.post("/{alert_id}/test", name="api_alert_test")

@@ -128,7 +128,7 @@ async def create(
 ) -> Response:
     """A new alert, from the form; what is wrong with it is told above it."""
     try:
-        await found.create(form.terms(), by=admin.id)
+        await found.create(form.terms(), by=admin)
     except InvalidInputError as exc:
         return await _page(request, found, form=form, problem=exc.message, status_code=422)
     return RedirectResponse(link(request, "alerts"), status_code=303)
@@ -136,21 +136,21 @@ async def create(
 
 @router.post("/alerts/{alert_id}", name="alert_change")
 async def change(
-    alert_id: Storable, request: Request, found: Watched, form: Annotated[RuleForm, Form()]
+    alert_id: Storable, request: Request, found: Watched, admin: Admin, form: Annotated[RuleForm, Form()]
 ) -> Response:
     """Say anew what one watches."""
     rule = await found.rule(alert_id)
     try:
-        await found.change(alert_id, form.terms(rule.terms))
+        await found.change(alert_id, form.terms(rule.terms), by=admin)
     except InvalidInputError as exc:
         return await _page(request, found, form=form, edited=rule, problem=exc.message, status_code=422)
     return RedirectResponse(link(request, "alerts"), status_code=303)
 
 
 @router.post("/alerts/{alert_id}/delete", name="alert_delete")
-async def delete(alert_id: Storable, request: Request, found: Watched) -> Response:
+async def delete(alert_id: Storable, request: Request, found: Watched, admin: Admin) -> Response:
     """Delete one."""
-    await found.delete(alert_id)
+    await found.delete(alert_id, by=admin)
     return RedirectResponse(link(request, "alerts"), status_code=303)
 
 
@@ -162,11 +162,11 @@ async def test(alert_id: Storable, request: Request, found: Watched) -> Response
 
 
 @router.post("/alerts/{alert_id}/switch", name="alert_switch")
-async def switch(alert_id: Storable, request: Request, found: Watched) -> Response:
+async def switch(alert_id: Storable, request: Request, found: Watched, admin: Admin) -> Response:
     """Turn one off, or on again."""
     terms = (await found.rule(alert_id)).terms
     values: dict[str, Any] = {name: getattr(terms, name) for name in Terms.__slots__}
-    await found.change(alert_id, Terms(**{**values, "is_enabled": not terms.is_enabled}))
+    await found.change(alert_id, Terms(**{**values, "is_enabled": not terms.is_enabled}), by=admin)
     return RedirectResponse(link(request, "alerts"), status_code=303)
 
 

@@ -307,7 +307,13 @@ async def open_platform(
             stats=stats,
             rollups=Rollups(database, clock),
             top_questions=top_questions(settings, database, gateway, space=embedding.name, clock=clock),
-            alerts=Alerts(database, stats, channels=alert_channels(lambda: live.current, clock), clock=clock),
+            alerts=Alerts(
+                database,
+                stats,
+                channels=alert_channels(lambda: live.current, clock),
+                clock=clock,
+                record=audit.record,
+            ),
             slack=await slack_bot(
                 settings, database, durable, conversing, feedback, clock=clock, opened=opened
             ),

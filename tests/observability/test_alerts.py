@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from causeway.contracts.identity import COMMAND_LINE
 from causeway.errors import InvalidInputError, NotFoundError, RefusedAddressError, UpstreamError
+from causeway.gateway import audit
+from causeway.gateway.audit import Audit
 from causeway.guard.guarded_post import guarded_post
 from causeway.observability.alert_channels import Channel, channels_of
 from causeway.observability.alert_rules import METRICS, Notice, Terms, spelled, spelled_time
@@ -32,7 +35,7 @@ ERRORS = Terms(
 
 def opened(database: Database, clock: FrozenClock, **channels: Channel) -> Alerts:
     stats = Stats(database, Spans(), flush=nothing)
-    return Alerts(database, stats, channels=lambda: channels, clock=clock)
+    return Alerts(database, stats, channels=lambda: channels, clock=clock, record=audit.record)
 
 
 async def calls(database: Database, clock: FrozenClock, *outcomes: str, first: int = 0) -> None:
@@ -49,7 +52,7 @@ async def run(alerts: Alerts, clock: FrozenClock, seconds: float = 31) -> None:
 async def test_an_alert_fires_once_and_is_resolved(database: Database, clock: FrozenClock) -> None:
     ops = Collected()
     alerts = opened(database, clock, ops=ops)
-    rule = await alerts.create(ERRORS, by="key_1")
+    rule = await alerts.create(ERRORS, by=COMMAND_LINE)
     await calls(database, clock, "ok", "ok", "upstream_error")
     await run(alerts, clock)
     assert ops.told == []  # three are too few
@@ -74,7 +77,7 @@ async def test_what_fires_again_within_the_cool_down_is_kept_and_not_told(
 ) -> None:
     ops = Collected()
     alerts = opened(database, clock, ops=ops)
-    await alerts.create(ERRORS, by="key_1")
+    await alerts.create(ERRORS, by=COMMAND_LINE)
     await calls(database, clock, *["deadline"] * 4)
     await run(alerts, clock)
     await run(alerts, clock, 1_000)
@@ -89,7 +92,7 @@ async def test_what_fires_again_within_the_cool_down_is_kept_and_not_told(
 async def test_what_lasts_beyond_the_cool_down_is_told(database: Database, clock: FrozenClock) -> None:
     ops = Collected()
     alerts = opened(database, clock, ops=ops)
-    await alerts.create(replace(ERRORS, window_s=7_200), by="key_1")
+    await alerts.create(replace(ERRORS, window_s=7_200), by=COMMAND_LINE)
     await calls(database, clock, *["deadline"] * 4)
     await run(alerts, clock)
     await calls(database, clock, *["ok"] * 100, first=10)
@@ -104,7 +107,7 @@ async def test_what_lasts_beyond_the_cool_down_is_told(database: Database, clock
 async def test_several_processes_tell_it_once(database: Database, clock: FrozenClock) -> None:
     ops = Collected()
     processes = [opened(database, clock, ops=ops) for _ in range(4)]
-    await processes[0].create(ERRORS, by="key_1")
+    await processes[0].create(ERRORS, by=COMMAND_LINE)
     await calls(database, clock, *["deadline"] * 4)
     clock.advance(31)
     async with asyncio.TaskGroup() as group:
@@ -121,7 +124,7 @@ async def test_a_channel_that_fails_is_tried_again_until_it_is_given_up(
 ) -> None:
     ops, broken = Collected(failures=2), Collected(failures=1_000)
     alerts = opened(database, clock, ops=ops, broken=broken)
-    await alerts.create(replace(ERRORS, channels=("ops", "broken"), window_s=600_000), by="key_1")
+    await alerts.create(replace(ERRORS, channels=("ops", "broken"), window_s=600_000), by=COMMAND_LINE)
     await calls(database, clock, *["deadline"] * 4)
     for _ in range(MOST_ATTEMPTS + 1):
         await run(alerts, clock, 5_000)
@@ -137,7 +140,7 @@ async def test_a_channel_that_fails_is_tried_again_until_it_is_given_up(
 async def test_only_what_the_filters_leave_is_watched(database: Database, clock: FrozenClock) -> None:
     ops = Collected()
     alerts = opened(database, clock, ops=ops)
-    await alerts.create(replace(ERRORS, filters={"model": "large"}), by="key_1")
+    await alerts.create(replace(ERRORS, filters={"model": "large"}), by=COMMAND_LINE)
     await calls(database, clock, *["deadline"] * 4)
     await run(alerts, clock)
     assert ops.told == []
@@ -146,23 +149,31 @@ async def test_only_what_the_filters_leave_is_watched(database: Database, clock:
 async def test_rules_are_changed_turned_off_and_deleted(database: Database, clock: FrozenClock) -> None:
     ops = Collected()
     alerts = opened(database, clock, ops=ops)
-    rule = await alerts.create(ERRORS, by="key_1")
+    rule = await alerts.create(ERRORS, by=COMMAND_LINE)
     with pytest.raises(InvalidInputError, match="called 'Errors' already"):
-        await alerts.create(ERRORS, by="key_1")
+        await alerts.create(ERRORS, by=COMMAND_LINE)
     with pytest.raises(InvalidInputError, match="no channel 'pager'"):
-        await alerts.create(replace(ERRORS, name="Other", channels=("pager",)), by="key_1")
-    changed = await alerts.change(rule.id, replace(ERRORS, is_enabled=False, threshold=0.1))
+        await alerts.create(replace(ERRORS, name="Other", channels=("pager",)), by=COMMAND_LINE)
+    changed = await alerts.change(rule.id, replace(ERRORS, is_enabled=False, threshold=0.1), by=COMMAND_LINE)
     assert changed.terms.threshold == 0.1
     await calls(database, clock, *["deadline"] * 4)
     await run(alerts, clock)
     assert ops.told == []
     assert await alerts.test(rule.id) == {"ops": None}
     assert ops.told[0].sentence() == "This is a test: nothing is wrong. The channel works."
-    await alerts.delete(rule.id)
+    await alerts.change(rule.id, changed.terms, by=COMMAND_LINE)
+    await alerts.delete(rule.id, by=COMMAND_LINE)
     assert await alerts.rules() == []
-    for missing in (alerts.delete(rule.id), alerts.rule(rule.id), alerts.change(rule.id, ERRORS)):
+    for missing in (
+        alerts.delete(rule.id, by=COMMAND_LINE),
+        alerts.rule(rule.id),
+        alerts.change(rule.id, ERRORS, by=COMMAND_LINE),
+    ):
         with pytest.raises(NotFoundError):
             await missing
+    logged = await Audit(database).list(subject=rule.id)
+    assert [each.action for each in logged] == ["alert.delete", "alert.update", "alert.create"]
+    assert (logged[1].before["threshold"], logged[1].after["threshold"]) == (0.2, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from causeway.contracts.chat import ImagePart, Message, TextPart, ToolCall
 from causeway.errors import UpstreamError
 from causeway.observability.call_facts import CallContent, CallFacts
-from causeway.observability.call_rows import call_line, call_row
+from causeway.observability.call_rows import call_line, call_row, stored_call
 from causeway.observability.spans import Span, Spans
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_search import TraceQuery
@@ -21,7 +23,7 @@ from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
 
 POLICY = TracePolicy(TelemetrySettings())
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "operation": "chat",
     "request_model": "chat",
     "response_model": "m-1",
@@ -95,6 +97,87 @@ def test_a_lone_call_is_summed_as_any_span_is(
         span.fail(UpstreamError("down"))
     assert span.facts is not None
     assert call_line(span, span.facts) == summed([span])
+
+
+@given(facts, contents, text)
+def test_a_call_that_was_written_down_can_be_read_back(
+    told: dict[str, Any], content: CallContent | None, failure: str
+) -> None:
+    span = ended(content, **told)
+    span.set({"causeway.cache.reason": failure})
+    if failure:
+        span.fail(UpstreamError(failure))
+    row = call_row(span, POLICY)
+    assert row is not None
+    stored = stored_call(row)
+    assert stored.attributes == span.attributes
+    assert (stored.trace_id, stored.span_id, stored.parent_id) == (span.trace_id, span.span_id, None)
+    assert (stored.name, stored.kind, stored.failure) == (span.name, "client", span.failure)
+    assert stored.started_at == span.started_at
+    assert stored.duration_s == pytest.approx(span.duration_s, abs=0.001)
+
+
+async def test_calls_that_are_taken_as_they_end_are_stored_with_the_others(database: Database) -> None:
+    writer = SpanWriter(database.url)
+    recorder = Spans(writer, calls=writer)
+    step = recorder.start("ask")
+    call = recorder.start("chat m-1", kind="client", parent=step.traceparent)
+    call.describe(CallFacts(**PLAIN), CallContent(ASKED, "Nothing."))
+    call.end()
+    assert recorder.waiting == writer.waiting == 1
+    step.end()
+    traces = TraceStore(database, recorder)
+    stored = (await traces.trace(step.trace_id)).spans
+    (line,) = [each for each in await traces.find(TraceQuery()) if each.trace_id == step.trace_id]
+    assert recorder.waiting == 0
+    assert {each.name for each in stored} == {"ask", "chat m-1"}
+    assert (line.name, line.input_tokens, line.span_count) == ("ask", 20, 2)
+    recorder.close()
+
+
+async def test_a_taken_call_that_is_there_already_takes_nobody_with_it(database: Database) -> None:
+    writer = SpanWriter(database.url)
+    recorder = Spans(writer, calls=writer)
+    calls = [ended(CallContent(ASKED, HARD)) for _ in range(2)]
+    for call in [calls[0], *calls]:
+        assert writer.take(call)
+        await asyncio.to_thread(recorder.flush) if call is calls[0] else None
+    found = await TraceStore(database, recorder).find(TraceQuery())
+    recorder.close()
+    assert sorted(each.trace_id for each in found) == sorted(call.trace_id for call in calls)
+    assert [each.span_count for each in found] == [1, 1]
+    assert writer.lost == 0
+
+
+def test_what_is_long_or_no_call_is_left_to_the_thread(database: Database) -> None:
+    writer = SpanWriter(database.url)
+    assert not writer.take(Spans().start("ask"))
+    assert not writer.take(ended(CallContent(ASKED, "x" * 20_000)))
+    assert writer.waiting == 0
+    writer.close()
+
+
+def test_a_call_does_not_fail_for_its_span() -> None:
+    class Broken:
+        waiting = 0
+
+        def take(self, span: Span) -> bool:
+            raise ValueError(span.name)
+
+    class Kept:
+        batches: ClassVar[list[Span]] = []
+
+        def store(self, batch: Sequence[Span]) -> None:
+            self.batches.extend(batch)
+
+        def close(self) -> None: ...
+
+    recorder = Spans(Kept(), calls=Broken())
+    call = recorder.start("chat m-1")
+    call.describe(CallFacts(**PLAIN), None)
+    call.end()
+    recorder.close()
+    assert Kept.batches == [call]
 
 
 @pytest.mark.parametrize(

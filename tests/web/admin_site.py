@@ -136,7 +136,7 @@ async def admin_site(
                 admin=admin,
                 accounts=AccountParts(users=users),
                 stats=stats,
-                alerts=Alerts(database, stats, channels=lambda: channels, clock=clock),
+                alerts=Alerts(database, stats, channels=lambda: channels, clock=clock, record=audit.record),
             )
             yield AdminSite(
                 parts=parts,

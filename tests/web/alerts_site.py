@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from causeway.contracts.identity import COMMAND_LINE
 from causeway.observability.alert_rules import Terms
 from tests.gateway.calls import an_entry
 from tests.web.admin_site import AdminSite, serving_admin
@@ -30,10 +31,10 @@ async def furnish(site: AdminSite) -> None:
     for number in range(30):
         at, outcome = now - timedelta(seconds=20 + number), "deadline" if number % 3 == 0 else "ok"
         site.ledger.closed(an_entry(f"call{number}", at=at, outcome=outcome, latency_ms=900))
-    rules = [await alerts.create(terms, by="key_1") for terms in _RULES]
+    rules = [await alerts.create(terms, by=COMMAND_LINE) for terms in _RULES]
     await alerts.check()
     await alerts.deliver()
-    await alerts.change(rules[1].id, replace(_RULES[1], threshold=5_000))
+    await alerts.change(rules[1].id, replace(_RULES[1], threshold=5_000), by=COMMAND_LINE)
     await alerts.check()
     await alerts.deliver()
 
