@@ -27,11 +27,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from causeway.knowledge.ingest import standing_reader
-from causeway.knowledge.ingest.garbage import RARELY
 from causeway.knowledge.ingest.helper import GIVEN, LONGEST_REQUEST_BYTES, NONE_FREE
 
 _MOST_STANDING = 2
 """One to read the next file, and one to help it."""
+_COLLECTIONS = (20_000, 20, 50)
+"""Looking for garbage as often as Python does by itself is a sixth of reading a long PDF, and there is next to none."""
 
 
 def main(descriptor: int, languages: str) -> None:
@@ -39,7 +40,7 @@ def main(descriptor: int, languages: str) -> None:
     _warm(languages)
     gc.collect()
     gc.freeze()  # so that no child's garbage collector touches, and thereby copies, what all share
-    gc.set_threshold(*RARELY)
+    gc.set_threshold(*_COLLECTIONS)
     with socket.socket(fileno=descriptor) as control:
         _Nursery(control).serve()
 

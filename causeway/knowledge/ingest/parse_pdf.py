@@ -18,7 +18,6 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
-from causeway.knowledge.ingest.garbage import looked_for_rarely
 from causeway.knowledge.ingest.in_two import halves, in_two, with_help
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
@@ -52,7 +51,6 @@ _LOST = re.compile("[\ufffd\ue000-\uf8ff]")
 _LATIN = re.compile(r"^[A-Za-z\u00c0-\u024f'\u2019-]+$")
 
 
-@looked_for_rarely()
 def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
     """The document in a PDF file.
 
