@@ -7,6 +7,7 @@ second process is found out by doing its half here. Both have the limits of the 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import pickle
 import signal
@@ -19,9 +20,13 @@ T = TypeVar("T")
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
+_FIRST_SHARE = 0.53
+"""The second process begins later, and what it made has to be handed over."""
+
+
 def halves(count: int) -> tuple[range, range]:
     """The numbers from 0 up to ``count``, in two."""
-    middle = (count + 1) // 2
+    middle = max(math.ceil(count / 2), round(_FIRST_SHARE * count))
     return range(middle), range(middle, count)
 
 
