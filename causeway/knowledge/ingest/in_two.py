@@ -18,8 +18,6 @@ from typing import BinaryIO, TypeVar
 T = TypeVar("T")
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-
-
 _FIRST_SHARE = 0.53
 """The second process begins later, and what it made has to be handed over."""
 

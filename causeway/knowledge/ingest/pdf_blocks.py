@@ -57,8 +57,8 @@ def blocks_of(items: Sequence[Item]) -> list[Block]:
 def with_shares(block: Block, sheets: Mapping[int, Sheet]) -> Block:
     """The block with its places as shares of the pages as shown, not points of the pages as read."""
     places = []
-    for page, *sides in block.places:
-        shown = sheets[page].shown(make_box(sides))
+    for page, x0, y0, x1, y1 in block.places:
+        shown = sheets[page].shown(make_box((x0, y0, x1, y1)))
         places.append(Place(page, *[int(SIDE * share + 0.5) / SIDE for share in shown]))
     return Block(kind=block.kind, text=block.text, level=block.level, page=block.page, places=tuple(places))
 
@@ -228,8 +228,10 @@ def _finish(draft: _Draft | None, blocks: list[Block], style: _Style, speller: _
         blocks.append(Block(kind="paragraph", text=text, page=first.page, places=places))
 
 
-def _places(lines: Iterable[Line]) -> tuple[Place, ...]:
+def _places(lines: Sequence[Line]) -> tuple[Place, ...]:
     """A rectangle around the lines of each region."""
+    if len(lines) == 1:
+        return (_place(lines[0].page, lines[0].box),)
     boxes: dict[tuple[int, int], Box] = {}
     for line in lines:
         key = line.page, line.region
@@ -326,7 +328,9 @@ class _Speller:
         return frozenset(words)
 
     def joined(self, lines: Sequence[str]) -> str:
-        if not any(line.endswith(_HYPHENS) for line in lines[:-1]):
+        if len(lines) == 1:
+            text = lines[0]
+        elif not any(line.endswith(_HYPHENS) for line in lines[:-1]):
             text = " ".join(lines)
         else:
             text = ""
