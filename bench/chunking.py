@@ -1,10 +1,14 @@
 """What each chunking strategy is worth on the sample company's questions, with the real embedder.
 
-    python -m bench.chunking [--strategies structure,fixed,...] > bench/results/chunking.md
+    python -m bench.chunking [--strategies structure,fixed,...] [--data FOLDER] [--only policies,...] > bench/results/chunking.md
 
 Runs the whole platform in a fresh data folder with the real models, which have to be pulled (``causeway models pull``).
 One collection is given each strategy in turn, as a person would by ``causeway collections set``, and is searched without
 the reranker, which would hide what chunks are worth. 46 questions: a difference of one or two is chance.
+
+`contextual` has a chat model write a line for each chunk, which takes seconds each. With ``--data`` the lines that were written
+are kept in that folder, so that a run which was interrupted goes on where it stopped; with ``--only`` a part of the documents
+is read, and the questions are asked that it answers.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -59,31 +64,50 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
-    wanted = parser.parse_args().strategies.split(",")
-    asyncio.run(compare(wanted))
+    parser.add_argument("--data", type=Path, help="where what was made is kept, for a run to go on")
+    parser.add_argument("--only", default="", help="folders of the sample company to read; all without it")
+    options = parser.parse_args()
+    wanted, only = options.strategies.split(","), tuple(filter(None, options.only.split(",")))
+    with tempfile.TemporaryDirectory(prefix="causeway-") as fresh:
+        asyncio.run(compare(wanted, options.data or Path(fresh) / "data", _part(only, Path(fresh)), only))
 
 
-async def compare(wanted: Sequence[str]) -> None:
+def _part(only: Sequence[str], folder: Path) -> Path:
+    """The sample company's documents, or a copy of those folders alone."""
+    if not only:
+        return sample_documents()
+    for name in only:
+        shutil.copytree(sample_documents() / name, folder / "documents" / name)
+    return folder / "documents"
+
+
+async def compare(wanted: Sequence[str], data: Path, documents: Path, only: Sequence[str]) -> None:
     questions = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
-    asked = [question for question in questions if question["answerable"]]
-    print(f"# Chunking strategies on the sample company's {len(asked)} answerable questions\n")
+    asked = [
+        question
+        for question in questions
+        if question["answerable"] and all((documents / name).is_file() for name in question["documents"])
+    ]
+    part = f" of {', '.join(only)}" if only else ""
+    print(f"# Chunking strategies on the sample company's {len(asked)} answerable questions{part}\n")
     print("Made by `python -m bench.chunking`.\n")
     print(describe(), flush=True)
-    with tempfile.TemporaryDirectory(prefix="causeway-") as folder:
-        settings = load().model_copy(
-            update={"storage": StorageSettings(dir=Path(folder)), "database": DatabaseSettings()}
-        )
-        async with open_platform(settings, work=Work.MUST) as platform:
-            await platform.collections.ensure()
-            report([await measure(platform, strategy, asked) for strategy in wanted])
+    settings = load().model_copy(
+        update={"storage": StorageSettings(dir=data), "database": DatabaseSettings()}
+    )
+    async with open_platform(settings, work=Work.MUST) as platform:
+        await platform.collections.ensure()
+        report([await measure(platform, documents, strategy, asked) for strategy in wanted])
 
 
-async def measure(platform: Platform, strategy: str, asked: Sequence[Mapping[str, Any]]) -> Outcome:
+async def measure(
+    platform: Platform, documents: Path, strategy: str, asked: Sequence[Mapping[str, Any]]
+) -> Outcome:
     collection_id = await platform.collections.ensure()
     chunking = {"strategy": strategy, "overlap_tokens": None, **OPTIONS.get(strategy, {})}
     await platform.control.change_options(collection_id, {"chunking": chunking})
     started = time.perf_counter()
-    found = await platform.folders.sync(sample_documents())
+    found = await platform.folders.sync(documents)
     await platform.folders.wait(found)
     while (progress := await platform.progress.read(collection_id=collection_id)).left:  # noqa: ASYNC110
         await asyncio.sleep(0.5)

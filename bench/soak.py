@@ -130,7 +130,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Sample:
-    """Memory at one moment, in bytes; of the reading processes the largest."""
+    """Memory at one moment, in bytes; of the reading processes the largest, those that stand ready included."""
 
     at_s: float
     service: int

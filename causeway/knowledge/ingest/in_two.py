@@ -1,4 +1,4 @@
-"""Does work on a row of pages in two processes: the second half in one that is forked for it and gone when it is done.
+"""Does work on a row of pages in two processes: the second half in a helper, or in one forked for it and gone when it is done.
 
 For readers that run in a process of their own already (`sandbox`): it has one thread, and whatever goes wrong in the
 second process is found out by doing its half here. Both have the limits of the first.
@@ -7,6 +7,7 @@ second process is found out by doing its half here. Both have the limits of the 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import pickle
 import signal
@@ -17,26 +18,40 @@ from typing import BinaryIO, TypeVar
 T = TypeVar("T")
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_FIRST_SHARE = 0.53
+"""The second process begins later, and what it made has to be handed over."""
+
+
+def halves(count: int) -> tuple[range, range]:
+    """The numbers from 0 up to ``count``, in two."""
+    middle = max(math.ceil(count / 2), round(_FIRST_SHARE * count))
+    return range(middle), range(middle, count)
 
 
 def in_two(count: int, work: Callable[[range], list[T]]) -> list[T]:
     """What ``work`` makes of the numbers from 0 up to ``count``, in their order; it is called with a half of them in each process."""
-    middle = (count + 1) // 2
+    _, second = halves(count)
     read_end, write_end = os.pipe()
     process = os.fork()
     if process == 0:
         os.close(read_end)
-        _work_apart(write_end, lambda: work(range(middle, count)))
+        _work_apart(write_end, lambda: work(second))
     os.close(write_end)
     with os.fdopen(read_end, "rb") as answers:
         try:
-            first = work(range(middle))
-            second: list[T] | None = _answer(answers)
+            return with_help(count, work, answers)
         finally:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)  # it has answered, or nobody wants its answer any more
             os.waitpid(process, 0)
-    return first + (work(range(middle, count)) if second is None else second)
+
+
+def with_help(count: int, work: Callable[[range], list[T]], answers: BinaryIO) -> list[T]:
+    """As `in_two`, where another process has begun with the second half, and ``answers`` is what it says of it, pickled."""
+    first, second = halves(count)
+    made = work(first)
+    helped: list[T] | None = _answer(answers)
+    return made + (work(second) if helped is None else helped)
 
 
 def _work_apart(write_end: int, work: Callable[[], object]) -> None:
@@ -51,7 +66,7 @@ def _work_apart(write_end: int, work: Callable[[], object]) -> None:
 
 
 def _answer(answers: BinaryIO) -> list[T] | None:
-    """What the second process made; None when it died or was cut short. Its words are this process's own: it was forked from it."""
+    """What the second process made; None when it died or was cut short. Its words are this program's own, from the same file."""
     try:
         made: list[T] = pickle.load(answers)  # noqa: S301
     except Exception:  # noqa: BLE001 - a half of a pickle fails in many ways, and all mean one thing

@@ -4,8 +4,8 @@ Engine one is Tesseract, where its language data are installed; engine two is Ra
 each is worth was measured (`bench/results/parsing.md`, `docs/adr/0017-ocr.md`). The words keep their places, so that
 columns, tables and headings are found by the same geometry as in a PDF with text.
 
-Most pages stand upright, and finding out costs a third of the reading: a page is turned only when what was read
-looks like no language.
+Most pages stand upright, and asking Tesseract costs a third of the reading: how the lines look says which way to try first,
+and another is tried only when what was read looks like no language.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import fmean, median
 
 import numpy as np
@@ -23,7 +24,7 @@ from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.ingest import ocr_rapid, ocr_tesseract, tesseract_languages
 from causeway.knowledge.ingest.ocr_engine import OcrEngine, ReadWord, confidence_of
 from causeway.knowledge.ingest.ocr_languages import AUTO, LATIN, is_read_by_rapid, of_script, scripts_of
-from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, straightened
+from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, straightened, turn_wanted
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn, Word
 from causeway.knowledge.ingest.pdf_tables import bare_cells
 
@@ -97,17 +98,28 @@ class Prepared:
     Attributes:
         picture: In even light, as the page lies.
         straight: The same turned by ``turn`` quarters clockwise, and straightened.
+        given: The turn that was to be tried, had the lines not looked as if another were right.
     """
 
     picture: Picture
     straight: Picture
     turn: int
+    given: int
 
 
 def prepared(image: Image.Image, *, dpi: float, turn: int = 0) -> Prepared:
     """The picture made fit to be read, which takes a sixth of the time of reading it and may be done while another is read."""
     picture = Picture(evened(image.convert("L")), dpi)
-    return Prepared(picture, _straight(picture, turn), turn)
+    given, straight = turn, _straight(picture, turn)
+    wanted = turn_wanted(straight.image)
+    if wanted == 1:
+        turn = (turn + 1) % 4
+        straight = _straight(picture, turn)
+        wanted = turn_wanted(straight.image)
+    if wanted == 2:
+        turn = (turn + 2) % 4
+        straight = replace(straight, image=_turned(straight.image, 2))
+    return Prepared(picture, straight, turn, given)
 
 
 def read_prepared(ready: Prepared, engine: OcrEngine, *, number: int, timeout_s: float) -> tuple[Page, float]:
@@ -116,7 +128,7 @@ def read_prepared(ready: Prepared, engine: OcrEngine, *, number: int, timeout_s:
     best = _Reading.of(ready.straight, ready.turn, engine, timeout_s)
     if best.confidence < _LIKELY:
         tried = {ready.turn}
-        for other in _other_turns(best, picture, engine):
+        for other in chain((ready.given,), _other_turns(best, picture, engine)):
             if other not in tried:
                 tried.add(other)
                 reading = _Reading.of(_straight(picture, other), other, engine, timeout_s)
@@ -303,6 +315,7 @@ def _stroke(light: NDArray[np.uint8], box: Box) -> float:
     part = light[max(0, int(box.y0)) : int(box.y1) + 1, max(0, int(box.x0)) : int(box.x1) + 1]
     if part.shape[0] < 2 or part.shape[1] < 2:
         return 0.0
-    ink = part < (int(np.percentile(part, 3)) + 255) / 2
+    darkest = round(0.03 * (part.size - 1))
+    ink = part < (int(np.partition(part, darkest, axis=None)[darkest]) + 255) / 2
     begins = int((ink[:, 1:] & ~ink[:, :-1]).sum()) + int(ink[:, 0].sum())
     return float(ink.sum()) / max(begins, 1)

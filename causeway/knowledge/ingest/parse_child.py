@@ -14,22 +14,29 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
-from causeway.knowledge.document import ParsedDocument
+from causeway.knowledge.document import Block, ParsedDocument
 
+if TYPE_CHECKING:
+    from causeway.knowledge.ingest.helper import Helper
+
+END = b"\n"
+"""Behind an answer that is whole."""
 _TOO_MUCH_MEMORY = (
     "reading the file takes more memory than is allowed; split it, or raise knowledge.parse_memory_bytes"
 )
 _TOO_DEEP = "the file is nested too deeply to be read; it is damaged or made to do harm"
 _SPARE_S = 10
 """The parent's deadline comes first; these limits end a child whose parent is gone."""
+_END_IN_S = 0.005
 _MOST_WRITTEN_BYTES = 16_000_000  # compiled Python modules, nothing else
 
 
@@ -42,18 +49,57 @@ def main(argument: str) -> None:
     read({**json.loads(argument), "tells_language": False})
 
 
-def read(request: Mapping[str, Any]) -> None:
-    """Limit this process, read the file that ``request`` names, write the answer and end the process."""
-    limits = _Limits(request)
-    limits.set()
+def as_json(answer: object) -> bytes:
+    """By the standard library, which is slow, but takes no time to import."""
+    return json.dumps(answer, default=_plain).encode("ascii")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, ParsedDocument | Block):
+        return {name: getattr(value, name) for name in value.__slots__}
+    raise TypeError(value)
+
+
+def read(
+    request: Mapping[str, Any],
+    helper: Helper | None = None,
+    encode: Callable[[object], bytes] = as_json,
+) -> None:
+    """Limit this process, read the file that ``request`` names, write the answer and end the process.
+
+    Args:
+        request: What `sandbox.request_of` says of the file.
+        helper: The other process that may read a part of the file.
+        encode: What writes the answer, as JSON.
+    """
+    limits = limit(request)
     output = _own_output()
-    output.write(json.dumps(_answer(request, output, limits)).encode("ascii"))
-    output.flush()
+    output.write(encode(_answer(request, output, limits, helper)))
+    output.write(END)
+    output.close()
+    if helper is not None:  # all is said: who waits need not wait for the end of this process
+        os.close(sys.stderr.fileno())
+        helper.close()
+        let_others_first()
     # Not the normal exit: the readers' libraries have nothing to save, and some crash when they are taken down.
     os._exit(0)
 
 
-class _Limits:
+def let_others_first() -> None:
+    """Sleep a little: whoever was waiting for this process wakes on its core, and would wait until its memory is taken down."""
+    time.sleep(_END_IN_S)
+
+
+def limit(request: Mapping[str, Any]) -> Limits:
+    """Limit this process to what ``request`` allows."""
+    limits = Limits(request)
+    limits.set()
+    return limits
+
+
+class Limits:
     """What this process allows itself."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
@@ -63,13 +109,14 @@ class _Limits:
         self._threads = int(request["threads"])
 
     def set(self) -> None:
+        """From now on they hold."""
         resource.setrlimit(resource.RLIMIT_AS, (self._memory_bytes, self._memory_bytes))
         self._set_time()
         resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_WRITTEN_BYTES, _MOST_WRITTEN_BYTES))
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with suppress(OSError):  # when memory runs out, it is this process that the kernel ends
-            Path("/proc/self/oom_score_adj").write_text("900", encoding="ascii")
+            Path("/proc/self/oom_score_adj").write_bytes(b"900")
 
     def allow_a_page(self) -> None:
         """A page was read from its picture: the next may take as long again."""
@@ -91,7 +138,9 @@ def _own_output() -> BinaryIO:
     return output
 
 
-def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> dict[str, object]:
+def _answer(
+    request: Mapping[str, Any], output: BinaryIO, limits: Limits, helper: Helper | None
+) -> dict[str, object]:
     # Only now: with the limits in place.
     from causeway.knowledge.ingest.parser import parse_file  # noqa: PLC0415
     from causeway.knowledge.ingest.reading import Reading  # noqa: PLC0415
@@ -110,11 +159,11 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
         threads=int(request["threads"]),
         readers=int(request["readers"]),
         on_page=on_page,
+        helper=helper,
     )
 
     try:
         parsed = parse_file(Path(str(request["path"])), name=str(request["name"]), reading=reading)
-        return {"document": _plain(parsed)}
     except UnreadableDocumentError as exc:
         return {"reason": exc.message, "is_empty": isinstance(exc, EmptyDocumentError)}
     except MemoryError:
@@ -124,28 +173,7 @@ def _answer(request: Mapping[str, Any], output: BinaryIO, limits: _Limits) -> di
     except Exception as exc:  # noqa: BLE001 - the child's door: whatever a library throws is this file's trouble
         traceback.print_exc()
         return {"reason": f"the file cannot be read: its reader failed ({type(exc).__name__})"}
-
-
-def _plain(parsed: ParsedDocument) -> dict[str, object]:
-    return {
-        "title": parsed.title,
-        "media_type": parsed.media_type,
-        "pages": parsed.pages,
-        "metadata": dict(parsed.metadata),
-        "page_words": {
-            str(page): b64encode(words).decode("ascii") for page, words in parsed.page_words.items()
-        },
-        "blocks": [
-            {
-                "kind": block.kind,
-                "text": block.text,
-                "level": block.level,
-                "page": block.page,
-                "places": block.places,
-            }
-            for block in parsed.blocks
-        ],
-    }
+    return {"document": parsed}
 
 
 if __name__ == "__main__":

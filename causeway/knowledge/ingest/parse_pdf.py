@@ -18,7 +18,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
-from causeway.knowledge.ingest.in_two import in_two
+from causeway.knowledge.ingest.in_two import halves, in_two, with_help
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
 from causeway.knowledge.ingest.pdf_letters import LetterWidths
@@ -37,8 +37,10 @@ _NO_PAGES = "the PDF has no pages; it is damaged or was cut short, so add it aga
 _PROTECTED = "the PDF is protected by a password; save a copy without one and add it again"
 _DAMAGED = "the PDF is damaged or was cut short: no reader can open it; get a whole copy and add it again"
 _NOTHING_FOUND = "the PDF's pages are pictures, and no text could be read from them; add a clearer scan, or a version with text"
+_SOME_PAGES = 4
+"""So many are read in two processes where a second stands ready."""
 _MANY_PAGES = 24
-"""So many are read in two processes where there are cores for it; starting the second takes as long as reading a few."""
+"""So many where it has to be forked, which takes as long as reading a few."""
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 _EMPTY_TITLE = re.compile(
     r"^(?:untitled.*|scan(?:ned)?\b[\W\d_]*|(?:powerpoint|microsoft \w+) (?:presentation|document)|microsoft word - .*|document\d*|slide ?\d*|.*\.(?:docx?|pptx?|xlsx?|pdf|indd|tex|dvi|html?))$",
@@ -144,9 +146,7 @@ def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Conten
     """Every page: as its text says, or as its picture looks where the text is missing or garbage."""
     contents = _Contents({}, {})
     poor = _Poor([], [])
-    read = partial(_seen, document)
-    is_long = reading.readers > 1 and count >= _MANY_PAGES
-    for page in in_two(count, read) if is_long else read(range(count)):
+    for page in _seen_by_some(document, count, reading):
         if page.notes:
             contents.notes[page.number] = page.notes
         if page.layout is not None:
@@ -158,6 +158,28 @@ def _read(document: pdfium.PdfDocument, count: int, reading: Reading) -> _Conten
     if not poor.pictures:
         return replace(contents, unread=poor.silent)
     return _with_pictures_read(document, contents, poor, reading)
+
+
+def _seen_by_some(document: pdfium.PdfDocument, count: int, reading: Reading) -> list[_Seen]:
+    """Every page, by one process or by two."""
+    read = partial(_seen, document)
+    if reading.readers < 2 or count < _SOME_PAGES:
+        return read(range(count))
+    if reading.helper is not None and reading.file is not None:
+        answers = reading.helper.begin(reading.file, halves(count)[1])
+        if answers is not None:
+            with answers:
+                return with_help(count, read, answers)
+    return in_two(count, read) if count >= _MANY_PAGES else read(range(count))
+
+
+def pages_of(content: bytes, indices: range) -> Sequence[object]:
+    """What a helper makes of these pages, for the reader that asked."""
+    document = _open(content)
+    try:
+        return _seen(document, indices)
+    finally:
+        document.close()
 
 
 class _Seen(NamedTuple):

@@ -47,7 +47,8 @@ def parse_file(path: Path, *, name: str, reading: Reading) -> ParsedDocument:
     """
     from causeway.knowledge.ingest.language import language_of
 
-    parsed = parse_bytes(path.read_bytes(), name=name, reading=reading)
+    with path.open("rb") as file:
+        parsed = parse_bytes(file.read(), name=name, reading=replace(reading, file=file.fileno()))
     if not reading.tells_language:
         return parsed
     language = language_of(parsed.blocks)
@@ -171,7 +172,7 @@ def _parse_holder(content: bytes, media_type: str, reading: Reading) -> ParsedDo
 
 
 def _attached(reading: Reading, content: bytes, name: str) -> ParsedDocument:
-    return parse_bytes(content, name=name, reading=replace(reading, depth=reading.depth + 1))
+    return parse_bytes(content, name=name, reading=replace(reading, depth=reading.depth + 1, file=None))
 
 
 def _storable(block: Block) -> Block:

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from causeway.knowledge.document import Block, Place
+from causeway.knowledge.document import SIDE, Block, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
 from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
-from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet, make_box
 
 _BULLET = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"
@@ -57,9 +57,9 @@ def blocks_of(items: Sequence[Item]) -> list[Block]:
 def with_shares(block: Block, sheets: Mapping[int, Sheet]) -> Block:
     """The block with its places as shares of the pages as shown, not points of the pages as read."""
     places = []
-    for page, *sides in block.places:
-        x0, y0, x1, y1 = sheets[page].shown(Box(*sides))
-        places.append(Place(page, round(x0, 4), round(y0, 4), round(x1, 4), round(y1, 4)))
+    for page, x0, y0, x1, y1 in block.places:
+        shown = sheets[page].shown(make_box((x0, y0, x1, y1)))
+        places.append(Place(page, *[int(SIDE * share + 0.5) / SIDE for share in shown]))
     return Block(kind=block.kind, text=block.text, level=block.level, page=block.page, places=tuple(places))
 
 
@@ -228,8 +228,10 @@ def _finish(draft: _Draft | None, blocks: list[Block], style: _Style, speller: _
         blocks.append(Block(kind="paragraph", text=text, page=first.page, places=places))
 
 
-def _places(lines: Iterable[Line]) -> tuple[Place, ...]:
+def _places(lines: Sequence[Line]) -> tuple[Place, ...]:
     """A rectangle around the lines of each region."""
+    if len(lines) == 1:
+        return (_place(lines[0].page, lines[0].box),)
     boxes: dict[tuple[int, int], Box] = {}
     for line in lines:
         key = line.page, line.region
@@ -326,7 +328,9 @@ class _Speller:
         return frozenset(words)
 
     def joined(self, lines: Sequence[str]) -> str:
-        if not any(line.endswith(_HYPHENS) for line in lines[:-1]):
+        if len(lines) == 1:
+            text = lines[0]
+        elif not any(line.endswith(_HYPHENS) for line in lines[:-1]):
             text = " ".join(lines)
         else:
             text = ""

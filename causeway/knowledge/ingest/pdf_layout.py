@@ -150,7 +150,7 @@ def _segment(words: list[Word]) -> Segment:
     first = words[0]
     _, box, baseline, size, _, _ = first
     if len(words) == 1:
-        return make_segment(((first,), box, baseline, round(size, 1)))
+        return make_segment(((first,), box, baseline, int(10 * size + 0.5) / 10))
     x0, y0, x1, y1 = box
     is_even = True
     for _, (left, top, right, bottom), its_baseline, its_size, _, _ in words:
@@ -160,7 +160,7 @@ def _segment(words: list[Word]) -> Segment:
             is_even = False
             y0, y1 = min(y0, top), max(y1, bottom)
     if is_even:
-        return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, round(size, 1)))
+        return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, int(10 * size + 0.5) / 10))
     sizes: Counter[float] = Counter()
     for word in words:
         sizes[round(word.size, 1)] += len(word.text)
@@ -209,9 +209,12 @@ def _gutter(pieces: Sequence[_Piece]) -> float | None:
     starts, ends = sorted([s.box.x0 for s in segments]), sorted([s.box.x1 for s in segments])
     if ends[_FEWEST_LINES - 1] > starts[-_FEWEST_LINES]:
         return None
+    lengths = [sum([len(word.text) + 1 for word in segment.words]) for segment in segments]
+    # A cut leaves two thirds of the lines on its sides, and half of those are long.
+    if 3 * sum([length >= _FEWEST_LETTERS for length in lengths]) < len(lengths):
+        return None
     low, high = starts[0], ends[-1]
     best: tuple[int, list[float]] = (0, [])
-    lengths = [sum([len(word.text) + 1 for word in segment.words]) for segment in segments]
     strips = [_Strip(segment.box, length) for segment, length in zip(segments, lengths, strict=True)]
     shorts = _Shorts.of(strips)
     known: dict[tuple[int, int], int] = {}  # the same number on each side is the same lines on each side

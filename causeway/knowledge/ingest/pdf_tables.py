@@ -383,7 +383,8 @@ def _columns(spans: Iterable[tuple[float, float]], gutter: float) -> list[tuple[
     begin, reach = math.inf, -math.inf
     for start, end in sorted(spans):
         if start - reach < gutter:
-            reach = max(reach, end)
+            if end > reach:
+                reach = end
             continue
         if begin <= reach:
             columns.append((begin, reach))

@@ -481,7 +481,7 @@ class _WordReader:
             is_alike = look.drop is not None and abs(height - look.height) <= _EQUAL
             if is_alike and font == look.font and (self._is_even_text or run == self._run):
                 self._written = written
-                return round(self._top - bottom - (look.drop or 0.0), 3), look
+                return ((self._top - bottom - (look.drop or 0.0)) * 1000 + 0.5) // 1 / 1000, look
             if written != self._written:
                 look = None
         if look is None or not written:
@@ -489,7 +489,7 @@ class _WordReader:
             self._written = written
         if look.drop is None or abs(height - look.height) > _EQUAL:
             return round(self._top - self._origin(index)[1], 3), look
-        return round(self._top - bottom - look.drop, 3), look
+        return ((self._top - bottom - look.drop) * 1000 + 0.5) // 1 / 1000, look
 
     def _asked_look(self, index: int, sides: _Sides, run: int, font: int | None) -> _Look:
         """How a character with these sides is set, as pdfium says."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from causeway.knowledge.ingest.helper import Helper
 
 
 def _ignore() -> None:
@@ -22,6 +26,8 @@ class Reading:
         threads: Pictures that are read at the same time.
         readers: Processes that a long PDF is read by; 2 at most are of use.
         on_page: Called after each page that was read from its picture.
+        helper: The other reader of a long PDF, where one stands ready; without it another process is forked.
+        file: The open file, for the helper; None for what lies in other files.
         depth: How many files it lies in: 0 on its own, 1 as an attachment or in an archive.
     """
 
@@ -32,4 +38,6 @@ class Reading:
     threads: int = 1
     readers: int = 1
     on_page: Callable[[], None] = _ignore
+    helper: Helper | None = None
+    file: int | None = None
     depth: int = 0

@@ -232,6 +232,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
+def is_whole(answer: bytes) -> bool:
+    """Whether the child said all of it: there is no line's end within."""
+    return answer.endswith(b"}\n")
+
+
 def document_of(answer: bytes, complaints: bytes, code: int, limits: ParseLimits) -> ParsedDocument:
     """The document that a child's answer holds.
 

@@ -25,6 +25,7 @@ from causeway.knowledge.ingest.sandbox import (
     ParseLimits,
     check_size,
     document_of,
+    is_whole,
     listen,
     python_command,
     quiet_environment,
@@ -86,11 +87,20 @@ class _Child:
 
     Attributes:
         is_forked: Set when the process is known, or when nothing more will be heard of it.
+        killed_in: Once it has said all and should end by itself.
     """
 
     process: int | None = None
     is_forked: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    killed_in: asyncio.TimerHandle | None = None
+
+    def kill(self) -> None:
+        """End it and all it started."""
+        if self.process is not None:
+            for end in (os.killpg, os.kill):  # a moment after the fork it has no group of its own yet
+                with suppress(ProcessLookupError, PermissionError):
+                    end(self.process, signal.SIGKILL)
 
 
 class _Nursery:
@@ -101,6 +111,7 @@ class _Nursery:
         self._process = process
         self._control = control
         self._children: dict[int, _Child] = {}
+        self._reading = 0
         self._numbers = count()
         self._is_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().add_reader(control, self._hear)
@@ -145,28 +156,39 @@ class _Nursery:
         """
         number = next(self._numbers)
         child = self._children[number] = _Child()
+        self._reading += 1
+        has_said_all = False
         try:
-            with _pipe() as (answers, answer_end), _pipe() as (complaints, complaint_end):
-                asked = {**request_of(path, name, limits), "number": number}
-                if len(self._children) > 1:  # the cores are for the other files
-                    asked["readers"] = 1
-                request = json.dumps(asked).encode()
-                ends = [answer_end.fileno(), complaint_end.fileno()]
-                try:
-                    socket.send_fds(self._control, [request], ends)
-                except OSError as exc:
-                    raise ConnectionError from exc
-                answer_end.close()
-                complaint_end.close()
-                answer, complained = await listen(answers, complaints, limits)
-                async with asyncio.timeout(limits.timeout_s):
-                    code = await asyncio.shield(child.ended)
+            answer, complained = await self._answer(path, name, limits, number)
+            has_said_all = is_whole(answer)
+            async with asyncio.timeout(limits.timeout_s):
+                code = 0 if has_said_all else await asyncio.shield(child.ended)
         except TimeoutError as exc:
             raise UnreadableDocumentError(too_slow(limits)) from exc
         finally:
-            await self._end(child)
-            del self._children[number]
+            self._reading -= 1
+            if has_said_all:
+                self._see_off(number, child)
+            else:
+                await self._end(child)
+                del self._children[number]
         return document_of(answer, complained, code, limits)
+
+    async def _answer(self, path: Path, name: str, limits: ParseLimits, number: int) -> tuple[bytes, bytes]:
+        """What the child says, and what it complains of."""
+        with _pipe() as (answers, answer_end), _pipe() as (complaints, complaint_end):
+            asked = {**request_of(path, name, limits), "number": number}
+            if self._reading > 1:  # the cores are for the other files
+                asked["readers"] = 1
+            request = json.dumps(asked).encode()
+            ends = [answer_end.fileno(), complaint_end.fileno()]
+            try:
+                socket.send_fds(self._control, [request], ends)
+            except OSError as exc:
+                raise ConnectionError from exc
+            answer_end.close()
+            complaint_end.close()
+            return await listen(answers, complaints, limits)
 
     async def close(self) -> None:
         """End the warm process, which ends its children first."""
@@ -200,6 +222,9 @@ class _Nursery:
             child.is_forked.set()
         elif child is not None and "code" in said and not child.ended.done():
             child.ended.set_result(said["code"])
+            if child.killed_in is not None:
+                child.killed_in.cancel()
+                del self._children[said["number"]]
 
     def _lose(self) -> None:
         """The warm process is gone, or is about to be: nothing more will be heard of its children."""
@@ -211,6 +236,15 @@ class _Nursery:
         for child in self._children.values():
             child.is_forked.set()
             _break(child.ended)
+            if child.killed_in is not None:
+                child.killed_in.cancel()
+
+    def _see_off(self, number: int, child: _Child) -> None:
+        """Nobody waits for a child that has said all: taking its memory down takes longer than reading a short file."""
+        if child.ended.done():
+            del self._children[number]
+        else:
+            child.killed_in = asyncio.get_running_loop().call_later(_END_S, child.kill)
 
     async def _end(self, child: _Child) -> None:
         """Kill the child and all it started, unless it is gone."""
@@ -219,10 +253,7 @@ class _Nursery:
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
                 await child.is_forked.wait()
-        if child.process is not None:
-            for end in (os.killpg, os.kill):  # a moment after the fork it has no group of its own yet
-                with suppress(ProcessLookupError, PermissionError):
-                    end(child.process, signal.SIGKILL)
+        child.kill()
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(_END_S):
                 await asyncio.shield(child.ended)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import os
+import pickle
 from typing import Any
 
 import pytest
 
-from causeway.knowledge.ingest.in_two import in_two
+from causeway.knowledge.ingest.in_two import in_two, with_help
 from causeway.knowledge.ingest.parse_pdf import parse_pdf
 from causeway.knowledge.ingest.reading import Reading
 
@@ -26,6 +28,16 @@ def test_a_half_whose_process_dies_is_done_by_the_other() -> None:
         return list(numbers)
 
     assert in_two(5, work) == [0, 1, 2, 3, 4]
+
+
+def test_what_a_helper_says_is_the_second_half() -> None:
+    answers = io.BytesIO(pickle.dumps(["d", "e"]))
+    assert with_help(5, lambda numbers: ["abc"[number] for number in numbers], answers) == list("abcde")
+
+
+@pytest.mark.parametrize("said", [b"", pickle.dumps(["d", "e"])[:-3]])
+def test_a_half_whose_helper_dies_is_done_by_the_other(said: bytes) -> None:
+    assert with_help(5, list, io.BytesIO(said)) == [0, 1, 2, 3, 4]
 
 
 def test_what_goes_wrong_in_the_second_half_is_told_like_anything_else() -> None:

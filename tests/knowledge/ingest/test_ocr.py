@@ -16,7 +16,14 @@ from PIL import Image
 from causeway.errors import UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import ocr, ocr_languages, ocr_rapid, ocr_tesseract
-from causeway.knowledge.ingest.ocr_picture import Picture, evened, rulings_of, skew_of, straightened
+from causeway.knowledge.ingest.ocr_picture import (
+    Picture,
+    evened,
+    rulings_of,
+    skew_of,
+    straightened,
+    turn_wanted,
+)
 from causeway.knowledge.ingest.parser import parse_bytes
 from causeway.knowledge.ingest.pdf_shapes import Box, Sheet, Turn
 from causeway.knowledge.ingest.reading import Reading
@@ -88,6 +95,41 @@ def test_a_page_is_read_whichever_way_it_lies(page: Draw, quarters: int) -> None
     ink = np.asarray(turned) < 128
     assert ink[y0:y1, x0:x1].sum() > 0.98 * ink.sum()
     assert (y1 - y0) * (x1 - x0) < 0.12 * ink.size
+
+
+@pytest.mark.parametrize(("quarters", "wanted"), [(0, 0), (1, 1), (2, 2), (3, 1)])
+def test_how_a_page_lies_is_seen_before_it_is_read(page: Draw, draw: Any, quarters: int, wanted: int) -> None:
+    lying = page(draw.lines(PROSE * 3, y=100)).rotate(90 * quarters, expand=True)
+    assert turn_wanted(lying) == wanted
+
+
+def test_few_lines_do_not_say_how_a_page_lies(page: Draw) -> None:
+    assert [turn_wanted(page().rotate(90 * quarters, expand=True)) for quarters in range(4)] == [0, 0, 0, 0]
+
+
+class _Counting:
+    """Tesseract, and how often it was asked to read a page."""
+
+    def __init__(self) -> None:
+        self._engine = ocr_tesseract.engine(("eng",))
+        self.pages = 0
+
+    def read(self, picture: Picture, *, timeout_s: float) -> Any:
+        self.pages += 1
+        return self._engine.read(picture, timeout_s=timeout_s)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_page_that_shows_how_it_lies_is_read_once(page: Draw, draw: Any, quarters: int) -> None:
+    engine: Any = _Counting()
+    lying = page(draw.lines(PROSE * 3, y=100)).rotate(90 * quarters, expand=True)
+    read, _ = ocr.read_picture(lying, engine, number=1, dpi=200, timeout_s=60)
+    assert engine.pages == 1
+    assert " ".join(word.text for word in read.words) == " ".join([TEXT] * 3)
+    assert read.turn.quarters == quarters
 
 
 @pytest.mark.parametrize("degrees", [-7.0, 2.5])

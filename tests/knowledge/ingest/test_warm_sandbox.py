@@ -116,7 +116,7 @@ async def test_a_file_that_takes_too_long_is_given_up_and_its_process_killed(wri
         slow._nursery = sandbox._nursery
         with pytest.raises(UnreadableDocumentError, match=r"longer than 0\.3 seconds"):
             await slow.parse(nested, name="a.html")
-        assert _children(nursery) == []
+        assert _busy(nursery) == []
         assert (await sandbox.parse(plain, name="a.txt")).blocks[0].text == "Words."
 
 
@@ -126,7 +126,7 @@ async def test_giving_up_the_wait_kills_the_process(sandbox: WarmSandbox, write:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await sandbox.parse(write("a.html", b"<div>" * 120_000), name="a.html")
-    assert _children(nursery) == []
+    assert _busy(nursery) == []
 
 
 async def test_a_file_that_takes_too_much_memory_harms_no_other(write: Any) -> None:
@@ -144,6 +144,77 @@ async def test_a_killed_nursery_is_replaced(sandbox: WarmSandbox, write: Any) ->
     os.kill(nursery, signal.SIGKILL)
     assert (await sandbox.parse(file, name="a.txt")).blocks[0].text == "Words."
     assert nursery not in _children(os.getpid())
+
+
+async def test_readers_that_stand_ready_end_with_a_killed_nursery(sandbox: WarmSandbox, write: Any) -> None:
+    await sandbox.parse(write("a.txt", b"Words."), name="a.txt")
+    (nursery,) = _children(os.getpid())
+    while not (ready := _children(nursery)):  # noqa: ASYNC110 - it forks them once nobody waits
+        await asyncio.sleep(0.01)
+    os.kill(nursery, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while not all(_is_gone(process) for process in ready):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_pdf_of_some_pages_is_read_by_two_that_stand_ready(
+    write: Any, make_pdf: Any, draw: Any
+) -> None:
+    pages = [
+        draw.lines([f"page {number} says what page {number} has to say", "and no more."])
+        for number in range(9)
+    ]
+    file = write("a.pdf", make_pdf(pages))
+    async with WarmSandbox(ParseLimits(timeout_s=60, threads=2)) as sandbox:
+        first = await sandbox.parse(file, name="a.pdf")
+        (nursery,) = _children(os.getpid())
+        before = set(await _ready(nursery, min(2, len(os.sched_getaffinity(0)))))
+        assert await sandbox.parse(file, name="a.pdf") == first
+        after = set(await _ready(nursery, len(before)))
+    alone = await parse(file, name="a.pdf", limits=ParseLimits(timeout_s=60, threads=1))
+    assert first.blocks == alone.blocks
+    assert [block.places for block in first.blocks] == [block.places for block in alone.blocks]
+    assert not before & after  # both are gone: each reads one file, or a part of one
+
+
+async def test_a_helper_ends_with_the_reader_that_is_given_up(write: Any, make_pdf: Any, draw: Any) -> None:
+    line = "page after page of words that take their time to be read"
+    file = write("a.pdf", make_pdf([draw.lines([f"{line} {number}"] * 45, y=60) for number in range(600)]))
+    async with WarmSandbox(ParseLimits(timeout_s=60, threads=2)) as sandbox:
+        await sandbox.parse(write("a.txt", b"Words."), name="a.txt")
+        (nursery,) = _children(os.getpid())
+        await _ready(nursery, min(2, len(os.sched_getaffinity(0))))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.4):
+                await sandbox.parse(file, name="a.pdf")
+        async with asyncio.timeout(10):
+            while _busy(nursery):  # noqa: ASYNC110 - they are killed, and end when the kernel has time for it
+                await asyncio.sleep(0.01)
+
+
+async def test_readers_that_have_said_all_are_forgotten(sandbox: WarmSandbox, write: Any) -> None:
+    for _ in range(3):
+        await sandbox.parse(write("a.txt", b"Words."), name="a.txt")
+    assert sandbox._nursery is not None
+    async with asyncio.timeout(10):
+        while sandbox._nursery._children:  # noqa: ASYNC110 - they end by themselves
+            await asyncio.sleep(0.01)
+
+
+async def _ready(nursery: int, count: int) -> list[int]:
+    """So many readers that stand ready."""
+    await asyncio.sleep(0.2)  # those that have said all are gone
+    async with asyncio.timeout(30):
+        while len(found := _children(nursery)) < count:  # noqa: ASYNC110 - it forks them once nobody waits
+            await asyncio.sleep(0.01)
+    return found
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        return _is_dead(process)
+    except OSError:
+        return True
 
 
 async def test_the_nursery_has_one_thread_and_no_secret(
@@ -169,6 +240,19 @@ async def test_a_file_that_needs_no_process_starts_none(write: Any) -> None:
         with pytest.raises(UnreadableDocumentError, match="is empty"):
             await sandbox.parse(write("zero.pdf", b""), name="zero.pdf")
         assert _children(os.getpid()) == []
+
+
+def _busy(nursery: int) -> list[int]:
+    """Its readers that have been at work for long: one that stands ready has done less than a tenth of a second of it."""
+    return [process for process in _children(nursery) if _worked_s(process) > 0.15]
+
+
+def _worked_s(process: int) -> float:
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _threads(process: int) -> int:
