@@ -28,8 +28,11 @@ class Helper:
         """All is said: others may have the core."""
         self._channel.close()
 
-    def begin(self, file: int, pages: range) -> BinaryIO | None:
-        """Have it read these pages of an open PDF, counted from 0: where its pickled answer comes; None when nobody is free."""
+    def begin(self, file: int, pages: int, deck: int) -> BinaryIO | None:
+        """Have it read pages of an open PDF that has so many, as `in_two.deal` deals them.
+
+        Where its answer comes, pickled; None when nobody is free.
+        """
         try:
             self._channel.send(_ASK)
             said, descriptors, _, _ = socket.recv_fds(self._channel, len(GIVEN), 1)
@@ -38,11 +41,11 @@ class Helper:
         if said != GIVEN or not descriptors:
             return None
         read_end, write_end = os.pipe()
-        request = {**self._request, "pages": [pages.start, pages.stop]}
+        request = {**self._request, "pages": pages}
         with (
             socket.socket(fileno=descriptors[0]) as helper,
             suppress(OSError),
         ):  # it was killed: it will say nothing
-            socket.send_fds(helper, [json.dumps(request).encode()], [write_end, file])
+            socket.send_fds(helper, [json.dumps(request).encode()], [write_end, file, deck])
         os.close(write_end)
         return os.fdopen(read_end, "rb")

@@ -1,7 +1,8 @@
-"""Does work on a row of pages in two processes: the second half in a helper, or in one forked for it and gone when it is done.
+"""Does work on a row of pages in two processes: this one, and a helper or one that is forked for it and gone when it is done.
 
+Each takes the next few pages when it is done with some, so that neither waits long for the other, however busy its core is.
 For readers that run in a process of their own already (`sandbox`): it has one thread, and whatever goes wrong in the
-second process is found out by doing its half here. Both have the limits of the first.
+second process is found out by doing its part here. Both have the limits of the first.
 """
 
 from __future__ import annotations
@@ -11,47 +12,73 @@ import math
 import os
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, TypeVar
 
 T = TypeVar("T")
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-_FIRST_SHARE = 0.53
-"""The second process begins later, and what it made has to be handed over."""
+_MOST_PARTS = 48
+_FEW = 12
 
 
-def halves(count: int) -> tuple[range, range]:
-    """The numbers from 0 up to ``count``, in two."""
-    middle = max(math.ceil(count / 2), round(_FIRST_SHARE * count))
-    return range(middle), range(middle, count)
+def parts_of(count: int) -> list[range]:
+    """The numbers from 0 up to ``count`` in parts, each of which one process does: what is in it does not depend on who does it."""
+    size = max(1 if count < _FEW else 2, math.ceil(count / _MOST_PARTS))
+    return [range(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
+
+def deal(parts: int) -> int:
+    """Where the processes take parts from: a pipe that holds a byte for each."""
+    read_end, write_end = os.pipe()
+    os.write(write_end, bytes(range(parts)))
+    os.close(write_end)
+    return read_end
+
+
+def done(count: int, work: Callable[[range], list[T]], deck: int) -> dict[int, list[T]]:
+    """What ``work`` makes of the parts that this process gets from the ``deck``, by their places."""
+    parts = parts_of(count)
+    return {place: work(parts[place]) for place in _taken(deck)}
 
 
 def in_two(count: int, work: Callable[[range], list[T]]) -> list[T]:
-    """What ``work`` makes of the numbers from 0 up to ``count``, in their order; it is called with a half of them in each process."""
-    _, second = halves(count)
+    """What ``work`` makes of the numbers from 0 up to ``count``, in their order; it is called part by part in both processes."""
+    deck = deal(len(parts_of(count)))
     read_end, write_end = os.pipe()
     process = os.fork()
     if process == 0:
         os.close(read_end)
-        _work_apart(write_end, lambda: work(second))
+        _work_apart(write_end, lambda: done(count, work, deck))
     os.close(write_end)
     with os.fdopen(read_end, "rb") as answers:
         try:
-            return with_help(count, work, answers)
+            return with_help(count, work, deck, answers)
         finally:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)  # it has answered, or nobody wants its answer any more
             os.waitpid(process, 0)
 
 
-def with_help(count: int, work: Callable[[range], list[T]], answers: BinaryIO) -> list[T]:
-    """As `in_two`, where another process has begun with the second half, and ``answers`` is what it says of it, pickled."""
-    first, second = halves(count)
-    made = work(first)
-    helped: list[T] | None = _answer(answers)
-    return made + (work(second) if helped is None else helped)
+def with_help(count: int, work: Callable[[range], list[T]], deck: int, answers: BinaryIO) -> list[T]:
+    """As `in_two`, where another process takes from the ``deck``, too, and ``answers`` is what it says it has `done`, pickled.
+
+    The deck is closed.
+    """
+    try:
+        made = done(count, work, deck)
+    finally:
+        os.close(deck)
+    parts = parts_of(count)
+    if len(made) < len(parts):
+        made |= _answer(answers)
+    return [one for place, part in enumerate(parts) for one in (made[place] if place in made else work(part))]
+
+
+def _taken(deck: int) -> Iterator[int]:
+    while taken := os.read(deck, 1):
+        yield taken[0]
 
 
 def _work_apart(write_end: int, work: Callable[[], object]) -> None:
@@ -65,10 +92,10 @@ def _work_apart(write_end: int, work: Callable[[], object]) -> None:
         os._exit(1)
 
 
-def _answer(answers: BinaryIO) -> list[T] | None:
-    """What the second process made; None when it died or was cut short. Its words are this program's own, from the same file."""
+def _answer(answers: BinaryIO) -> dict[int, list[T]]:
+    """What the second process made; nothing when it died or was cut short. Its words are this program's own, from the same file."""
     try:
-        made: list[T] = pickle.load(answers)  # noqa: S301
+        made: dict[int, list[T]] = pickle.load(answers)  # noqa: S301
     except Exception:  # noqa: BLE001 - a half of a pickle fails in many ways, and all mean one thing
-        return None
+        return {}
     return made

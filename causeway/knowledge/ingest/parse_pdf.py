@@ -8,6 +8,7 @@ Pages that have no text, or garbage for text, are drawn and read from their pict
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
-from causeway.knowledge.ingest.in_two import halves, in_two, with_help
+from causeway.knowledge.ingest.in_two import deal, done, in_two, parts_of, with_help
 from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
 from causeway.knowledge.ingest.pdf_letters import LetterWidths
@@ -166,18 +167,20 @@ def _seen_by_some(document: pdfium.PdfDocument, count: int, reading: Reading) ->
     if reading.readers < 2 or count < _SOME_PAGES:
         return read(range(count))
     if reading.helper is not None and reading.file is not None:
-        answers = reading.helper.begin(reading.file, halves(count)[1])
+        deck = deal(len(parts_of(count)))
+        answers = reading.helper.begin(reading.file, count, deck)
         if answers is not None:
             with answers:
-                return with_help(count, read, answers)
+                return with_help(count, read, deck, answers)
+        os.close(deck)
     return in_two(count, read) if count >= _MANY_PAGES else read(range(count))
 
 
-def pages_of(content: bytes, indices: range) -> Sequence[object]:
-    """What a helper makes of these pages, for the reader that asked."""
+def pages_of(content: bytes, count: int, deck: int) -> Mapping[int, Sequence[object]]:
+    """What a helper makes of the pages that it gets, for the reader that asked."""
     document = _open(content)
     try:
-        return _seen(document, indices)
+        return done(count, partial(_seen, document), deck)
     finally:
         document.close()
 

@@ -1,8 +1,8 @@
 """A reader that stands ready: a process that has done all it can before it is told which file, and reads one file.
 
 It is forked by `parse_nursery`, and what it waits for is a message on its channel: a request as `parse_child` takes it,
-with the ends of two pipes; or, from a reader whose PDF is long, a row of that PDF's pages, with the end of a pipe and the
-file. It opens no file before, sets its limits first, and is gone after the one answer, whichever it was.
+with the ends of two pipes; or, from a reader whose PDF is long, so many of that PDF's pages as it gets, with the end of a
+pipe, the file and what deals the pages. It opens no file before, sets its limits first, and is gone after the one answer, whichever it was.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def stand_by(channel: int, *, is_rehearsing: bool) -> None:
         with socket.socket(fileno=_CHANNEL) as heard:
             if is_rehearsing:
                 rehearse()
-            message, descriptors, _, _ = socket.recv_fds(heard, LONGEST_REQUEST_BYTES, 2)
+            message, descriptors, _, _ = socket.recv_fds(heard, LONGEST_REQUEST_BYTES, 3)
             if message:
                 _do(json.loads(message), descriptors, heard)
         os._exit(0)
@@ -81,7 +81,7 @@ def _do(request: Mapping[str, Any], descriptors: Sequence[int], channel: socket.
         parse_child.limit(request)
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 2)
-        _read_pages(range(*request["pages"]), *descriptors)
+        _read_pages(int(request["pages"]), *descriptors)
         return
     os.dup2(descriptors[0], 1)
     os.dup2(descriptors[1], 2)
@@ -89,13 +89,13 @@ def _do(request: Mapping[str, Any], descriptors: Sequence[int], channel: socket.
     parse_child.read(request, Helper(channel, request), msgspec.json.encode)
 
 
-def _read_pages(pages: range, answer: int, file: int) -> None:
+def _read_pages(count: int, answer: int, file: int, deck: int) -> None:
     from causeway.knowledge.ingest.parse_pdf import pages_of
 
     with os.fdopen(file, "rb") as opened:
         opened.seek(0)  # where it is read is common to all who have it open
         content = opened.read()
-    made = pickle.dumps(pages_of(content, pages), pickle.HIGHEST_PROTOCOL)
+    made = pickle.dumps(pages_of(content, count, deck), pickle.HIGHEST_PROTOCOL)
     with os.fdopen(answer, "wb", buffering=0) as answers:
         while made:
             made = made[answers.write(made) :]

@@ -3,20 +3,32 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import time
 from typing import Any
 
 import pytest
 
-from causeway.knowledge.ingest.in_two import in_two, with_help
+from causeway.knowledge.ingest.in_two import deal, in_two, parts_of, with_help
 from causeway.knowledge.ingest.parse_pdf import parse_pdf
 from causeway.knowledge.ingest.reading import Reading
 
 
-def test_halves_come_back_in_order_from_two_processes() -> None:
-    found = in_two(7, lambda numbers: [(number, os.getpid()) for number in numbers])
-    assert [number for number, _ in found] == list(range(7))
+def _slowly(numbers: range) -> list[tuple[int, int]]:
+    time.sleep(0.01)
+    return [(number, os.getpid()) for number in numbers]
+
+
+def test_what_two_processes_make_comes_back_in_order() -> None:
+    found = in_two(70, _slowly)
+    assert [number for number, _ in found] == list(range(70))
     assert len({process for _, process in found}) == 2
-    assert {process for number, process in found if number < 4} == {os.getpid()}
+
+
+@pytest.mark.parametrize("count", [1, 4, 11, 12, 48, 97, 3000])
+def test_parts_are_all_of_it(count: int) -> None:
+    parts = parts_of(count)
+    assert [number for part in parts for number in part] == list(range(count))
+    assert len(parts) <= 48
 
 
 def test_a_half_whose_process_dies_is_done_by_the_other() -> None:
@@ -30,14 +42,20 @@ def test_a_half_whose_process_dies_is_done_by_the_other() -> None:
     assert in_two(5, work) == [0, 1, 2, 3, 4]
 
 
-def test_what_a_helper_says_is_the_second_half() -> None:
-    answers = io.BytesIO(pickle.dumps(["d", "e"]))
-    assert with_help(5, lambda numbers: ["abc"[number] for number in numbers], answers) == list("abcde")
+def test_what_a_helper_has_done_need_not_be_done() -> None:
+    answers = io.BytesIO(pickle.dumps({0: ["A"]}))
+    deck = deal(5)
+    os.read(deck, 1)  # the helper takes the first
+    assert with_help(5, lambda numbers: ["abcde"[number] for number in numbers], deck, answers) == list(
+        "Abcde"
+    )
 
 
-@pytest.mark.parametrize("said", [b"", pickle.dumps(["d", "e"])[:-3]])
-def test_a_half_whose_helper_dies_is_done_by_the_other(said: bytes) -> None:
-    assert with_help(5, list, io.BytesIO(said)) == [0, 1, 2, 3, 4]
+@pytest.mark.parametrize("said", [b"", pickle.dumps({3: ["d"], 4: ["e"]})[:-3]])
+def test_parts_whose_helper_dies_are_done_by_the_other(said: bytes) -> None:
+    deck = deal(5)
+    assert os.read(deck, 2) == bytes([0, 1])  # taken, and never told of
+    assert with_help(5, list, deck, io.BytesIO(said)) == [0, 1, 2, 3, 4]
 
 
 def test_what_goes_wrong_in_the_second_half_is_told_like_anything_else() -> None:
@@ -53,9 +71,9 @@ def test_an_answer_larger_than_a_pipe_holds_arrives() -> None:
 
 
 def test_no_process_is_left_behind() -> None:
-    there = in_two(2, lambda numbers: [os.getpid() for _ in numbers])
+    there = [process for _, process in in_two(70, _slowly) if process != os.getpid()]
     with pytest.raises(ChildProcessError):  # it was waited for: nothing is left of it, not even how it ended
-        os.waitpid(there[1], os.WNOHANG)
+        os.waitpid(there[0], os.WNOHANG)
 
 
 def test_a_long_pdf_reads_the_same_by_two_processes(make_pdf: Any, draw: Any) -> None:
