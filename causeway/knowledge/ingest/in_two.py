@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _MOST_PARTS = 48
-_FEW = 12
+_FEW = 8
 
 
 def parts_of(count: int) -> list[range]:
