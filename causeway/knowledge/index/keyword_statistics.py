@@ -144,7 +144,9 @@ class KeywordStatistics:
             known, words, found = await self._in_all(connection, asked, known)
         else:
             known, words, found = await self._in_seen(connection, asked, known, readers)
-        instead = await mended(connection, [lexeme for lexeme, count in found.items() if not count], readers)
+        nowhere = [lexeme for lexeme, count in found.items() if not count]
+        many = known.chunks if known.chunks > self._most_counted else None
+        instead = await mended(connection, nowhere, readers, many=many)
         terms = [Counted(word.quoted, word.times, found[word.lexeme]) for word in words if found[word.lexeme]]
         asked_for = {term.tsquery for term in terms}
         terms.extend(

@@ -27,6 +27,24 @@ _NEAR = """
     FROM vocabulary, concat('''', word, '''') AS quoted
     WHERE shorter && CAST(:shorter AS text[]) LIMIT 60
     """
+_NEAR_LARGE = text(
+    """
+    WITH near AS MATERIALIZED (
+        SELECT word, concat('''', word, '''') AS quoted FROM vocabulary WHERE shorter && CAST(:shorter AS text[]) LIMIT 60
+    ),
+    common AS MATERIALIZED (
+        SELECT known.word AS lexeme, frequency
+        FROM pg_stats, unnest(most_common_elems::text::text[], most_common_elem_freqs) AS known (word, frequency)
+        WHERE schemaname = current_schema() AND tablename = 'chunk_keywords' AND attname = 'lexemes'
+            AND known.word IN (SELECT word FROM near)
+    )
+    SELECT word, quoted,
+        coalesce(round(frequency * CAST(:chunks AS integer)),
+                 (SELECT count(*) FROM chunk_keywords WHERE lexemes @@ quoted::tsquery)) AS found_in
+    FROM near LEFT JOIN common ON lexeme = word
+    """
+)
+"""By the frequencies that ANALYZE keeps, where counting the common ones takes longer than searching."""
 _NEAR_ALL = text(_NEAR.replace("SCOPE", "true"))
 _NEAR_SEEN = text(_NEAR.replace("SCOPE", _SEEN))
 _KEEP = text(
@@ -64,16 +82,26 @@ async def keep_words(connection: AsyncConnection, document_id: str) -> None:
 
 
 async def mended(
-    connection: AsyncConnection, lexemes: Iterable[str], readers: tuple[str, ...] | None
+    connection: AsyncConnection,
+    lexemes: Iterable[str],
+    readers: tuple[str, ...] | None,
+    *,
+    many: int | None = None,
 ) -> Mapping[str, Meant]:
-    """Stem that nothing has -> the most frequent one that may be meant by it."""
+    """Stem that nothing has -> the most frequent one that may be meant by it.
+
+    ``many`` is how many chunks there are, where they are too many to be counted for who sees everything.
+    """
     wrong = [lexeme for lexeme in lexemes if _MENDABLE.fullmatch(lexeme)][:_MOST]
     if not wrong:
         return {}
     asked: dict[str, Any] = {"shorter": sorted({part for lexeme in wrong for part in _shorter(lexeme)})}
+    counting = _NEAR_ALL
     if readers is not None:
-        asked["readers"] = list(readers)
-    rows = (await connection.execute(_NEAR_ALL if readers is None else _NEAR_SEEN, asked)).all()
+        counting, asked["readers"] = _NEAR_SEEN, list(readers)
+    elif many is not None:
+        counting, asked["chunks"] = _NEAR_LARGE, many
+    rows = (await connection.execute(counting, asked)).all()
     there = [Meant(row.word, row.quoted, int(row.found_in)) for row in rows if row.found_in]
     best: dict[str, Meant] = {}
     for lexeme in wrong:

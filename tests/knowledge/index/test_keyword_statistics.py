@@ -79,8 +79,13 @@ async def test_a_query_without_a_word_finds_nothing_for_a_reader(shared: Databas
     assert await found(OwnKeywords(most_counted=10), shared, query, OPEN) == []
 
 
-async def test_it_is_told_which_stem_was_read_as_which(shared: Database) -> None:
+@pytest.mark.parametrize("where", [EVERYTHING, OPEN])
+@pytest.mark.parametrize("most_counted", [10, 1000])
+async def test_it_is_told_which_stem_was_read_as_which(
+    shared: Database, where: Filter, most_counted: int
+) -> None:
     mended: dict[str, str] = {}
     async with shared.glance() as connection:
-        await OwnKeywords().search(connection, "stovve tent", 5, EVERYTHING, mended=mended)
+        keywords = OwnKeywords(most_counted=most_counted)
+        await keywords.search(connection, "stovve tent", 5, where, mended=mended)
     assert mended == {"stovv": "stove"}
