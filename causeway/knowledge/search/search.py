@@ -85,12 +85,17 @@ class Search:
             inner = replace(call, traceparent=span.traceparent)
             notes: list[str] = []
             index = self._index.seen_by(call.principal)
+            known: list[IndexedCollection] = []
+            if (
+                request.collection is not None
+            ):  # first, so that one that is hidden is as much work as one that is not there
+                known.extend(await _collections(index, request.collection))
             understood = await self._understood(index, request)
             where = all_of(where, understood.where)
             if request.collection is not None:
                 where = all_of(Eq("collection", request.collection), where)
             sought = replace(request, query=understood.query)
-            hits, candidates = await self._hits(index, sought, where, inner, notes)
+            hits, candidates = await self._hits(index, sought, known, where, inner, notes)
             facets: Mapping[str, tuple[FacetValue, ...]] = {}
             if request.facets:
                 facets = await count_facets(index.sight, request.facets, candidates.matched)
@@ -132,13 +137,19 @@ class Search:
         )
 
     async def _hits(
-        self, index: ChunkIndex, request: SearchRequest, where: Filter, call: Call, notes: list[str]
+        self,
+        index: ChunkIndex,
+        request: SearchRequest,
+        known: list[IndexedCollection],
+        where: Filter,
+        call: Call,
+        notes: list[str],
     ) -> tuple[tuple[Hit, ...], Candidates]:
-        """The hits, and what they were chosen from."""
-        known: list[IndexedCollection] = []
+        """The hits, and what they were chosen from; ``known`` gets all collections where the request names none."""
 
         async def embed() -> Sequence[QueryVector]:
-            known.extend(await _collections(index, request.collection))
+            if request.collection is None:
+                known.extend(await _collections(index, None))
             return await self._vectors(request.query, known, call, notes)
 
         is_reranked = self._wants_rerank(request, notes)
