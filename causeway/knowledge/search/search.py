@@ -86,9 +86,8 @@ class Search:
             notes: list[str] = []
             index = self._index.seen_by(call.principal)
             known: list[IndexedCollection] = []
-            if (
-                request.collection is not None
-            ):  # first, so that one that is hidden is as much work as one that is not there
+            # First, so that one that is hidden is as much work as one that is not there.
+            if request.collection is not None:
                 known.extend(await _collections(index, request.collection))
             understood = await self._understood(index, request)
             where = all_of(where, understood.where)
