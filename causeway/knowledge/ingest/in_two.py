@@ -81,10 +81,15 @@ def _taken(deck: int) -> Iterator[int]:
         yield taken[0]
 
 
+def die_with_parent() -> None:
+    """Have the kernel end this process, just forked, when the one that forked it ends."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
 def _work_apart(write_end: int, work: Callable[[], object]) -> None:
     """Write what ``work`` makes and end the process; never returns."""
     try:
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        die_with_parent()
         with os.fdopen(write_end, "wb") as answers:
             pickle.dump(work(), answers, pickle.HIGHEST_PROTOCOL)
         os._exit(0)

@@ -7,7 +7,6 @@ pipe, the file and what deals the pages. It opens no file before, sets its limit
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import pickle
@@ -21,12 +20,12 @@ import msgspec
 
 from causeway.knowledge.ingest import parse_child
 from causeway.knowledge.ingest.helper import LONGEST_REQUEST_BYTES, Helper
+from causeway.knowledge.ingest.in_two import die_with_parent
 
 # ruff: noqa: PLC0415 - the readers are imported once, by the process that is forked from, or with the limits in place
 
 _CHANNEL = 3
 _MOST_DESCRIPTORS = 256
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _PAGE = b"""BT /F 16 Tf 72 720 Td (Readers that stand ready) Tj /F 11 Tf
 0 -40 Td (Forking a process and touching the memory that it needs takes longer) Tj
 0 -14 Td (than reading a page, so both are done before there is a page to read.) Tj
@@ -60,7 +59,7 @@ def stand_by(channel: int, *, is_rehearsing: bool) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        die_with_parent()
         os.dup2(channel, _CHANNEL)
         os.closerange(_CHANNEL + 1, _MOST_DESCRIPTORS)
         with socket.socket(fileno=_CHANNEL) as heard:
