@@ -79,7 +79,7 @@ class Tool:
     strict: bool | None = None
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One turn of a chat."""
 
     role: Role

@@ -189,8 +189,6 @@ class CallRecord:
             self._outcome = error.code if isinstance(error, CausewayError) else "internal_error"
         if self.usage is None:
             self.used(self._broken_off())
-        if self._books.spans.is_kept:
-            self._describe(self.usage or _UNUSED)
         with self.span:
             if isinstance(error, Exception):
                 self.span.fail(error)
@@ -199,7 +197,7 @@ class CallRecord:
                     tokens = self.usage.total_tokens if self.usage else 0
                     await self._admitted.settle(tokens=tokens, cost_micros=self.cost)
             finally:
-                self._books.ledger.closed(self._row())
+                self._write_down(is_usual=error is None or isinstance(error, CausewayError))
 
     def _broken_off(self) -> Usage:
         """What a call used whose provider never counted: what it sent, if it sent it, and what had come back by then.
@@ -211,6 +209,27 @@ class CallRecord:
             return Usage()
         written = max(self._said_pieces, self.said_characters // _CHARACTERS_PER_TOKEN)
         return Usage(self._reserved.input_tokens, written, is_estimate=True)
+
+    def _write_down(self, *, is_usual: bool) -> None:
+        """In the ledger, and in the trace: with the ledger's row where the call is all there is of its trace, else as a span."""
+        row, spans, principal = self._row(), self._books.spans, self.call.principal
+        lone_calls = spans.lone_calls if is_usual else None
+        if lone_calls is not None:
+            row.told = lone_calls.told(
+                self.span,
+                principal.owner,
+                principal.team,
+                self.call.conversation_id,
+                self._asked,
+                self._content,
+            )
+        if row.told is not None and lone_calls is not None:
+            row.told.step.finish_reason = self._finish_reason
+            lone_calls.count(row)
+            self.span.leave()
+        elif spans.is_kept:
+            self._describe(self.usage or _UNUSED)
+        self._books.ledger.closed(row)
 
     def _describe(self, usage: Usage) -> None:
         call, route, asked, principal = self.call, self.route, self._asked, self.call.principal

@@ -13,12 +13,12 @@ import msgspec
 
 from causeway.contracts.identity import Operation
 from causeway.contracts.money import Micros
+from causeway.observability.lone_calls import Told
 
 INTERRUPTED = "interrupted"
 """The outcome of a call whose process died."""
 
 _LONGEST_TEXT = 500
-_LONGEST_ROW = 4_096
 _MOST = 2**63 - 1
 
 
@@ -49,8 +49,8 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_stream: bool = False
 
 
-class Row(msgspec.Struct, gc=False):
-    """A call that has ended; the fields are the columns. What later releases add needs a default here.
+class Row(msgspec.Struct, omit_defaults=True, gc=False):
+    """A call that has ended; the fields but the last are the columns. What later releases add needs a default here.
 
     Attributes:
         id: The call's, made by ``new_call_id``.
@@ -65,6 +65,7 @@ class Row(msgspec.Struct, gc=False):
         attempts: Calls of providers, retries and fallbacks included.
         cache: Which cache answered, ``exact`` or ``semantic``.
         route_reason: Why this model was chosen, in a few words.
+        told: What its trace holds beside this; None where the trace is told another way.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Row(msgspec.Struct, gc=False):
     cache: str | None
     is_stream: bool
     route_reason: str | None
+    told: Told | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -112,13 +114,13 @@ def encoded_opening(opening: Opening) -> bytes:
 
 def encoded_row(row: Row) -> bytes:
     """One line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
+    written = f"{row.requested_model}{row.prompt}{row.route_reason}"  # by callers and operators
+    if len(written) > _LONGEST_TEXT or "\0" in written:
+        return _encoder.encode(_storable(row))
     try:
-        line = _encoder.encode(row)
+        return _encoder.encode(row)
     except (UnicodeEncodeError, OverflowError):
         return _encoder.encode(_storable(row))
-    if len(line) > _LONGEST_ROW or b"\\u0000" in line:
-        return _encoder.encode(_storable(row))
-    return line
 
 
 def decoded_opening(line: bytes) -> Opening:
@@ -166,6 +168,8 @@ def interrupted(opening: Opening) -> Row:
 def _storable(row: Row) -> Row:
     """``row`` with what PostgreSQL refuses replaced: U+0000, halves of surrogate pairs, endless text and numbers."""
     fields: dict[str, Any] = msgspec.structs.asdict(row)
+    if row.told is not None:
+        fields["told"] = _storable_content(msgspec.to_builtins(row.told))
     return Row(**{name: _storable_value(value) for name, value in fields.items()})
 
 
@@ -182,5 +186,18 @@ def _storable_value(value: Any) -> Any:
             return value
         case int():
             return max(-_MOST, min(value, _MOST))
+        case _:
+            return value
+
+
+def _storable_content(value: Any) -> Any:
+    """What was said, without halves of surrogate pairs."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case list() | tuple():
+            return [_storable_content(each) for each in value]
+        case dict():
+            return {name: _storable_content(each) for name, each in value.items()}
         case _:
             return value

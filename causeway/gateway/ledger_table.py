@@ -1,7 +1,8 @@
 """The ledger's rows in PostgreSQL: written in batches, summed for budgets.
 
 A batch is one parameter: the journal's JSON as it is, which PostgreSQL itself takes apart, so that a row costs the
-gateway's process next to nothing. Writing a row twice changes nothing.
+gateway's process next to nothing; of a call that is all of its trace it makes the trace's line, too
+(`causeway.observability.lone_calls`). Writing a row twice changes nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from psycopg.types.json import Json
 from sqlalchemy import func, select, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from causeway.contracts.money import Micros
 from causeway.errors import DeadlineError
-from causeway.gateway.entries import Row
+from causeway.observability.lone_calls import GIVEN_COLUMNS, INSERT_LINES
 from causeway.storage.database import Database
 from causeway.storage.database_failures import sqlstate
 from causeway.storage.schema import ledger
@@ -28,11 +31,16 @@ log = logging.getLogger(__name__)
 BudgetScope = Literal["key", "team", "tier"]
 
 _DEADLINE_S = 30.0
-_COLUMNS = ", ".join(Row.__struct_fields__)
+_POSTGRESQL = make_url("postgresql+psycopg://").get_dialect()()
+_COLUMNS = ", ".join(column.name for column in ledger.columns)
+_GIVEN_COLUMNS = ", ".join(
+    f"{column.name} {column.type.compile(dialect=_POSTGRESQL)}" for column in ledger.columns
+)
 _INSERT = text(
-    f"INSERT INTO ledger ({_COLUMNS}) SELECT {_COLUMNS} "  # noqa: S608 - our own column names
-    "FROM json_populate_recordset(CAST(NULL AS ledger), CAST(:rows AS json)) "
-    "ON CONFLICT (id) DO NOTHING RETURNING id"
+    f"WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({_GIVEN_COLUMNS}, told json) "  # noqa: S608 - our own column names
+    f"LEFT JOIN LATERAL json_to_record(row.told) AS told ({GIVEN_COLUMNS}) ON true), "
+    f"stored AS (INSERT INTO ledger ({_COLUMNS}) SELECT {_COLUMNS} FROM given ON CONFLICT (id) DO NOTHING RETURNING id), "
+    f"traced AS ({INSERT_LINES}) SELECT id FROM stored"
 )
 _UNSTORABLE = ("22", "23")
 """SQLSTATE classes that say the rows are wrong and not the server."""
@@ -59,7 +67,7 @@ class LedgerTable:
         batch = b"[" + b",".join(rows) + b"]"
         try:
             async with asyncio.timeout(_DEADLINE_S), self._database.begin() as connection:
-                return set((await connection.execute(_INSERT, {"rows": batch.decode()})).scalars())
+                return set((await connection.execute(_INSERT, {"rows": Json(batch, dumps=bytes)})).scalars())
         except TimeoutError as exc:
             raise DeadlineError(
                 f"PostgreSQL did not take {len(rows)} rows of the ledger within {_DEADLINE_S:g} s; they wait in the journal"

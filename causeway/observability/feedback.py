@@ -17,10 +17,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from causeway.errors import NotFoundError
 from causeway.observability.spans import Spans
-from causeway.observability.trace_store import is_owned
+from causeway.observability.trace_store import Flush
 from causeway.storage.database import Database
 from causeway.storage.feedback_schema import confirmed_answers
-from causeway.storage.schema import spans, votes
+from causeway.storage.schema import votes
+from causeway.storage.telemetry_schema import trace_summaries
 
 Reason = Literal["wrong", "incomplete", "wrong_source", "refused", "other"]
 REASONS: Final[Mapping[Reason, str]] = {
@@ -52,11 +53,18 @@ class Vote:
 
 
 class Feedback:
-    """Records votes; a second vote of one person on one answer replaces the first."""
+    """Records votes; a second vote of one person on one answer replaces the first.
 
-    def __init__(self, database: Database, recorder: Spans) -> None:
+    Args:
+        database: Where votes and traces are.
+        recorder: Whose finished spans are stored first.
+        flush: The ledger's.
+    """
+
+    def __init__(self, database: Database, recorder: Spans, *, flush: Flush | None = None) -> None:
         self._database = database
         self._recorder = recorder
+        self._flush = flush
 
     async def vote(
         self,
@@ -82,11 +90,13 @@ class Feedback:
             | votes.c.reason.is_distinct_from(new.reason)
             | votes.c.correction.is_distinct_from(new.correction)
         )
+        if self._flush is not None:
+            await self._flush()
         await asyncio.to_thread(self._recorder.flush)
         async with self._database.begin() as connection:
-            query = select(spans.c.span_id).where(spans.c.trace_id == trace_id).limit(1)
+            query = select(trace_summaries.c.trace_id).where(trace_summaries.c.trace_id == trace_id)
             if owner is not None:
-                query = query.where(is_owned(trace_id, owner))
+                query = query.where(trace_summaries.c.owner == owner)
             known = await connection.scalar(query)
             if known is None:
                 raise NotFoundError(f"no trace '{trace_id}' to vote on; take trace_id from the answer")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from causeway.observability import genai_names as names
 from causeway.observability.call_facts import CallFacts
@@ -107,6 +107,36 @@ class _Alike:
         self.seconds, self.first = Tally(_SECONDS), Tally(_SECONDS)
         self.input_tokens, self.output_tokens = Tally(_TOKENS), Tally(_TOKENS)
 
+    def add(self, seconds: float, input_tokens: int, output_tokens: int, cost_micros: int) -> None:
+        """Count one."""
+        self.count += 1
+        self.seconds.add(seconds)
+        if input_tokens > 0:
+            self.input_tokens.add(input_tokens)
+        if output_tokens > 0:
+            self.output_tokens.add(output_tokens)
+        self.cost_micros += cost_micros
+
+
+class CountedCall(Protocol):
+    """What is counted of a call: the ledger's row has all of it."""
+
+    operation: str
+    provider: str
+    model: str
+    outcome: str
+    purpose: str
+    tier: str
+    cache: str | None
+    latency_ms: int
+    ttft_ms: int | None
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    attempts: int
+
+
+_NO_FAILURES: Final = frozenset({"ok", "cancelled"})
 
 _CALL: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_response_model")
 
@@ -132,6 +162,23 @@ class Meters:
         """Count one, at once."""
         with self._lock:
             self._count(span)
+
+    def count_call(self, call: CountedCall) -> None:
+        """Count a call of which there is no span."""
+        provider, cache = call.provider, call.cache
+        failed_as = "" if call.outcome in _NO_FAILURES else call.outcome
+        model = call.model if provider else ""
+        with self._lock:
+            if failed_as:
+                self._failed.add((call.operation, failed_as))
+            alike = self._alike(
+                (call.operation, provider, model, failed_as, call.purpose, call.tier, cache or "")
+            )
+            alike.add(call.latency_ms / 1000, call.input_tokens, call.output_tokens, call.cost_micros)
+            if call.ttft_ms is not None:
+                alike.first.add(call.ttft_ms / 1000)
+            if provider and cache is None:
+                alike.attempts += call.attempts
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -168,22 +215,21 @@ class Meters:
         # a model that was never reached is as the caller wrote it, and callers can write endless names
         model = facts.response_model if provider else ""
         labels = (facts.operation, provider, model, failed_as, facts.purpose, facts.tier, facts.cache or "")
+        alike = self._alike(labels)
+        alike.add(span.duration_s, facts.input_tokens, facts.output_tokens, facts.cost_micros)
+        if facts.first_chunk_s is not None:
+            alike.first.add(facts.first_chunk_s)
+        if provider and facts.cache is None:
+            alike.attempts += facts.attempts
+
+    def _alike(self, labels: Labels) -> _Alike:
+        """What was counted of calls with the same labels; beyond a bound of series, of all others together."""
         alike = self._calls.get(labels)
         if alike is None:
             if len(self._calls) >= _MOST_SERIES:
-                labels = (facts.operation, _OTHER, _OTHER, _OTHER, _OTHER, _OTHER, "")
+                labels = (labels[0], _OTHER, _OTHER, _OTHER, _OTHER, _OTHER, "")
             alike = self._calls.setdefault(labels, _Alike())
-        alike.count += 1
-        alike.seconds.add(span.duration_s)
-        if facts.first_chunk_s is not None:
-            alike.first.add(facts.first_chunk_s)
-        if facts.input_tokens > 0:
-            alike.input_tokens.add(facts.input_tokens)
-        if facts.output_tokens > 0:
-            alike.output_tokens.add(facts.output_tokens)
-        alike.cost_micros += facts.cost_micros
-        if provider and facts.cache is None:
-            alike.attempts += facts.attempts
+        return alike
 
     def _of_calls(self) -> Sequence[Counter | Histogram]:
         """What was counted of calls, under the labels that each meter has."""

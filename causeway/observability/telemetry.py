@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from causeway.contracts.clock import Clock
 from causeway.errors import CausewayError
+from causeway.observability.lone_calls import LoneCalls
 from causeway.observability.meters import Meters
 from causeway.observability.otlp_export import OtlpExport
 from causeway.observability.otlp_import import TraceImport
@@ -108,7 +109,12 @@ async def open_telemetry(
     export = OtlpExport(settings) if settings.otlp_endpoint else None
     sinks: list[SpanSink] = [meters, *([export] if export else []), sampled or writer]
     has_others = sampled is not None or export is not None  # who want spans, not lines
-    spans = Spans(*sinks, clock=clock, calls=None if has_others else _CallsAtOnce(meters, writer))
+    spans = Spans(
+        *sinks,
+        clock=clock,
+        calls=None if has_others else _CallsAtOnce(meters, writer),
+        lone_calls=None if has_others else LoneCalls(policy, meters),
+    )
     imports = TraceImport(SpanWriter(database.url, policy, connections=_IMPORT_CONNECTIONS), policy)
     try:
         yield Telemetry(

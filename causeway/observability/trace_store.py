@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from causeway.contracts.money import Micros
 from causeway.errors import NotFoundError
 from causeway.observability import trace_retention
 from causeway.observability.call_rows import COLUMNS, CallRow, call_row, is_short, stored_call
+from causeway.observability.lone_calls import attributes_of
 from causeway.observability.spans import MOST_AT_ONCE, Span, Spans
 from causeway.observability.storable import StoredSpan, cleaned, stored_json
 from causeway.observability.trace_policy import TracePolicy
@@ -31,15 +32,20 @@ from causeway.settings import TelemetrySettings
 from causeway.storage.database import Database
 from causeway.storage.database_failures import first_line
 from causeway.storage.product_schema import eval_results, eval_runs
-from causeway.storage.schema import spans, votes
+from causeway.storage.schema import ledger, spans, votes
 from causeway.storage.telemetry_schema import trace_summaries
 
 log = logging.getLogger(__name__)
 
+Flush = Callable[[], Awaitable[None]]
+
 _COPY = f"COPY spans ({COLUMNS}) FROM STDIN"
 _INSERT = (
     f"INSERT INTO spans ({COLUMNS}) SELECT {COLUMNS} "  # noqa: S608 - our own column names
-    "FROM json_populate_recordset(CAST(NULL AS spans), CAST(%s AS json)) ON CONFLICT DO NOTHING RETURNING trace_id, span_id"
+    "FROM json_populate_recordset(CAST(NULL AS spans), CAST(%s AS json)) AS given "
+    "WHERE NOT EXISTS (SELECT 1 FROM trace_summaries AS line WHERE line.trace_id = given.trace_id "
+    "AND line.root_id = given.span_id AND line.call_id IS NOT NULL) "  # one of ours that has no row here
+    "ON CONFLICT DO NOTHING RETURNING trace_id, span_id"
 )
 _OTHERS = (
     "SELECT trace_id FROM trace_summaries WHERE trace_id = ANY(%s) AND owner IS DISTINCT FROM %s FOR SHARE"
@@ -305,9 +311,17 @@ class Added:
 class TraceStore:
     """Reads traces; what has just ended is stored first, so a finished call can be read at once."""
 
-    def __init__(self, database: Database, recorder: Spans) -> None:
+    def __init__(self, database: Database, recorder: Spans, *, flush: Flush | None = None) -> None:
+        """Read what is in ``database``.
+
+        Args:
+            database: Where traces are.
+            recorder: What has spans that are not stored yet.
+            flush: Stores calls that have no span of their own: the ledger's.
+        """
         self._database = database
         self._recorder = recorder
+        self._flush = flush
 
     async def find(self, query: TraceQuery) -> list[TraceSummary]:
         """The traces that match, in the order that ``query`` asks for.
@@ -315,7 +329,7 @@ class TraceStore:
         Raises:
             DeadlineError: The search took too long; narrow it.
         """
-        await asyncio.to_thread(self._recorder.flush)
+        await self._store()
         async with self._database.connect() as connection:
             rows = (await connection.execute(matching(query))).mappings()
             return [_summary(row) for row in rows]
@@ -326,19 +340,23 @@ class TraceStore:
         Raises:
             NotFoundError: No such trace, or it is older than is kept, or another's.
         """
-        await asyncio.to_thread(self._recorder.flush)
+        await self._store()
         query = (
             select(spans).where(spans.c.trace_id == trace_id).order_by(spans.c.started_at, spans.c.span_id)
         )
+        alone = select(ledger, *_LINE).join(trace_summaries, trace_summaries.c.call_id == ledger.c.id)
+        alone = alone.where(trace_summaries.c.trace_id == trace_id)
         if owner is not None:
-            query = query.where(is_owned(trace_id, owner))
+            query, alone = query.where(is_owned(trace_id, owner)), alone.where(is_owned(trace_id, owner))
         async with self._database.connect() as connection:
-            found = tuple(SpanRecord(**row) for row in (await connection.execute(query)).mappings())
+            found = [_lone_call(row) for row in (await connection.execute(alone)).mappings()]
+            found += [SpanRecord(**row) for row in (await connection.execute(query)).mappings()]
         if not found:
             raise NotFoundError(
                 f"no trace '{trace_id}': it was never recorded or is older than telemetry.trace_days"
             )
-        return Trace(trace_id=trace_id, spans=found)
+        found.sort(key=lambda span: span.started_at)
+        return Trace(trace_id=trace_id, spans=tuple(found))
 
     async def ratings(self, trace_id: str) -> list[Rating]:
         """Thumbs, and what evaluations found where the trace is of a case of a suite."""
@@ -387,8 +405,38 @@ class TraceStore:
         """Delete traces that are older than their project keeps them; how many there were."""
         return await trace_retention.forget_old(self._database, now, policy)
 
+    async def _store(self) -> None:
+        """What has just ended can be read at once."""
+        if self._flush is not None:
+            await self._flush()
+        await asyncio.to_thread(self._recorder.flush)
+
 
 _RECENT = 5_000
+
+
+_LINE = tuple(
+    trace_summaries.c[name].label(f"line_{name}")
+    for name in ("owner", "root_id", "conversation_id", "name", "answer", "step", "asked", "said")
+)
+
+
+def _lone_call(row: Mapping[Any, Any]) -> SpanRecord:
+    """The span of a call that is written down in its trace's line and the ledger's row alone."""
+    line = {column.name.removeprefix("line_"): row[column.name] for column in _LINE}
+    return SpanRecord(
+        span_id=line["root_id"],
+        trace_id=row["trace_id"],
+        parent_id=None,
+        name=line["name"],
+        kind="client",
+        started_at=row["at"],
+        duration_ms=row["latency_ms"],
+        status="error" if "failure" in line["step"] else "ok",
+        status_message=line["step"].get("failure"),
+        attributes=attributes_of(row, line),
+        events=(),
+    )
 
 
 def _named(values: Iterable[str | None] | None) -> tuple[str, ...]:

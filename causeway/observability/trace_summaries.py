@@ -330,10 +330,11 @@ _TOLD = {
     "chat_at": "greatest(known.chat_at, told.chat_at)",
     "is_told": "known.is_told OR told.is_told",
 }
-_SET = ", ".join(f"{name} = {rule}" for name, rule in _TOLD.items()).replace("told.", "excluded.")
+SET: Final = ", ".join(f"{name} = {rule}" for name, rule in _TOLD.items()).replace("told.", "excluded.")
+"""How a line that is ``excluded`` joins the one that is ``known``."""
 MERGE: Final = (
     f"INSERT INTO {trace_summaries.name} AS known ({_COLUMNS}) "  # noqa: S608 - our own column names
     f"SELECT {_TOLD_COLUMNS} FROM json_populate_recordset(CAST(NULL AS {trace_summaries.name}), CAST(%s AS json)) "
-    f"ON CONFLICT (trace_id) DO UPDATE SET {_SET}"
+    f"ON CONFLICT (trace_id) DO UPDATE SET {SET}"
 )
 """Joins lines, given as one JSON array, with those that are stored. What was counted is added, so each span may come once."""

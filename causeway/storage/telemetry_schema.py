@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -66,6 +67,10 @@ trace_summaries = Table(
     Column(
         "is_told", Boolean, nullable=False, comment="a span names the question; else it is read off a chat"
     ),
+    Column("call_id", Text, comment="the call of the ledger that is all of it and has no span of its own"),
+    Column("step", JSON, comment="what is known of that call and not in the ledger"),
+    Column("asked", JSON, comment="that call's messages"),
+    Column("said", Text, comment="its reply, where it is longer than the answer"),
     moment("stored_at"),
     Index(
         "ix_trace_summaries_numbers",  # all that is asked of every trace of a period, without their texts

@@ -186,8 +186,9 @@ async def open_platform(
         subjects.learnt = proofs.identity
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
-        feedback, traces = Feedback(database, spans), TraceStore(database, spans)
-        stats = Stats(database, spans, flush=doorway.ledger.flush)
+        feedback, traces, stats = (
+            of(database, spans, flush=doorway.ledger.flush) for of in (Feedback, TraceStore, Stats)
+        )
         analyst, attacks = analysts(
             await asked_databases(settings, folder, database, clock, opened),
             partial(
