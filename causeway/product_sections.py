@@ -143,6 +143,9 @@ class TraceProjectSettings(Section):
     capture_content: bool | None = Field(
         default=None, description="false keeps what people and documents said out of its traces"
     )
+    capture_calls: bool | None = Field(
+        default=None, description="Whether its traces hold what its programs say to models through /v1"
+    )
 
 
 class TelemetrySettings(Section):
@@ -151,6 +154,11 @@ class TelemetrySettings(Section):
     capture_content: bool = Field(
         default=True,
         description="Keep questions, passages and answers in traces, which stay in your database",
+    )
+    capture_calls: bool = Field(
+        default=False,
+        description="Keep what programs say to models through /v1, too; else their traces hold who, which model, tokens,"
+        " costs and times",
     )
     mask: Literal["imported", "all", "off"] = Field(
         default="imported",

@@ -6,6 +6,7 @@ written and its span ended, once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -32,18 +33,22 @@ _CHARACTERS_PER_TOKEN = 4
 """Counts the output of a reply that broke off before its provider counted it; a piece is a token at least."""
 
 
+def _nothing(_purpose: str, _team: str | None) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
     """Where calls are written down.
 
     Attributes:
-        keeps_content: Whether traces hold what was said.
+        captures: Whether traces hold what was said in a call, by its purpose and team.
     """
 
     ledger: Ledger
     spans: Spans
     clock: Clock
-    keeps_content: bool = False
+    captures: Callable[[str, str | None], bool] = _nothing
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -68,6 +73,7 @@ class CallRecord:
         said_characters: How much of a streamed reply has come.
         reason: Why this model was chosen, when the gateway chose it.
         headers: What a door may tell the caller about the call.
+        keeps_content: Whether its trace holds what is said in it.
     """
 
     route: Route[Any] | None = None
@@ -92,6 +98,7 @@ class CallRecord:
     ) -> None:
         self.call = call
         self.headers: dict[str, str] = {}
+        self.keeps_content = books.captures(call.purpose, call.principal.team)
         self.span = books.spans.start(operation, kind="client", parent=call.traceparent)
         self._id = new_call_id()
         self._books = books
@@ -103,7 +110,7 @@ class CallRecord:
     def asked(self, request: ChatRequest) -> None:
         """What the provider is asked, masked, for the trace."""
         self._asked = request
-        if self._books.keeps_content:
+        if self.keeps_content:
             self._content = CallContent(asked=request.messages)
 
     def replied(self, text: str, reply: ChatReply | None) -> None:

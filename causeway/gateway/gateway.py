@@ -155,7 +155,7 @@ class Gateway:
             restoring, fit = chat.screened.restoring(), _filtering(chat, record)
             filtering: ChunkFilter = fit or UNCHANGED
             is_kept = stored is None and chat.asked.tier.cache != "off"
-            parts = ReplyParts() if self._books.keeps_content or is_kept else None
+            parts = ReplyParts() if record.keeps_content or is_kept else None
             is_first = True
             try:
                 async with aclosing(source) as chunks:

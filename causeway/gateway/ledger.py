@@ -274,7 +274,7 @@ class Ledger:
     async def _settled(self, rows: Iterable[Row]) -> int:
         """Insert rows and settle those that were new; how many."""
         known = {row.id: row for row in rows}
-        new = await self._table.insert([encoded_row(row) for row in known.values()])
+        new = await self._table.insert_new([encoded_row(row) for row in known.values()])
         if self._settle is not None:
             for row in (known[call_id] for call_id in new):
                 try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from psycopg.types.json import Json
-from sqlalchemy import func, select, text
+from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -36,12 +36,14 @@ _COLUMNS = ", ".join(column.name for column in ledger.columns)
 _GIVEN_COLUMNS = ", ".join(
     f"{column.name} {column.type.compile(dialect=_POSTGRESQL)}" for column in ledger.columns
 )
-_INSERT = text(
+_STORED = (
     f"WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({_GIVEN_COLUMNS}, told json) "  # noqa: S608 - our own column names
     f"LEFT JOIN LATERAL json_to_record(row.told) AS told ({GIVEN_COLUMNS}) ON true), "
     f"stored AS (INSERT INTO ledger ({_COLUMNS}) SELECT {_COLUMNS} FROM given ON CONFLICT (id) DO NOTHING RETURNING id), "
-    f"traced AS ({INSERT_LINES}) SELECT id FROM stored"
+    f"traced AS ({INSERT_LINES})"
 )
+_INSERT = text(f"{_STORED} SELECT")
+_INSERT_NEW = text(f"{_STORED} SELECT id FROM stored")  # noqa: S608 - our own column names
 _UNSTORABLE = ("22", "23")
 """SQLSTATE classes that say the rows are wrong and not the server."""
 _SPENDER = {"key": ledger.c.principal_id, "team": ledger.c.team, "tier": ledger.c.tier}
@@ -54,20 +56,28 @@ class LedgerTable:
         self._database = database
         self._unstorable = unstorable
 
-    async def insert(self, rows: Sequence[bytes]) -> set[str]:
-        """Write encoded rows; the ids of those that were not there yet.
+    async def insert(self, rows: Sequence[bytes]) -> None:
+        """Write encoded rows, those that are there already left out.
 
         Raises:
             DatabaseUnavailableError: The server cannot be reached.
             DiskFullError: The server has no room left.
             DeadlineError: It did not answer in time; the rows may be there or not.
         """
+        await self._insert(_INSERT, rows)
+
+    async def insert_new(self, rows: Sequence[bytes]) -> set[str]:
+        """Write encoded rows, and say which were not there yet, by their ids. Raises like ``insert``."""
+        return await self._insert(_INSERT_NEW, rows)
+
+    async def _insert(self, statement: TextClause, rows: Sequence[bytes]) -> set[str]:
         if not rows:
             return set()
         batch = b"[" + b",".join(rows) + b"]"
         try:
             async with asyncio.timeout(_DEADLINE_S), self._database.begin() as connection:
-                return set((await connection.execute(_INSERT, {"rows": Json(batch, dumps=bytes)})).scalars())
+                done = await connection.execute(statement, {"rows": Json(batch, dumps=bytes)})
+                return set(done.scalars()) if statement is _INSERT_NEW else set()
         except TimeoutError as exc:
             raise DeadlineError(
                 f"PostgreSQL did not take {len(rows)} rows of the ledger within {_DEADLINE_S:g} s; they wait in the journal"
@@ -81,7 +91,7 @@ class LedgerTable:
                 return set()
         # one row that PostgreSQL refuses must not hold up the others for ever
         middle = len(rows) // 2
-        return await self.insert(rows[:middle]) | await self.insert(rows[middle:])
+        return await self._insert(statement, rows[:middle]) | await self._insert(statement, rows[middle:])
 
     async def spent(self, scope: BudgetScope, spender: str, start: datetime) -> Micros:
         """What the calls that began at ``start`` or later cost."""

@@ -33,6 +33,7 @@ from causeway.gateway.screening import Screening
 from causeway.gateway.tiers import Tiers
 from causeway.gateway.turns import Turns
 from causeway.observability.spans import Spans
+from causeway.observability.trace_policy import TracePolicy
 from causeway.settings import Settings, Source
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
@@ -220,9 +221,8 @@ async def open_gateway(
             settings, source=source, overrides=Overrides(database), build=assembly.build, notices=notices
         )
         await opened.enter_async_context(live.running())
-        books = Books(
-            ledger=ledger, spans=spans, clock=clock, keeps_content=settings.telemetry.capture_content
-        )
+        captures = TracePolicy(settings.telemetry).captures_call
+        books = Books(ledger=ledger, spans=spans, clock=clock, captures=captures)
         gateway = Gateway(live.built.steps, books)
 
         def adopt(built: Built) -> None:

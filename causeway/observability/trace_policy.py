@@ -16,6 +16,8 @@ from causeway.observability.messages import listed
 from causeway.settings import TelemetrySettings
 
 DEFAULT_PROJECT: Final = "default"
+PROGRAMS: Final = "api"
+"""What calls through ``/v1`` are for: whatever the programs that make them are for."""
 Mask = Callable[[str], str]
 """Puts placeholders in the place of personal data and secrets."""
 
@@ -55,6 +57,17 @@ class TracePolicy:
         """Whether what people and documents said is kept; never when the whole platform does not keep it."""
         own = self._settings.projects.get(project)
         return self._settings.capture_content and (own is None or own.capture_content is not False)
+
+    def captures_call(self, purpose: str, team: str | None) -> bool:
+        """Whether what is said in a call of a model is kept; of programs' own calls only where that is allowed."""
+        project = team or DEFAULT_PROJECT
+        if purpose != PROGRAMS:
+            return self.captures(project)
+        own = self._settings.projects.get(project)
+        is_allowed = (
+            self._settings.capture_calls if own is None or own.capture_calls is None else own.capture_calls
+        )
+        return is_allowed and self.captures(project)
 
     def keeps_all(self, team: str | None) -> bool:
         """Whether content of our own spans of ``team`` is stored as it is, but for what is too long (`longest`)."""

@@ -187,7 +187,9 @@ async def open_platform(
         conversations, collected = Conversations(database), CollectedSuites(database)
         conversing = ConversingAnswerer(answerer, conversations)
         feedback, traces, stats = (
-            of(database, spans, flush=doorway.ledger.flush) for of in (Feedback, TraceStore, Stats)
+            Feedback(database, spans, flush=doorway.ledger.flush),
+            TraceStore(database, spans, flush=doorway.ledger.flush),
+            Stats(database, spans, flush=doorway.ledger.flush),
         )
         analyst, attacks = analysts(
             await asked_databases(settings, folder, database, clock, opened),

@@ -104,7 +104,7 @@ def routes(scripted: Scripted) -> Routes:
 
 @pytest.fixture
 def gateway(routes: Routes, ledger: Ledger, spans: Spans) -> Gateway:
-    books = Books(ledger=ledger, spans=spans, clock=SystemClock(), keeps_content=True)
+    books = Books(ledger=ledger, spans=spans, clock=SystemClock(), captures=lambda *_: True)
     return Gateway(steps_over(routes, ledger), books)
 
 

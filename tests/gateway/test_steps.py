@@ -54,7 +54,7 @@ def make(ledger: Ledger, scripted: Scripted, collected: CollectedSpans) -> Make:
 
     def gateway(routes: Routes | None = None, **settings: Any) -> Gateway:
         steps = steps_over(routes or _routes(scripted), ledger, settings=Settings.model_validate(settings))
-        books = Books(ledger=ledger, spans=Spans(collected), clock=SystemClock(), keeps_content=True)
+        books = Books(ledger=ledger, spans=Spans(collected), clock=SystemClock(), captures=lambda *_: True)
         return Gateway(steps, books)
 
     return gateway

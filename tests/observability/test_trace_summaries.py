@@ -104,6 +104,7 @@ async def test_a_line_tells_what_was_done_by_whom_and_what_it_cost(database: Dat
         "end_user": None,
         "chat_at": START + timedelta(seconds=2),
         "is_told": True,
+        **dict.fromkeys(("call_id", "step", "asked", "said")),
     }
 
 
