@@ -3,8 +3,8 @@
     python -m bench.tracing_share [--rounds 12] [--seconds 2] > bench/results/tracing_share.md
 
 Needs ``mock_upstream.py`` and ``gwbench.py`` (``--tools``), as `bench.gateway` does, and sends what that sends: plain calls of
-1 KB, 16 at once. Three servers run side by side: one that makes spans and keeps what was said, as it is delivered; one that
-makes spans without what was said; and one whose recorder has no sinks, so that nothing describes a call, counts it for
+1 KB, 16 at once. Three servers run side by side: one as it is delivered; one that keeps what was said, too
+(``telemetry.capture_calls``); and one whose recorder has no sinks, so that nothing describes a call, counts it for
 Prometheus or stores it (its ids remain: the ledger and the answer's headers have them). Each round loads all three in
 turn, in turning order, and waits until the last batch is stored. What counts is the median over the rounds of the difference
 within a round, for other work on the machine changes from round to round. PostgreSQL's own time is told apart.
@@ -36,9 +36,9 @@ ROOT = Path(__file__).resolve().parents[1]
 _SETTLED_S = 2.5
 """Spans are stored every second and the ledger as often: what a load left behind is done by then."""
 _WAYS = {
-    "no spans": ("off", "true"),
-    "spans without what was said": ("on", "false"),
-    "spans with what was said (as delivered)": ("on", "true"),
+    "no traces": ("off", "false"),
+    "traces (as delivered)": ("on", "false"),
+    "traces with what was said": ("on", "true"),
 }
 
 
@@ -96,7 +96,7 @@ def _serving(parent: Path, spans: str, content: str, upstream: int) -> Iterator[
     folder.mkdir()
     config = folder / "causeway.toml"
     written = SETTINGS.format(port=port, folder=folder / "data", upstream=f"http://127.0.0.1:{upstream}")
-    config.write_text(f"{written}[telemetry]\ncapture_content = {content}\n")
+    config.write_text(f"{written}[telemetry]\ncapture_calls = {content}\n")
     environment = child_environment(CAUSEWAY_CONFIG=str(config))
     create = [sys.executable, "-m", "causeway", "keys", "create", "bench", "--tier", "bench", "--json"]
     made = subprocess.run(create, env=environment, check=True, capture_output=True, text=True, cwd=ROOT)
@@ -157,11 +157,11 @@ def _database_s(folder: Path) -> float:
 
 def page(servers: dict[str, _Server], facts: str, rounds: int) -> str:
     """The results as Markdown."""
-    bare = servers["no spans"]
+    bare = servers["no traces"]
     lines = [f"# What tracing takes\n\nMade by `python -m bench.tracing_share`.\n\n{facts}\n"]
     lines.append(f"Plain calls of 1 KB, 16 at once, {rounds} rounds, medians.\n")
     lines.append(
-        "| | CPU us/request | least | more than without spans, us | share of the gateway's CPU | PostgreSQL, us/request |\n"
+        "| | CPU us/request | least | more than without traces, us | share of the gateway's CPU | PostgreSQL, us/request |\n"
         "|---|---:|---:|---:|---:|---:|"
     )
     for way, server in servers.items():
