@@ -6,6 +6,7 @@ included. A client that goes away stops its model (`client_presence`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Mapping, MutableMapping
@@ -16,7 +17,7 @@ from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call, ChatAssistant
 from causeway.errors import CausewayError, NotFoundError, WrongMethodError
 from causeway.gateway.anthropic_endpoints import AnthropicEndpoints
-from causeway.gateway.client_presence import HEARTBEAT_S, while_connected, while_present
+from causeway.gateway.client_presence import HEARTBEAT_S, while_present
 from causeway.gateway.direct_reply import DirectReply, direct_reply
 from causeway.gateway.exchange import Answer, Exchange
 from causeway.gateway.offer import ListedGateway, Offer
@@ -96,6 +97,10 @@ class EdgePath:
             await reply.fail(exc)
         except ClientGoneError:
             log.debug("client went away")
+        except asyncio.CancelledError:
+            if direct is None or not direct.stopped:
+                raise
+            log.debug("client went away")
         except Exception as exc:  # noqa: BLE001 - a door: whatever broke, the caller is answered
             endpoint = path if path in self._posts else _MODELS
             # no traceback as such: an error's own words may repeat a prompt
@@ -136,7 +141,8 @@ class EdgePath:
         exchange = Exchange(name=name, body=body, call=call, reply=reply)
         if direct is not None:
             reply.beat_every_s = self._heartbeat_s
-            await while_connected(answer(exchange), direct)
+            direct.stops_on_leave = True
+            await answer(exchange)
         elif method == "POST":
             await while_present(answer(exchange), receive, beat=reply.beat, beat_every_s=self._heartbeat_s)
         else:
