@@ -128,3 +128,27 @@ class CallDeadline:
         self._has_passed = True
         if self._waiting is not None:
             self._waiting.cancel()
+
+
+class WaitDeadline(CallDeadline):
+    """The deadline of one wait, which is all that is in its block: ``with WaitDeadline(seconds, alarm): await ...``.
+
+    Raises:
+        TimeoutError: On leaving the block: the deadline passed.
+    """
+
+    __slots__ = ("_cancels",)
+
+    def __enter__(self) -> Self:
+        waiting = self._waiting = asyncio.current_task()
+        self._cancels = waiting.cancelling() if waiting is not None else 0
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self._has_passed:
+            was_alone = self._took_back(self._waiting, self._cancels)
+            if was_alone and isinstance(error, asyncio.CancelledError):
+                raise TimeoutError from error
