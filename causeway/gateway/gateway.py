@@ -126,9 +126,9 @@ class Gateway:
         """The whole reply; see `ModelGateway.complete`."""
         async with CallRecord("chat", request.model, call, self._books) as record:
             chat = await self._admitted(request, record)
-            reply = await self._from_cache(chat, record)
+            asked, is_kept = chat.asked, chat.asked.tier.cache != "off"
+            reply = await self._from_cache(chat, record) if is_kept else None
             if reply is None:
-                asked = chat.asked
                 _, reply = await asked.steps.failover.complete(
                     asked.plan,
                     chat.request,
@@ -137,7 +137,8 @@ class Gateway:
                     priority=asked.tier.priority,
                 )
                 record.used(reply.usage)
-                await self._keep(chat, reply, record)
+                if is_kept:
+                    await self._keep(chat, reply, record)
             record.replied(reply.text, reply)
             headers = {**record.headers, **_answered_by(record)}
             fit = _filtering(chat, record)
@@ -150,11 +151,12 @@ class Gateway:
         """The reply as it is written; see `ModelGateway.stream`."""
         async with CallRecord("chat", request.model, call, self._books, is_stream=True) as record:
             chat = await self._admitted(request, record)
-            stored = await self._from_cache(chat, record)
+            is_kept = chat.asked.tier.cache != "off"
+            stored = await self._from_cache(chat, record) if is_kept else None
             source = self._provided(chat, record) if stored is None else _replayed(stored)
             restoring, fit = chat.screened.restoring(), _filtering(chat, record)
             filtering: ChunkFilter = fit or UNCHANGED
-            is_kept = stored is None and chat.asked.tier.cache != "off"
+            is_kept = is_kept and stored is None
             parts = ReplyParts() if self._books.keeps_content or is_kept else None
             is_first = True
             try:
@@ -238,15 +240,17 @@ class Gateway:
     async def _admitted(self, request: ChatRequest, record: CallRecord) -> _Chat:
         """Route, screen and reserve."""
         steps, call = self.steps, record.call
-        tier = steps.tiers.of(call.principal)
         options = self._options(request.model, steps, call)
-        screened = await steps.screening.screen_without_blocking(
-            request, tier, is_local=all(option.is_local for option in options)
-        )
+        asked, has_choice = options[0], len(options) > 1
+        tier, is_local = asked.tier, asked.is_local and options[-1].is_local
+        screened = await steps.screening.screen_without_blocking(request, tier, is_local=is_local)
         if screened.verdict is not CLEAN:
             record.span.set(screened.verdict.attributes())
-        question = QuestionVector(question_of(screened.request) or "", self._vector, model=steps.embedder)
-        asked = await self._chosen(options, screened.request, question, record)
+        is_looked_for = has_choice or tier.cache != "off"
+        text = question_of(screened.request) if is_looked_for else None
+        question = QuestionVector(text or "", self._vector, model=steps.embedder)
+        if has_choice:
+            asked = await self._chosen(options, screened.request, question, record)
         bounded = _bounded(screened.request, asked, call)
         record.asked(bounded)
         tokens_in, tokens_out = estimate(bounded, most_output=steps.settings.reply_tokens)
@@ -271,8 +275,6 @@ class Gateway:
         question: QuestionVector,
         record: CallRecord,
     ) -> _Asked[ChatProvider]:
-        if len(options) == 1:
-            return options[0]
         cheap, strong = options
         choice = await cheap.steps.auto.choose(request, question, threshold=cheap.tier.auto_threshold)
         record.reason = choice.reason
@@ -322,8 +324,6 @@ class Gateway:
 
     async def _from_cache(self, chat: _Chat, record: CallRecord) -> ChatReply | None:
         steps, tier, call = chat.asked.steps, chat.asked.tier, record.call
-        if tier.cache == "off":
-            return None
         looked_up = await steps.cache.look_up(
             chat.request,
             call.principal,
@@ -342,16 +342,15 @@ class Gateway:
         return msgspec.structs.replace(hit.reply, usage=Usage())
 
     async def _keep(self, chat: _Chat, reply: ChatReply, record: CallRecord) -> None:
-        if chat.asked.tier.cache != "off":
-            await chat.asked.steps.cache.keep(
-                chat.request,
-                record.call.principal,
-                chat.asked.tier,
-                reply,
-                question=chat.question,
-                may_cache=record.call.may_cache,
-                salt=chat.screened.salt,
-            )
+        await chat.asked.steps.cache.keep(
+            chat.request,
+            record.call.principal,
+            chat.asked.tier,
+            reply,
+            question=chat.question,
+            may_cache=record.call.may_cache,
+            salt=chat.screened.salt,
+        )
 
     async def _provided(self, chat: _Chat, record: CallRecord) -> AsyncGenerator[ChatChunk, None]:
         """The reply from a provider, counted as it comes."""

@@ -131,6 +131,8 @@ def passed_on(raw: Mapping[str, Any], read: frozenset[str]) -> dict[str, Any]:
     Raises:
         InvalidInputError: One of them would escape a limit there.
     """
+    if raw.keys() <= read:
+        return {}
     options = {name: value for name, value in raw.items() if name not in read}
     for name in options:
         if name in _ESCAPES:
@@ -164,11 +166,13 @@ def read_chat(body: bytes, *, max_messages: int) -> ChatCall:
     raw = read_object(body)
     parsed = read_as(_ChatBody, raw)
     require_few("messages", len(parsed.messages), max_messages)
-    _require_one_text(parsed)
+    if parsed.n is not None or parsed.modalities is not None:
+        _require_one_text(parsed)
     options = passed_on(raw, _READ)
-    schema = _response_format(parsed.response_format, raw, options)
+    asked = parsed.response_format
+    schema = None if asked is None else _response_format(asked, raw, options)
     limit = parsed.max_completion_tokens if parsed.max_completion_tokens is not None else parsed.max_tokens
-    functions = parsed.functions or [tool.function for tool in parsed.tools or ()]
+    functions = parsed.functions or (parsed.tools and [tool.function for tool in parsed.tools])
     choice = parsed.tool_choice if parsed.function_call is None else _legacy_choice(parsed.function_call)
     request = ChatRequest(
         model=parsed.model,
@@ -178,7 +182,7 @@ def read_chat(body: bytes, *, max_messages: int) -> ChatCall:
         top_p=parsed.top_p,
         stop=(parsed.stop,) if isinstance(parsed.stop, str) else tuple(parsed.stop or ()),
         seed=parsed.seed,
-        tools=tuple([_tool(function) for function in functions]),
+        tools=tuple([_tool(function) for function in functions]) if functions else (),
         tool_choice=choice,
         json_schema=schema,
         options=options,
@@ -203,9 +207,9 @@ def _require_one_text(parsed: _ChatBody) -> None:
 
 
 def _response_format(
-    asked: _ResponseFormat | None, raw: Mapping[str, Any], options: dict[str, Any]
+    asked: _ResponseFormat, raw: Mapping[str, Any], options: dict[str, Any]
 ) -> Schema | None:
-    if asked is None or asked.type == "text":
+    if asked.type == "text":
         return None
     options["response_format"] = raw["response_format"]
     if asked.type == "json_object":
