@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal, Scope
-from causeway.contracts.model_gateway import Call, ChatAssistant
+from causeway.contracts.model_gateway import ChatAssistant
 from causeway.errors import CausewayError, NotFoundError, WrongMethodError
 from causeway.gateway.anthropic_endpoints import AnthropicEndpoints
 from causeway.gateway.client_presence import HEARTBEAT_S, while_present
@@ -23,7 +23,7 @@ from causeway.gateway.exchange import Answer, Exchange
 from causeway.gateway.offer import ListedGateway, Offer
 from causeway.gateway.openai_endpoints import OpenaiEndpoints
 from causeway.gateway.reply import Reply, Send
-from causeway.gateway.request_body import ClientGoneError, Receive, read_body
+from causeway.gateway.request_body import ClientGoneError, Receive, read_body, require_body
 from causeway.gateway.request_head import RequestHead
 from causeway.gateway.vendor_errors import anthropic_error, openai_error
 from causeway.settings import GatewaySettings
@@ -122,23 +122,15 @@ class EdgePath:
         if method not in allowed:
             await _refuse_method(method, path, allowed, reply)
             return
-        body, direct = b"", reply.direct
-        if method == "POST":
+        direct, settings = reply.direct, self._settings
+        body = None if direct is None else direct.take_body()
+        if body is not None:
+            require_body(head, body, max_bytes=settings.max_body_bytes)
+        elif method == "POST":
             body = await read_body(
-                head,
-                receive,
-                max_bytes=self._settings.max_body_bytes,
-                timeout_s=self._settings.body_timeout_s,
-                at_hand=None if direct is None else direct.take_body(),
+                head, receive, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
             )
-        call = Call(
-            principal=principal,
-            purpose="api",
-            traceparent=head.traceparent,
-            may_cache=head.may_cache,
-            deadline_s=head.deadline_s,
-        )
-        exchange = Exchange(name=name, body=body, call=call, reply=reply)
+        exchange = Exchange(name=name, body=body or b"", call=head.call(principal), reply=reply)
         if direct is not None:
             reply.beat_every_s = self._heartbeat_s
             direct.stops_on_leave = True
