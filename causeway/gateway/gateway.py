@@ -254,7 +254,7 @@ class Gateway:
         bounded = _bounded(screened.request, asked, call)
         record.asked(bounded)
         tokens_in, tokens_out = estimate(bounded, most_output=steps.settings.reply_tokens)
-        dearest = most_cost(tokens_in, tokens_out, (route.price for route in asked.plan.routes))
+        dearest = most_cost(tokens_in, tokens_out, [route.price for route in asked.plan.routes])
         await record.admit(Reservation(tokens_in, tokens_out, dearest), steps.admission)
         return _Chat(asked=asked, screened=screened, request=bounded, question=question)
 

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from causeway.contracts.clock import Clock
-from causeway.storage.gauges import Gauge, Level, Total, new_gauge, told
+from causeway.storage.gauges import Gauge, Level, Total, Window, new_gauge, told
 from causeway.storage.shared_state import LATE_SETTLEMENT_S, Meter, Reserved
 
 _ENTRY_BYTES = 200
@@ -106,7 +106,8 @@ class ProcessState:
             gauge = self._gauges.get(meter.key) or self._new_gauge(meter, now)
             if gauge is None:
                 return Reserved(unknown=self._unknown(meters))
-            gauge.advance(now)
+            if isinstance(gauge, Window):
+                gauge.advance(now)
             gauges.append(gauge)
             amount = amounts[meter.unit]
             if amount and gauge.used + amount > meter.limit:
@@ -116,9 +117,8 @@ class ProcessState:
             return _untaken(meters, gauges, {} if is_repeated else amounts, now)
         remaining, resets = [], []
         for meter, gauge in zip(meters, gauges, strict=True):
-            gauge.take(reservation, amounts[meter.unit])
+            resets.append(gauge.take(reservation, amounts[meter.unit], now))
             remaining.append(meter.limit - gauge.used)
-            resets.append(gauge.resets_in_s(now))
         due_s = ceil(now + lease_s)
         self._reservations[reservation] = _Reservation(meters, amounts, now, due_s)
         self._reservations_due.add(due_s, reservation)
@@ -138,8 +138,7 @@ class ProcessState:
                 continue
             gauge = self._gauges.get(meter.key) or self._new_gauge(meter, now)
             if gauge is not None:
-                gauge.advance(now)
-                gauge.settle(reservation, taken, amount, found.taken_at)
+                gauge.settle(reservation, taken, amount, found.taken_at, now)
 
     async def load(self, meter: Meter, used: int) -> None:
         """Make a total known; see `SharedState.load`."""
