@@ -10,6 +10,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any, Protocol
 
 from causeway.contracts.clock import Clock
@@ -70,7 +71,10 @@ class EdgePath:
     ) -> None:
         self._heartbeat_s = heartbeat_s
         self._keys = keys
-        self._settings = settings
+        self._max_body_bytes = settings.max_body_bytes
+        self._read_body = partial(
+            read_body, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+        )
         offer = Offer(gateway, assistants)
         openai, anthropic = OpenaiEndpoints(offer, clock, settings), AnthropicEndpoints(offer, settings)
         self._posts: dict[str, Answer] = {
@@ -89,10 +93,23 @@ class EdgePath:
         head = RequestHead(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
         method = scope["method"]
-        direct = direct_reply(send) if method == "POST" else None
+        answer = self._posts.get(path) if method == "POST" else None
+        direct = None if answer is None else direct_reply(send)
         reply = self._reply(send, path, head, direct)
         try:
-            await self._answer(method, path, head, receive, reply)
+            principal = await self._keys.identify(head.secret)
+            principal.require(Scope.MODELS)
+            if answer is None or direct is None:
+                await self._answer_by_asgi(principal, method, path, head, receive, reply)
+                return
+            body = direct.take_body()
+            if body is None:
+                body = await self._read_body(head, receive)
+            else:
+                require_body(head, body, max_bytes=self._max_body_bytes)
+            reply.beat_every_s = self._heartbeat_s
+            direct.stops_on_leave = True
+            await answer(Exchange(name="", body=body, call=head.call(principal), reply=reply))
         except CausewayError as exc:
             await reply.fail(exc)
         except ClientGoneError:
@@ -113,32 +130,20 @@ class EdgePath:
             return Reply(send, anthropic_error, request_id_header=b"request-id", direct=direct)
         return Reply(send, openai_error, direct=direct)
 
-    async def _answer(
-        self, method: str, path: str, head: RequestHead, receive: Receive, reply: Reply
+    async def _answer_by_asgi(
+        self, principal: Principal, method: str, path: str, head: RequestHead, receive: Receive, reply: Reply
     ) -> None:
-        principal = await self._keys.identify(head.secret)
-        principal.require(Scope.MODELS)
+        """Answer what is no call of our own server: lists of models, what another server serves, what is refused."""
         answer, name, allowed = self._endpoint(path, head)
         if method not in allowed:
             await _refuse_method(method, path, allowed, reply)
             return
-        direct, settings = reply.direct, self._settings
-        body = None if direct is None else direct.take_body()
-        if body is not None:
-            require_body(head, body, max_bytes=settings.max_body_bytes)
-        elif method == "POST":
-            body = await read_body(
-                head, receive, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
-            )
-        exchange = Exchange(name=name, body=body or b"", call=head.call(principal), reply=reply)
-        if direct is not None:
-            reply.beat_every_s = self._heartbeat_s
-            direct.stops_on_leave = True
-            await answer(exchange)
-        elif method == "POST":
-            await while_present(answer(exchange), receive, beat=reply.beat, beat_every_s=self._heartbeat_s)
+        body = await self._read_body(head, receive) if method == "POST" else b""
+        work = answer(Exchange(name=name, body=body, call=head.call(principal), reply=reply))
+        if method == "POST":
+            await while_present(work, receive, beat=reply.beat, beat_every_s=self._heartbeat_s)
         else:
-            await answer(exchange)
+            await work
 
     def _endpoint(self, path: str, head: RequestHead) -> tuple[Answer, str, tuple[str, ...]]:
         """What answers at ``path``, what ``path`` names beyond the endpoint, and the methods it takes."""

@@ -140,12 +140,14 @@ class Gateway:
                 if is_kept:
                     await self._keep(chat, reply, record)
             record.replied(reply.text, reply)
-            headers = {**record.headers, **_answered_by(record)}
-            fit = _filtering(chat, record)
+            fit = asked.steps.screening.filtering(asked.tier, call.purpose)
             if fit is not None:
                 reply = fit.whole(reply)
                 _tell_removed(fit, record)
-            return chat.screened.restore_reply(reply).told(headers, record.cost, record.span.trace_id)
+            if chat.screened.placeholders is not None:
+                reply = chat.screened.restore_reply(reply)
+            headers = {**record.headers, **_answered_by(record)}
+            return reply.told(headers, record.cost, record.span.trace_id)
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; see `ModelGateway.stream`."""
@@ -154,7 +156,8 @@ class Gateway:
             is_kept = chat.asked.tier.cache != "off"
             stored = await self._from_cache(chat, record) if is_kept else None
             source = self._provided(chat, record) if stored is None else _replayed(stored)
-            restoring, fit = chat.screened.restoring(), _filtering(chat, record)
+            restoring = chat.screened.restoring()
+            fit = chat.asked.steps.screening.filtering(chat.asked.tier, call.purpose)
             filtering: ChunkFilter = fit or UNCHANGED
             is_kept = is_kept and stored is None
             parts = ReplyParts() if self._books.keeps_content or is_kept else None
@@ -423,11 +426,6 @@ def _tokens(texts: tuple[str, ...]) -> int:
 
 def _answered_by(record: CallRecord) -> dict[str, str]:
     return {} if record.route is None else {"x-causeway-model": record.route.name}
-
-
-def _filtering(chat: _Chat, record: CallRecord) -> ReplyFilter | None:
-    """What makes a reply fit for people, before their values are put back; None for programs."""
-    return chat.asked.steps.screening.filtering(chat.asked.tier, record.call.purpose)
 
 
 def _tell_removed(fit: ReplyFilter, record: CallRecord) -> None:

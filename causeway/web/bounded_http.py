@@ -23,6 +23,8 @@ MAX_HEAD_BYTES = 65_536
 """nginx takes 32 KiB, Apache 8 KiB a line; what comes in one read of the socket (256 KiB) is not cut apart."""
 HEAD_TIMEOUT_S = 15.0
 LINGER_S = 30.0
+_EVENT = "message_event"
+"""What a cycle has, of its attributes, once somebody waits for more of the request."""
 
 
 def _refusal(status: bytes, words: bytes) -> bytes:
@@ -120,7 +122,8 @@ class BoundedHttp(HttpToolsProtocol):
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        _wake(cycle)
+        if _EVENT in vars(cycle):
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """A request is whole."""
@@ -131,7 +134,8 @@ class BoundedHttp(HttpToolsProtocol):
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False
-            _wake(cycle)
+            if _EVENT in vars(cycle):
+                cycle.message_event.set()
 
     def _scope(self) -> dict[str, Any]:
         """The request as ASGI describes it."""
@@ -216,10 +220,3 @@ class BoundedHttp(HttpToolsProtocol):
         if words and not self._unanswered:
             self.transport.write(words)
         self.transport.close()
-
-
-def _wake(cycle: RequestResponseCycle) -> None:
-    """Tell who waits for more of the request, if anybody does."""
-    event = vars(cycle).get("message_event")
-    if event is not None:
-        event.set()

@@ -111,8 +111,10 @@ class DirectCycle(RequestResponseCycle, DirectReply):
             self.keep_alive = False
         elif not self.keep_alive:
             head += b"connection: close\r\n"
-        ours = b"".join([b"%b: %b\r\n" % header for header in self.default_headers])
-        self.transport.write(b"".join((STATUS_LINE[status], ours, head, b"\r\n", body)))
+        lines = STATUS_LINE[status]
+        for header in self.default_headers:
+            lines += b"%b: %b\r\n" % header
+        self.transport.write(b"".join((lines, head, b"\r\n", body)))
         self.response_started = self.response_complete = True
         if not self.keep_alive:
             self.transport.close()
