@@ -52,6 +52,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_head = True
         self._is_whole = True
         self._unanswered = 0
+        self._at_work: DirectCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since: float | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -68,8 +69,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._idle_timer.cancel()
             self._idle_timer = None
         super().connection_lost(exc)
-        if isinstance(self.cycle, DirectCycle):
-            self.cycle.leave()
+        self.pipeline.clear()
+        if self._at_work is not None:
+            self._at_work.leave()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless what came since the last thing understood is too much."""
@@ -108,6 +110,7 @@ class BoundedHttp(HttpToolsProtocol):
         keep_alive = scope["http_version"] != "1.0" and self.parser.should_keep_alive()
         cycle = self.cycle = DirectCycle(self, scope, keep_alive=keep_alive)
         if self._unanswered == 1:
+            self._at_work = cycle
             cycle.begin(self.app, self.loop)
         else:
             self.flow.pause_reading()
@@ -167,6 +170,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """The next request's turn has come, says uvicorn."""
         if isinstance(cycle, DirectCycle):
+            self._at_work = cycle
             cycle.begin(app, self.loop)
 
     def on_response_complete(self) -> None:

@@ -89,7 +89,11 @@ class DirectCycle(RequestResponseCycle, DirectReply):
 
     def leave(self) -> None:
         """The client went away."""
-        if self.stops_on_leave and not self.response_complete:
+        if self.response_complete:
+            return
+        self.disconnected = True
+        self.message_event.set()
+        if self.stops_on_leave:
             self._has_left = True
             self._task.cancel()
 
