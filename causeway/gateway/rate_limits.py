@@ -81,6 +81,6 @@ def duration(seconds: float) -> str:
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:g}s"
     minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    whole = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    return f"{hours}h{minutes}m{whole}" if hours else f"{minutes}m{whole}"
+    if minutes < 60:
+        return f"{minutes}m{rest / 1000:g}s"
+    return f"{minutes // 60}h{minutes % 60}m{rest / 1000:g}s"

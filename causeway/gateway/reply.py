@@ -152,14 +152,14 @@ class Reply:
         said = "".join(headers.values())
         if not (said.isascii() and said.isprintable()):
             headers = {name: _UNSENDABLE.sub("?", value) for name, value in headers.items()}
-        head = f"content-type: application/json\r\ncontent-length: {size_bytes}\r\n"
-        for name, value in headers.items():
-            head += f"{name}: {value}\r\n"
+        lines = [f"content-type: application/json\r\ncontent-length: {size_bytes}"]
+        lines += map(": ".join, headers.items())
         if request_id is not None:
-            head += f"x-request-id: {request_id}\r\n"
+            lines.append(f"x-request-id: {request_id}")
             if self._request_id_header is not None:
-                head += f"{self._request_id_header.decode()}: {request_id}\r\n"
-        return head.encode("latin-1")
+                lines.append(f"{self._request_id_header.decode()}: {request_id}")
+        lines.append("")
+        return "\r\n".join(lines).encode("latin-1")
 
     def _lines(self, headers: Mapping[str, str], request_id: str | None) -> list[Header]:
         lines = [(_header_name(name), _header_value(value)) for name, value in headers.items()]
