@@ -146,7 +146,7 @@ class Gateway:
                 _tell_removed(fit, record)
             if chat.screened.placeholders is not None:
                 reply = chat.screened.restore_reply(reply)
-            headers = {**record.headers, **_answered_by(record)}
+            headers = record.headers | _answered_by(record)
             return reply.told(headers, record.cost, record.span.trace_id)
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:

@@ -43,12 +43,13 @@ def rate_meters(principal: Principal, tier: TierSettings) -> tuple[Meter, ...]:
 def rate_headers(meters: Sequence[Meter], reserved: Reserved) -> dict[str, str]:
     """``x-ratelimit-limit-requests: 20`` and so on, of requests and tokens where they are limited."""
     headers = {}
-    for meter, remaining, resets_in_s in zip(meters, reserved.remaining, reserved.resets_in_s, strict=True):
+    for place, meter in enumerate(meters):
         if meter.kind == "window":
+            remaining = reserved.remaining[place]
             limit, left, reset = _NAMES[meter.unit]
             headers[limit] = str(meter.limit)
             headers[left] = str(remaining) if remaining > 0 else "0"
-            headers[reset] = duration(resets_in_s)
+            headers[reset] = duration(reserved.resets_in_s[place])
     return headers
 
 

@@ -112,6 +112,11 @@ def _too_large(max_bytes: int) -> TooLargeError:
     return TooLargeError(f"the body is over {max_bytes} bytes; send less in one call")
 
 
+def is_small(body: bytes) -> bool:
+    """Whether ``body`` may be read before its values are counted."""
+    return len(body) <= _SMALL_BYTES
+
+
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in ``body``.
 
@@ -119,7 +124,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         TooLargeError: It has very many values.
         InvalidInputError: It holds something else, or is nested too deep to be meant.
     """
-    if len(body) > _SMALL_BYTES:
+    if not is_small(body):
         _require_few_values(body)
     try:
         read = _decode(body)

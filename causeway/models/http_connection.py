@@ -48,6 +48,7 @@ class Answer:
     __slots__ = (
         "_connection",
         "_is_whole",
+        "_loop",
         "_pieces",
         "_size_bytes",
         "_unpacking",
@@ -58,10 +59,11 @@ class Answer:
         "status",
     )
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
         self._connection: Connection | None = connection
+        self._loop = loop  # asking asyncio for it takes a call of the system
         self._pieces: list[bytes] = []
         self._size_bytes = 0
         self._is_whole = False
@@ -162,7 +164,7 @@ class Answer:
 
     def more(self) -> asyncio.Future[None]:
         """What is done as soon as more has come: the head, a piece of the body, its end or a failure."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         return self._waiter
 
     # --- what the connection tells ---------------------------------------------------------------
@@ -253,7 +255,7 @@ class Connection(asyncio.Protocol):
         Raises:
             HttpFailure: It does not come.
         """
-        answer = self._answer = Answer(self)
+        answer = self._answer = Answer(self, self._loop)
         self._asked_at = self._heard_at = self._loop.time()
         self._is_unheard = True
         self._unseen_bytes = 0

@@ -54,7 +54,7 @@ class DirectCycle(RequestResponseCycle, DirectReply):
 
     def begin(self, app: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Let ``app`` answer, in a task of its own that the server waits for when it stops."""
-        self._task = loop.create_task(self.run_asgi(app))
+        self._task = loop.create_task(self.run_asgi(app), name="request")
         self._tasks.add(self._task)
 
     async def run_asgi(self, app: Any) -> None:
