@@ -42,6 +42,10 @@ _MOST_FRAMES = 10
 class KeyRing(Protocol):
     """Knows whose key it is."""
 
+    def remembered(self, secret: str) -> Principal | None:
+        """The key's owner, from memory and without waiting; None when `identify` is to be asked."""
+        ...
+
     async def identify(self, secret: str) -> Principal:
         """The key's owner; raises `NotSignedInError` for a key that is not in force."""
         ...
@@ -97,7 +101,8 @@ class EdgePath:
         direct = None if answer is None else direct_reply(send)
         reply = self._reply(send, path, head, direct)
         try:
-            principal = await self._keys.identify(head.secret)
+            secret = head.secret
+            principal = self._keys.remembered(secret) or await self._keys.identify(secret)
             principal.require(Scope.MODELS)
             if answer is None or direct is None:
                 await self._answer_by_asgi(principal, method, path, head, receive, reply)

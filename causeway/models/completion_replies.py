@@ -125,7 +125,7 @@ def read_reply(body: bytes, request: ChatRequest, *, provider: str) -> ChatReply
             request, text_bytes(text + reasoning) + sum(text_bytes(call.arguments) for call in calls)
         ),
         tool_calls=calls,
-        extensions=_extensions(said),
+        extensions=_extensions(said) if said.refusal or said.annotations or said.audio else {},
     )
 
 
