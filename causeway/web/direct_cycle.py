@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from causeway.gateway.direct_reply import DirectReply
-
-if TYPE_CHECKING:
-    from causeway.web.bounded_http import BoundedHttp
 
 
 class DirectCycle(RequestResponseCycle, DirectReply):
@@ -29,7 +26,7 @@ class DirectCycle(RequestResponseCycle, DirectReply):
     chunked_encoding = None
     expected_content_length = 0
 
-    def __init__(self, protocol: BoundedHttp, scope: Any, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: HttpToolsProtocol, scope: Any, *, keep_alive: bool) -> None:
         self.scope = scope
         self.transport = protocol.transport
         self.flow = protocol.flow
