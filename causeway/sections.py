@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -145,6 +146,13 @@ class PriceSettings(Section):
     long_output_factor: Decimal = Field(
         default=Decimal(1), ge=0, description="Times what a long call's output costs"
     )
+
+    @cached_property
+    def per_token(self) -> tuple[int, int, int]:
+        """Exact micro-dollars of a token in and of a token out, as integers, and what both are to be divided by."""
+        digits = max(0, *(-int(price.as_tuple().exponent) for price in (self.input, self.output)))
+        scale = 10**digits
+        return int(self.input * scale), int(self.output * scale), scale
 
 
 class ProviderSettings(Section):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
+import msgspec
+
 from causeway.analyst import draft_sql, schema_linking
 from causeway.analyst.asked import Asked, AskedDatabases
 from causeway.analyst.charts import Chart, chart
@@ -177,7 +179,9 @@ class Analyst:
                     names.PURPOSE: call.purpose,
                 }
             )
-            inner = replace(call, traceparent=span.traceparent, purpose="analyst", may_cache=False)
+            inner = msgspec.structs.replace(
+                call, traceparent=span.traceparent, purpose="analyst", may_cache=False
+            )
             asked = await self.databases.asked(question.database, call.principal)
             conversation = question.conversation_id or f"talk_{uuid4().hex}"
             answer, work = await self._answer(text, question, asked, inner, key=conversation)
@@ -405,7 +409,7 @@ class Analyst:
             model="chat", messages=tuple(chat), max_tokens=_REPLY_TOKENS, temperature=temperature
         )
         began = self._clock.monotonic()
-        call = replace(work.call, prompt=work.prompt.reference)
+        call = msgspec.structs.replace(work.call, prompt=work.prompt.reference)
         reply = await self._gateway.complete(request, call)
         work.model_s += self._clock.monotonic() - began
         work.usage += reply.usage

@@ -118,10 +118,6 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     json_schema: Mapping[str, object] | None = None
     options: Mapping[str, object] = msgspec.field(default_factory=dict)
 
-    def under(self, model: str) -> ChatRequest:
-        """The same request of another model."""
-        return msgspec.structs.replace(self, model=model)
-
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call, as the provider counted them.

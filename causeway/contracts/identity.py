@@ -129,7 +129,7 @@ class Principal:
         Raises:
             NotAllowedError: This caller lacks ``scope``.
         """
-        if not self.may(scope):
+        if scope not in self.scopes and not self.may(scope):
             raise NotAllowedError(
                 f"'{self.name}' may not do this: it needs the scope '{scope}'; ask an administrator for a key that has it"
             )

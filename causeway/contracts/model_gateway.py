@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest
 from causeway.contracts.identity import Principal
@@ -12,8 +13,7 @@ from causeway.contracts.images import ImageRequest, Images
 from causeway.contracts.vectors import Embeddings, EmbedRequest, Relevance, RerankRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """On whose behalf a model is called, and what for.
 
     Attributes:

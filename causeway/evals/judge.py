@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -148,7 +148,7 @@ class Judge:
             temperature=0.0,
             options={"logprobs": True, "top_logprobs": 10},
         )
-        named = replace(call, prompt=prompt.reference)
+        named = msgspec.structs.replace(call, prompt=prompt.reference)
         try:
             return await self._gateway.complete(request, named)
         except CausewayError as exc:

@@ -13,6 +13,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, Protocol
 
+import msgspec
+
 from causeway.contracts.chat import ChatRequest, Message
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal, Scope
@@ -44,7 +46,7 @@ _PURPOSE_OF_PEOPLE: Final = "ask"
 
 def asked_by(asker: Asker | None, call: Call) -> Call:
     """``call`` as the person of a case makes it; as it is without one."""
-    return call if asker is None else replace(call, principal=asker.principal)
+    return call if asker is None else msgspec.structs.replace(call, principal=asker.principal)
 
 
 class Subject(Protocol):
@@ -250,10 +252,10 @@ class ChatSubject:
             model=self._model, messages=self._messages(inputs), max_tokens=_REPLY_TOKENS, temperature=0.0
         )
         named = asked_by(inputs.asker, call)
-        named = replace(named, prompt=self._prompt.reference) if self._prompt else named
+        named = msgspec.structs.replace(named, prompt=self._prompt.reference) if self._prompt else named
         if self._tier is not None:
             person = replace(named.principal, tier=self._tier)
-            named = replace(named, principal=person, purpose=_PURPOSE_OF_PEOPLE)
+            named = msgspec.structs.replace(named, principal=person, purpose=_PURPOSE_OF_PEOPLE)
         reply = await self._gateway.complete(request, named)
         return Outcome(
             text=reply.text,
@@ -305,7 +307,9 @@ class RouterSubject:
         if reached is not None:
             models = tuple(f"*{model}" for model, label in self._labels.items() if label == reached)
             caller = replace(caller, models=models)
-        reply = await self._gateway.complete(request, replace(call, principal=caller, may_cache=False))
+        reply = await self._gateway.complete(
+            request, msgspec.structs.replace(call, principal=caller, may_cache=False)
+        )
         chosen = reply.headers.get("x-causeway-model", reply.model)
         label = self._labels.get(chosen.rpartition("/")[2], chosen)
         return Outcome(

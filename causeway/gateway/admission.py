@@ -73,7 +73,7 @@ class Admitted:
         It can be awaited in a task that is being cancelled, and finishes even when that is cancelled again.
         """
         if self._meters:
-            await settle_call(self._state, self._reservation, cost_micros, tokens)
+            await self._state.settle(self._reservation, {TOKENS: tokens, MICROS: cost_micros})
 
 
 class Admission:

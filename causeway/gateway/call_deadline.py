@@ -29,9 +29,8 @@ class Alarm:
         self._rings_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, deadline: CallDeadline, left_s: float) -> None:
-        """``deadline`` passes in so many seconds, unless it is discarded before."""
-        loop = asyncio.get_running_loop()
+    def add(self, deadline: CallDeadline, left_s: float, loop: asyncio.AbstractEventLoop) -> None:
+        """``deadline`` passes in so many seconds of ``loop``, which runs, unless it is discarded before."""
         if loop is not self._loop:
             self._loop, self._rings_at, self._timer = loop, math.inf, None
         ends_at = loop.time() + left_s
@@ -80,11 +79,14 @@ class CallDeadline:
         self._has_passed = False
 
     def __enter__(self) -> Self:
-        if self._alarm is not None:
-            self._alarm.add(self, self._left_s)
-        else:
-            self._timer = asyncio.get_running_loop().call_later(self._left_s, self.pass_by)
+        self._set(asyncio.get_running_loop())
         return self
+
+    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._alarm is not None:
+            self._alarm.add(self, self._left_s, loop)
+        else:
+            self._timer = loop.call_later(self._left_s, self.pass_by)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -128,3 +130,29 @@ class CallDeadline:
         self._has_passed = True
         if self._waiting is not None:
             self._waiting.cancel()
+
+
+class WaitDeadline(CallDeadline):
+    """The deadline of one wait, which is all that is in its block: ``with WaitDeadline(seconds, alarm): await ...``.
+
+    Raises:
+        TimeoutError: On leaving the block: the deadline passed.
+    """
+
+    __slots__ = ("_cancels",)
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()  # a call of the system, and so once
+        waiting = self._waiting = asyncio.current_task(loop)
+        self._cancels = waiting.cancelling() if waiting is not None else 0
+        self._set(loop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self._has_passed:
+            was_alone = self._took_back(self._waiting, self._cancels)
+            if was_alone and isinstance(error, asyncio.CancelledError):
+                raise TimeoutError from error

@@ -2,7 +2,7 @@
 
 A proxy that never looks at ``receive()`` again keeps a model writing for nobody. Most calls end before a watch of
 their own would pay (``bench/results/edge_path.md``), so the watch begins once a call has lasted a moment: a client that left
-before is noticed then. Our own server tells of a leaving by itself, and there is nothing to watch (`while_connected`).
+before is noticed then. Our own server stops the work by itself, and there is nothing to watch (`DirectReply.stops_on_leave`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from causeway.errors import CausewayError
-from causeway.gateway.direct_reply import DirectReply
 from causeway.gateway.request_body import ClientGoneError, Receive
 
 log = logging.getLogger(__name__)
@@ -20,30 +19,6 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 15.0
 """Proxies close a connection that is silent for 30 to 60 s."""
 _WATCH_AFTER_S = 0.1
-
-
-async def while_connected(work: Awaitable[None], client: DirectReply) -> None:
-    """Do ``work``; cancel it at once when the client leaves."""
-    task = asyncio.current_task()
-    has_left = False
-
-    def leave() -> None:
-        nonlocal has_left
-        has_left = True
-        if task is not None:
-            task.cancel()
-
-    client.on_leave = leave
-    try:
-        await work
-    except asyncio.CancelledError:
-        if not has_left or task is None or task.cancelling() > 1:  # or somebody else wants it to end too
-            raise
-        log.debug("client went away")
-    finally:
-        client.on_leave = None
-        if has_left and task is not None:
-            task.uncancel()
 
 
 async def while_present(

@@ -7,15 +7,20 @@ client's leaving only to who asks for it. For a call of a few hundred microsecon
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 
 class DirectReply:
     """One request, as the server of this process holds it; what `causeway.web.bounded_http` is for `EdgePath`."""
 
-    on_leave: Callable[[], None] | None = None
-    """Told, once, when the client goes away."""
+    stops_on_leave = False
+    """Whether the task that answers is cancelled when the client goes away, as far as it has not been answered."""
+    _has_left = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether that was done, and nobody else wants the task to end."""
+        raise NotImplementedError
 
     @property
     def is_full(self) -> bool:

@@ -6,23 +6,25 @@ included. A client that goes away stops its model (`client_presence`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any, Protocol
 
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Principal, Scope
-from causeway.contracts.model_gateway import Call, ChatAssistant
+from causeway.contracts.model_gateway import ChatAssistant
 from causeway.errors import CausewayError, NotFoundError, WrongMethodError
 from causeway.gateway.anthropic_endpoints import AnthropicEndpoints
-from causeway.gateway.client_presence import HEARTBEAT_S, while_connected, while_present
+from causeway.gateway.client_presence import HEARTBEAT_S, while_present
 from causeway.gateway.direct_reply import DirectReply, direct_reply
 from causeway.gateway.exchange import Answer, Exchange
 from causeway.gateway.offer import ListedGateway, Offer
 from causeway.gateway.openai_endpoints import OpenaiEndpoints
 from causeway.gateway.reply import Reply, Send
-from causeway.gateway.request_body import ClientGoneError, Receive, read_body
+from causeway.gateway.request_body import ClientGoneError, Receive, read_body, require_body
 from causeway.gateway.request_head import RequestHead
 from causeway.gateway.vendor_errors import anthropic_error, openai_error
 from causeway.settings import GatewaySettings
@@ -39,6 +41,10 @@ _MOST_FRAMES = 10
 
 class KeyRing(Protocol):
     """Knows whose key it is."""
+
+    def remembered(self, secret: str) -> Principal | None:
+        """The key's owner, from memory and without waiting; None when `identify` is to be asked."""
+        ...
 
     async def identify(self, secret: str) -> Principal:
         """The key's owner; raises `NotSignedInError` for a key that is not in force."""
@@ -69,7 +75,10 @@ class EdgePath:
     ) -> None:
         self._heartbeat_s = heartbeat_s
         self._keys = keys
-        self._settings = settings
+        self._max_body_bytes = settings.max_body_bytes
+        self._read_body = partial(
+            read_body, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+        )
         offer = Offer(gateway, assistants)
         openai, anthropic = OpenaiEndpoints(offer, clock, settings), AnthropicEndpoints(offer, settings)
         self._posts: dict[str, Answer] = {
@@ -88,13 +97,31 @@ class EdgePath:
         head = RequestHead(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
         method = scope["method"]
-        direct = direct_reply(send) if method == "POST" else None
+        answer = self._posts.get(path) if method == "POST" else None
+        direct = None if answer is None else direct_reply(send)
         reply = self._reply(send, path, head, direct)
         try:
-            await self._answer(method, path, head, receive, reply)
+            secret = head.secret
+            principal = self._keys.remembered(secret) or await self._keys.identify(secret)
+            principal.require(Scope.MODELS)
+            if answer is None or direct is None:
+                await self._answer_by_asgi(principal, method, path, head, receive, reply)
+                return
+            body = direct.take_body()
+            if body is None:
+                body = await self._read_body(head, receive)
+            else:
+                require_body(head, body, max_bytes=self._max_body_bytes)
+            reply.beat_every_s = self._heartbeat_s
+            direct.stops_on_leave = True
+            await answer(Exchange(name="", body=body, call=head.call(principal), reply=reply))
         except CausewayError as exc:
             await reply.fail(exc)
         except ClientGoneError:
+            log.debug("client went away")
+        except asyncio.CancelledError:
+            if direct is None or not direct.stopped:
+                raise
             log.debug("client went away")
         except Exception as exc:  # noqa: BLE001 - a door: whatever broke, the caller is answered
             endpoint = path if path in self._posts else _MODELS
@@ -108,39 +135,20 @@ class EdgePath:
             return Reply(send, anthropic_error, request_id_header=b"request-id", direct=direct)
         return Reply(send, openai_error, direct=direct)
 
-    async def _answer(
-        self, method: str, path: str, head: RequestHead, receive: Receive, reply: Reply
+    async def _answer_by_asgi(
+        self, principal: Principal, method: str, path: str, head: RequestHead, receive: Receive, reply: Reply
     ) -> None:
-        principal = await self._keys.identify(head.secret)
-        principal.require(Scope.MODELS)
+        """Answer what is no call of our own server: lists of models, what another server serves, what is refused."""
         answer, name, allowed = self._endpoint(path, head)
         if method not in allowed:
             await _refuse_method(method, path, allowed, reply)
             return
-        body, direct = b"", reply.direct
+        body = await self._read_body(head, receive) if method == "POST" else b""
+        work = answer(Exchange(name=name, body=body, call=head.call(principal), reply=reply))
         if method == "POST":
-            body = await read_body(
-                head,
-                receive,
-                max_bytes=self._settings.max_body_bytes,
-                timeout_s=self._settings.body_timeout_s,
-                at_hand=None if direct is None else direct.take_body(),
-            )
-        call = Call(
-            principal=principal,
-            purpose="api",
-            traceparent=head.traceparent,
-            may_cache=head.may_cache,
-            deadline_s=head.deadline_s,
-        )
-        exchange = Exchange(name=name, body=body, call=call, reply=reply)
-        if direct is not None:
-            reply.beat_every_s = self._heartbeat_s
-            await while_connected(answer(exchange), direct)
-        elif method == "POST":
-            await while_present(answer(exchange), receive, beat=reply.beat, beat_every_s=self._heartbeat_s)
+            await while_present(work, receive, beat=reply.beat, beat_every_s=self._heartbeat_s)
         else:
-            await answer(exchange)
+            await work
 
     def _endpoint(self, path: str, head: RequestHead) -> tuple[Answer, str, tuple[str, ...]]:
         """What answers at ``path``, what ``path`` names beyond the endpoint, and the methods it takes."""

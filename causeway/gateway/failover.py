@@ -31,7 +31,7 @@ from causeway.errors import (
     UpstreamRateLimitError,
 )
 from causeway.gateway.breaker import Breaker, Breakers, Permit
-from causeway.gateway.call_deadline import Alarm, CallDeadline
+from causeway.gateway.call_deadline import Alarm, CallDeadline, WaitDeadline
 from causeway.gateway.most_useful_error import most_useful_error
 from causeway.gateway.retry_budget import RetryBudget
 from causeway.gateway.routing import AnyProvider, Plan, Provider, Route
@@ -98,7 +98,7 @@ class Failover:
         self._budgets: dict[str, RetryBudget] = {}
         self._alarm = Alarm()
 
-    async def complete(
+    def complete(
         self,
         plan: Plan[ChatProvider],
         request: ChatRequest,
@@ -106,13 +106,13 @@ class Failover:
         deadline_s: float,
         attempted: Attempted | None = None,
         priority: int = 0,
-    ) -> tuple[Route[ChatProvider], ChatReply]:
+    ) -> Awaitable[tuple[Route[ChatProvider], ChatReply]]:
         """The whole reply, and the route it came by.
 
         Raises:
             CausewayError: No route brought a reply; of all errors the one that helps the caller most.
         """
-        return await self.call(
+        return self.call(
             plan,
             lambda route: route.provider.complete(aimed(request, route)),
             deadline_s=deadline_s,
@@ -145,11 +145,15 @@ class Failover:
             run = _Run(self, plan, deadline_s, attempted)
             while True:
                 route = await run.next_route()
-                turn = self.turns.turn(route.provider.name, priority, within_s=run.left_s)
+                provider = route.provider.name
                 try:
-                    async with turn:
-                        with CallDeadline(run.left_s, self._alarm) as deadline:
-                            answer = await deadline.wait(partial(make, route))
+                    if self.turns.are_free(provider):
+                        with WaitDeadline(run.left_s, self._alarm):
+                            answer = await make(route)
+                    else:
+                        async with self.turns.turn(provider, priority, within_s=run.left_s):
+                            with WaitDeadline(run.left_s, self._alarm):
+                                answer = await make(route)
                 except TimeoutError as exc:
                     run.ran_out_of_time(exc)
                 except CausewayError as exc:
@@ -212,29 +216,23 @@ class Failover:
 
 def aimed(request: ChatRequest, route: Route[ChatProvider]) -> ChatRequest:
     """``request`` under the name that the route's provider knows."""
-    return request if request.model == route.model else request.under(route.model)
+    if request.model == route.model:
+        return request
+    return msgspec.structs.replace(request, model=route.model)
 
 
 class _Run(Generic[Provider]):
     """One call on its way along a plan."""
 
-    __slots__ = (
-        "_attempted",
-        "_breaker",
-        "_deadline_s",
-        "_ends_at",
-        "_errors",
-        "_failover",
-        "_has_begun",
-        "_permit",
-        "_place",
-        "_plan",
-        "_resting",
-        "_route",
-        "_started_at",
-        "_tries",
-        "_wait_s",
-    )
+    _place = 0
+    _tries = 0
+    _wait_s = 0.0
+    _has_begun = False
+    _route: Route[Provider]
+    _breaker: Breaker
+    _permit: Permit = "pass"
+    _errors: tuple[tuple[str, CausewayError], ...] = ()
+    _resting: tuple[Breaker, ...] = ()
 
     def __init__(
         self, failover: Failover, plan: Plan[Provider], deadline_s: float, attempted: Attempted | None
@@ -245,15 +243,6 @@ class _Run(Generic[Provider]):
         self._deadline_s = deadline_s
         self._started_at = failover.clock.monotonic()
         self._ends_at = self._started_at + deadline_s
-        self._place = 0
-        self._tries = 0
-        self._wait_s = 0.0
-        self._has_begun = False
-        self._route = plan.first
-        self._breaker: Breaker
-        self._permit: Permit = "pass"
-        self._errors: list[tuple[str, CausewayError]] = []
-        self._resting: list[Breaker] = []
 
     @property
     def left_s(self) -> float:
@@ -281,7 +270,7 @@ class _Run(Generic[Provider]):
                     self._failover.budget(self._route.name).earn()
                 self._started_at = self._failover.clock.monotonic()
                 return self._route
-            self._resting.append(self._breaker)
+            self._resting = (*self._resting, self._breaker)
             self._go_on()
         raise most_useful_error(self._plan.asked, self._errors, self._resting)
 
@@ -312,7 +301,7 @@ class _Run(Generic[Provider]):
         self._breaker.abandoned(self._permit)
         error = DeadlineError(f"'{self._plan.asked}' did not answer within {self._deadline_s:g} s; try again")
         self._report(error.code, error)
-        self._errors.append((self._route.name, error))
+        self._errors = (*self._errors, (self._route.name, error))
         raise most_useful_error(self._plan.asked, self._errors, self._resting) from cause
 
     def failed(self, error: CausewayError) -> None:
@@ -325,7 +314,7 @@ class _Run(Generic[Provider]):
         self._report(error.code, error)
         if self._has_begun or not _may_help_elsewhere(error):
             raise error
-        self._errors.append((self._route.name, error))
+        self._errors = (*self._errors, (self._route.name, error))
         wait_s = self._wait_before_again(error)
         if wait_s is None:
             self._go_on(error)

@@ -126,9 +126,9 @@ class Gateway:
         """The whole reply; see `ModelGateway.complete`."""
         async with CallRecord("chat", request.model, call, self._books) as record:
             chat = await self._admitted(request, record)
-            reply = await self._from_cache(chat, record)
+            asked, is_kept = chat.asked, chat.asked.tier.cache != "off"
+            reply = await self._from_cache(chat, record) if is_kept else None
             if reply is None:
-                asked = chat.asked
                 _, reply = await asked.steps.failover.complete(
                     asked.plan,
                     chat.request,
@@ -137,24 +137,29 @@ class Gateway:
                     priority=asked.tier.priority,
                 )
                 record.used(reply.usage)
-                await self._keep(chat, reply, record)
+                if is_kept:
+                    await self._keep(chat, reply, record)
             record.replied(reply.text, reply)
-            headers = {**record.headers, **_answered_by(record)}
-            fit = _filtering(chat, record)
+            fit = asked.steps.screening.filtering(asked.tier, call.purpose)
             if fit is not None:
                 reply = fit.whole(reply)
                 _tell_removed(fit, record)
-            return chat.screened.restore_reply(reply).told(headers, record.cost, record.span.trace_id)
+            if chat.screened.placeholders is not None:
+                reply = chat.screened.restore_reply(reply)
+            headers = record.headers | _answered_by(record)
+            return reply.told(headers, record.cost, record.span.trace_id)
 
     async def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; see `ModelGateway.stream`."""
         async with CallRecord("chat", request.model, call, self._books, is_stream=True) as record:
             chat = await self._admitted(request, record)
-            stored = await self._from_cache(chat, record)
+            is_kept = chat.asked.tier.cache != "off"
+            stored = await self._from_cache(chat, record) if is_kept else None
             source = self._provided(chat, record) if stored is None else _replayed(stored)
-            restoring, fit = chat.screened.restoring(), _filtering(chat, record)
+            restoring = chat.screened.restoring()
+            fit = chat.asked.steps.screening.filtering(chat.asked.tier, call.purpose)
             filtering: ChunkFilter = fit or UNCHANGED
-            is_kept = stored is None and chat.asked.tier.cache != "off"
+            is_kept = is_kept and stored is None
             parts = ReplyParts() if record.keeps_content or is_kept else None
             is_first = True
             try:
@@ -238,19 +243,21 @@ class Gateway:
     async def _admitted(self, request: ChatRequest, record: CallRecord) -> _Chat:
         """Route, screen and reserve."""
         steps, call = self.steps, record.call
-        tier = steps.tiers.of(call.principal)
         options = self._options(request.model, steps, call)
-        screened = await steps.screening.screen_without_blocking(
-            request, tier, is_local=all(option.is_local for option in options)
-        )
+        asked, has_choice = options[0], len(options) > 1
+        tier, is_local = asked.tier, asked.is_local and options[-1].is_local
+        screened = await steps.screening.screen_without_blocking(request, tier, is_local=is_local)
         if screened.verdict is not CLEAN:
             record.span.set(screened.verdict.attributes())
-        question = QuestionVector(question_of(screened.request) or "", self._vector, model=steps.embedder)
-        asked = await self._chosen(options, screened.request, question, record)
+        is_looked_for = has_choice or tier.cache != "off"
+        text = question_of(screened.request) if is_looked_for else None
+        question = QuestionVector(text or "", self._vector, model=steps.embedder)
+        if has_choice:
+            asked = await self._chosen(options, screened.request, question, record)
         bounded = _bounded(screened.request, asked, call)
         record.asked(bounded)
         tokens_in, tokens_out = estimate(bounded, most_output=steps.settings.reply_tokens)
-        dearest = most_cost(tokens_in, tokens_out, (route.price for route in asked.plan.routes))
+        dearest = most_cost(tokens_in, tokens_out, [route.price for route in asked.plan.routes])
         await record.admit(Reservation(tokens_in, tokens_out, dearest), steps.admission)
         return _Chat(asked=asked, screened=screened, request=bounded, question=question)
 
@@ -271,8 +278,6 @@ class Gateway:
         question: QuestionVector,
         record: CallRecord,
     ) -> _Asked[ChatProvider]:
-        if len(options) == 1:
-            return options[0]
         cheap, strong = options
         choice = await cheap.steps.auto.choose(request, question, threshold=cheap.tier.auto_threshold)
         record.reason = choice.reason
@@ -322,8 +327,6 @@ class Gateway:
 
     async def _from_cache(self, chat: _Chat, record: CallRecord) -> ChatReply | None:
         steps, tier, call = chat.asked.steps, chat.asked.tier, record.call
-        if tier.cache == "off":
-            return None
         looked_up = await steps.cache.look_up(
             chat.request,
             call.principal,
@@ -342,16 +345,15 @@ class Gateway:
         return msgspec.structs.replace(hit.reply, usage=Usage())
 
     async def _keep(self, chat: _Chat, reply: ChatReply, record: CallRecord) -> None:
-        if chat.asked.tier.cache != "off":
-            await chat.asked.steps.cache.keep(
-                chat.request,
-                record.call.principal,
-                chat.asked.tier,
-                reply,
-                question=chat.question,
-                may_cache=record.call.may_cache,
-                salt=chat.screened.salt,
-            )
+        await chat.asked.steps.cache.keep(
+            chat.request,
+            record.call.principal,
+            chat.asked.tier,
+            reply,
+            question=chat.question,
+            may_cache=record.call.may_cache,
+            salt=chat.screened.salt,
+        )
 
     async def _provided(self, chat: _Chat, record: CallRecord) -> AsyncGenerator[ChatChunk, None]:
         """The reply from a provider, counted as it comes."""
@@ -424,11 +426,6 @@ def _tokens(texts: tuple[str, ...]) -> int:
 
 def _answered_by(record: CallRecord) -> dict[str, str]:
     return {} if record.route is None else {"x-causeway-model": record.route.name}
-
-
-def _filtering(chat: _Chat, record: CallRecord) -> ReplyFilter | None:
-    """What makes a reply fit for people, before their values are put back; None for programs."""
-    return chat.asked.steps.screening.filtering(chat.asked.tier, record.call.purpose)
 
 
 def _tell_removed(fit: ReplyFilter, record: CallRecord) -> None:

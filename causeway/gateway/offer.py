@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest
@@ -45,12 +45,12 @@ class Offer:
             raise UnknownModelError(f"no model is called '{name[:_LONGEST_NAME]}'; GET /v1/models lists them")
         return name
 
-    async def complete(self, request: ChatRequest, call: Call) -> ChatReply:
+    def complete(self, request: ChatRequest, call: Call) -> Awaitable[ChatReply]:
         """The whole reply."""
         assistant = self._assistant(request, call)
         if assistant is None:
-            return await self.gateway.complete(request, call)
-        return await collect(assistant.stream(request, call))
+            return self.gateway.complete(request, call)
+        return collect(assistant.stream(request, call))
 
     def stream(self, request: ChatRequest, call: Call) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written."""

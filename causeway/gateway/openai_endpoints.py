@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import msgspec
 
 from causeway.contracts.clock import Clock
 from causeway.gateway import openai_vectors_wire as vectors
@@ -29,7 +29,7 @@ class OpenaiEndpoints:
     async def chat(self, exchange: Exchange) -> None:
         """``POST /v1/chat/completions``."""
         asked = read_chat(exchange.body, max_messages=self._max_messages)
-        call = exchange.call if asked.may_cache else replace(exchange.call, may_cache=False)
+        call = exchange.call if asked.may_cache else msgspec.structs.replace(exchange.call, may_cache=False)
         completion_id, created, model = f"chatcmpl-{random_hex()}", self._now(), asked.request.model
         if asked.is_stream:
             writer = ChatEvents(

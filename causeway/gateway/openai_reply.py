@@ -65,10 +65,11 @@ def chat_completion(
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Tokens as chat completions count them."""
+    read, written = usage.input_tokens, usage.output_tokens
     return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
         "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }

@@ -23,7 +23,7 @@ from causeway.contracts.chat import (
     ToolCall,
 )
 from causeway.errors import InvalidInputError
-from causeway.gateway.request_body import ModelName, read_as, read_object, require_few
+from causeway.gateway.request_body import ModelName, is_small, read_as, read_object, require_few
 
 TokenLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -101,28 +101,46 @@ class _CacheControl(msgspec.Struct):
     no_store: bool = msgspec.field(name="no-store", default=False)
 
 
-class _ChatBody(msgspec.Struct):
+class _Writing(msgspec.Struct, kw_only=True):
+    """How the model is to write, in any body."""
+
     model: ModelName
-    messages: list[_Message]
     max_tokens: TokenLimit | None = None
     max_completion_tokens: TokenLimit | None = None
     temperature: float | None = None
     top_p: float | None = None
     stop: str | list[str] | None = None
     seed: Seed | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+
+
+class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
+    role: Literal["system", "user"]
+    content: str
+    name: str | None = None
+
+
+class _PlainBody(_Writing, kw_only=True, forbid_unknown_fields=True):
+    """A body of nothing but texts, as most are: nothing in it nests, and nothing is handed on as it came."""
+
+    messages: list[_PlainMessage]
+
+
+class _ChatBody(_Writing, kw_only=True):
+    messages: list[_Message]
     tools: list[_Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     functions: list[_Function] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: _ResponseFormat | None = None
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
     n: int | None = None
     modalities: list[str] | None = None
     cache: _CacheControl | None = None
 
 
 _READ = frozenset(_ChatBody.__struct_fields__)
+_decode_plain = msgspec.json.Decoder(_PlainBody).decode
 
 
 def passed_on(raw: Mapping[str, Any], read: frozenset[str]) -> dict[str, Any]:
@@ -131,6 +149,8 @@ def passed_on(raw: Mapping[str, Any], read: frozenset[str]) -> dict[str, Any]:
     Raises:
         InvalidInputError: One of them would escape a limit there.
     """
+    if raw.keys() <= read:
+        return {}
     options = {name: value for name, value in raw.items() if name not in read}
     for name in options:
         if name in _ESCAPES:
@@ -161,24 +181,29 @@ def read_chat(body: bytes, *, max_messages: int) -> ChatCall:
     Raises:
         InvalidInputError: It is not JSON of that shape; the message names the place.
     """
+    plain = _plain_body(body)
+    if plain is not None:
+        require_few("messages", len(plain.messages), max_messages)
+        return _plain_call(plain)
     raw = read_object(body)
     parsed = read_as(_ChatBody, raw)
     require_few("messages", len(parsed.messages), max_messages)
-    _require_one_text(parsed)
+    if parsed.n is not None or parsed.modalities is not None:
+        _require_one_text(parsed)
     options = passed_on(raw, _READ)
-    schema = _response_format(parsed.response_format, raw, options)
-    limit = parsed.max_completion_tokens if parsed.max_completion_tokens is not None else parsed.max_tokens
-    functions = parsed.functions or [tool.function for tool in parsed.tools or ()]
+    asked = parsed.response_format
+    schema = None if asked is None else _response_format(asked, raw, options)
+    functions = parsed.functions or (parsed.tools and [tool.function for tool in parsed.tools])
     choice = parsed.tool_choice if parsed.function_call is None else _legacy_choice(parsed.function_call)
     request = ChatRequest(
         model=parsed.model,
         messages=tuple([_message(message) for message in parsed.messages]),
-        max_tokens=limit,
+        max_tokens=_limit(parsed),
         temperature=parsed.temperature,
         top_p=parsed.top_p,
-        stop=(parsed.stop,) if isinstance(parsed.stop, str) else tuple(parsed.stop or ()),
+        stop=_stops(parsed.stop),
         seed=parsed.seed,
-        tools=tuple([_tool(function) for function in functions]),
+        tools=tuple([_tool(function) for function in functions]) if functions else (),
         tool_choice=choice,
         json_schema=schema,
         options=options,
@@ -192,6 +217,38 @@ def read_chat(body: bytes, *, max_messages: int) -> ChatCall:
     )
 
 
+def _plain_body(body: bytes) -> _PlainBody | None:
+    """``body`` in one step; None where it is not plain, or wrong in a way that the longer way tells of."""
+    if not is_small(body):
+        return None
+    try:
+        return _decode_plain(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _plain_call(body: _PlainBody) -> ChatCall:
+    request = ChatRequest(
+        model=body.model,
+        messages=tuple([Message(each.role, each.content, each.name) for each in body.messages]),
+        max_tokens=_limit(body),
+        temperature=body.temperature,
+        top_p=body.top_p,
+        stop=_stops(body.stop),
+        seed=body.seed,
+    )
+    wants_usage = bool(body.stream_options and body.stream_options.include_usage)
+    return ChatCall(request, bool(body.stream), wants_usage, is_legacy=False, may_cache=True)
+
+
+def _limit(body: _Writing) -> int | None:
+    return body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+
+
+def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    return (stop,) if isinstance(stop, str) else tuple(stop or ())
+
+
 def _require_one_text(parsed: _ChatBody) -> None:
     if parsed.n not in (None, 1):
         raise InvalidInputError(
@@ -203,9 +260,9 @@ def _require_one_text(parsed: _ChatBody) -> None:
 
 
 def _response_format(
-    asked: _ResponseFormat | None, raw: Mapping[str, Any], options: dict[str, Any]
+    asked: _ResponseFormat, raw: Mapping[str, Any], options: dict[str, Any]
 ) -> Schema | None:
-    if asked is None or asked.type == "text":
+    if asked.type == "text":
         return None
     options["response_format"] = raw["response_format"]
     if asked.type == "json_object":

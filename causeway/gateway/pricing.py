@@ -73,12 +73,11 @@ class PriceTable:
 def cost(usage: Usage, price: PriceSettings, *, images: int = 0) -> Micros:
     """The price of a call, exact to the micro-dollar; dollars per million tokens are micro-dollars per token."""
     cached, written = usage.cached_input_tokens, usage.cache_write_tokens
-    if cached or written:
-        dear = price.input if price.cache_write is None else price.cache_write
-        cheap = price.input if price.cached_input is None else price.cached_input
-        taken = (usage.input_tokens - cached - written) * price.input + cached * cheap + written * dear
-    else:
-        taken = usage.input_tokens * price.input
+    if not (cached or written or images or price.long_prompt_tokens):
+        return _plain_cost(usage.input_tokens, usage.output_tokens, price)
+    dear = price.input if price.cache_write is None else price.cache_write
+    cheap = price.input if price.cached_input is None else price.cached_input
+    taken = (usage.input_tokens - cached - written) * price.input + cached * cheap + written * dear
     made = usage.output_tokens * price.output
     if price.long_prompt_tokens is not None and usage.input_tokens > price.long_prompt_tokens:
         taken *= price.long_input_factor
@@ -87,6 +86,13 @@ def cost(usage: Usage, price: PriceSettings, *, images: int = 0) -> Micros:
     if images:
         micros += images * price.image * MICROS_PER_DOLLAR
     return Micros(int(micros.quantize(_ONE, ROUND_HALF_EVEN)))
+
+
+def _plain_cost(input_tokens: int, output_tokens: int, price: PriceSettings) -> Micros:
+    """The same where every token in costs the same, in integers: decimals take thrice as long."""
+    taken, made, scale = price.per_token
+    micros, rest = divmod(input_tokens * taken + output_tokens * made, scale)
+    return Micros(micros + (2 * rest > scale or (2 * rest == scale and micros % 2)))
 
 
 def estimate(request: ChatRequest, *, most_output: int) -> tuple[int, int]:
@@ -108,5 +114,7 @@ def most_cost(input_tokens: int, output_tokens: int, prices: Iterable[PriceSetti
     for price in prices:
         is_dearer = price.cache_write is not None and price.cache_write > price.input
         written = input_tokens if is_dearer else 0
-        dearest = max(dearest, cost(Usage(input_tokens, output_tokens, cache_write_tokens=written), price))
+        spent = cost(Usage(input_tokens, output_tokens, cache_write_tokens=written), price)
+        if spent > dearest:
+            dearest = spent
     return dearest

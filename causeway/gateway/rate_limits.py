@@ -43,12 +43,13 @@ def rate_meters(principal: Principal, tier: TierSettings) -> tuple[Meter, ...]:
 def rate_headers(meters: Sequence[Meter], reserved: Reserved) -> dict[str, str]:
     """``x-ratelimit-limit-requests: 20`` and so on, of requests and tokens where they are limited."""
     headers = {}
-    for meter, remaining, resets_in_s in zip(meters, reserved.remaining, reserved.resets_in_s, strict=True):
+    for place, meter in enumerate(meters):
         if meter.kind == "window":
+            remaining = reserved.remaining[place]
             limit, left, reset = _NAMES[meter.unit]
             headers[limit] = str(meter.limit)
             headers[left] = str(remaining) if remaining > 0 else "0"
-            headers[reset] = duration(resets_in_s)
+            headers[reset] = duration(reserved.resets_in_s[place])
     return headers
 
 
@@ -81,6 +82,6 @@ def duration(seconds: float) -> str:
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:g}s"
     minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    whole = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    return f"{hours}h{minutes}m{whole}" if hours else f"{minutes}m{whole}"
+    if minutes < 60:
+        return f"{minutes}m{rest / 1000:g}s"
+    return f"{minutes // 60}h{minutes % 60}m{rest / 1000:g}s"

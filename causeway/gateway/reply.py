@@ -40,18 +40,12 @@ class Reply:
         beat_every_s: How often a stream beats by `keep_beating`; None when somebody else calls `beat`.
     """
 
-    __slots__ = (
-        "_error_event",
-        "_error_shape",
-        "_has_started",
-        "_heartbeat",
-        "_request_id_header",
-        "_send",
-        "_sent_since_beat",
-        "_turn",
-        "beat_every_s",
-        "direct",
-    )
+    beat_every_s: float | None = None
+    _error_event: ErrorShape | None = None
+    _heartbeat = b""
+    _has_started = False
+    _sent_since_beat = False
+    _turn: asyncio.Lock
 
     def __init__(
         self,
@@ -62,15 +56,9 @@ class Reply:
         direct: DirectReply | None = None,
     ) -> None:
         self.direct = direct
-        self.beat_every_s: float | None = None
         self._send = send
         self._error_shape = error_shape
         self._request_id_header = request_id_header
-        self._error_event: ErrorShape | None = None
-        self._heartbeat = b""
-        self._has_started = False
-        self._sent_since_beat = False
-        self._turn: asyncio.Lock
 
     async def json(
         self,
@@ -161,15 +149,17 @@ class Reply:
 
     def _head(self, size_bytes: int, headers: Mapping[str, str], request_id: str | None) -> bytes:
         """The same lines as `_lines` and `json` make, as bytes."""
-        lines = [f"content-type: application/json\r\ncontent-length: {size_bytes}\r\n"]
-        for name, value in headers.items():
-            sent = value if value.isascii() and value.isprintable() else _UNSENDABLE.sub("?", value)
-            lines.append(f"{name}: {sent}\r\n")
+        said = "".join(headers.values())
+        if not (said.isascii() and said.isprintable()):
+            headers = {name: _UNSENDABLE.sub("?", value) for name, value in headers.items()}
+        lines = [f"content-type: application/json\r\ncontent-length: {size_bytes}"]
+        lines += map(": ".join, headers.items())
         if request_id is not None:
-            lines.append(f"x-request-id: {request_id}\r\n")
+            lines.append(f"x-request-id: {request_id}")
             if self._request_id_header is not None:
-                lines.append(f"{self._request_id_header.decode()}: {request_id}\r\n")
-        return "".join(lines).encode("latin-1")
+                lines.append(f"{self._request_id_header.decode()}: {request_id}")
+        lines.append("")
+        return "\r\n".join(lines).encode("latin-1")
 
     def _lines(self, headers: Mapping[str, str], request_id: str | None) -> list[Header]:
         lines = [(_header_name(name), _header_value(value)) for name, value in headers.items()]

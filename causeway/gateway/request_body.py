@@ -37,9 +37,20 @@ class ClientGoneError(Exception):
     """The client closed its connection; nobody is left to be answered."""
 
 
-async def read_body(
-    head: RequestHead, receive: Receive, *, max_bytes: int, timeout_s: float, at_hand: bytes | None = None
-) -> bytes:
+def require_body(head: RequestHead, body: bytes, *, max_bytes: int) -> None:
+    """Pass when ``body``, which has come whole, may be read.
+
+    Raises:
+        TooLargeError: It is over ``max_bytes``.
+        UnreadableBodyError: It is not JSON, or is compressed.
+    """
+    if not head.is_plain_json:
+        _require_plain_json(head)
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+async def read_body(head: RequestHead, receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
     """The whole body.
 
     Args:
@@ -47,7 +58,6 @@ async def read_body(
         receive: ASGI's.
         max_bytes: How long it may be.
         timeout_s: How long it may take.
-        at_hand: The body, when the server has it already.
 
     Raises:
         TooLargeError: It is over ``max_bytes``; a body that says so in its header is not read.
@@ -57,10 +67,6 @@ async def read_body(
     """
     if not head.is_plain_json:
         _require_plain_json(head)
-    if at_hand is not None:
-        if len(at_hand) > max_bytes:
-            raise _too_large(max_bytes)
-        return at_hand
     declared = head.text(b"content-length")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
         raise _too_large(max_bytes)
@@ -106,6 +112,11 @@ def _too_large(max_bytes: int) -> TooLargeError:
     return TooLargeError(f"the body is over {max_bytes} bytes; send less in one call")
 
 
+def is_small(body: bytes) -> bool:
+    """Whether ``body`` may be read before its values are counted."""
+    return len(body) <= _SMALL_BYTES
+
+
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in ``body``.
 
@@ -113,7 +124,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         TooLargeError: It has very many values.
         InvalidInputError: It holds something else, or is nested too deep to be meant.
     """
-    if len(body) > _SMALL_BYTES:
+    if not is_small(body):
         _require_few_values(body)
     try:
         read = _decode(body)

@@ -8,32 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from causeway.contracts.identity import Principal
+from causeway.contracts.model_gateway import Call
 from causeway.errors import InvalidInputError, NotSignedInError
 
-_READ = frozenset(
-    (
-        b"authorization",
-        b"x-api-key",
-        b"api-key",
-        b"anthropic-version",
-        b"cache-control",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"traceparent",
-        b"x-causeway-cache",
-        b"x-causeway-timeout",
-    )
-)
+_OF_THE_CALL = frozenset((b"cache-control", b"traceparent", b"x-causeway-cache", b"x-causeway-timeout"))
+_BEARER = b"Bearer "
 
 
 class RequestHead:
-    """The headers that the gateway reads; of a header sent twice the last counts."""
+    """A request's headers; of a header sent twice the last counts."""
 
     __slots__ = ("_read",)
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self._read = {name: value for name, value in headers if name in _READ}
+        self._read = dict(headers)
 
     def text(self, name: bytes) -> str:
         """The value of ``name``; empty when it was not sent."""
@@ -53,6 +42,9 @@ class RequestHead:
         Raises:
             NotSignedInError: There is none.
         """
+        said = self._read.get(b"authorization", b"")
+        if said.startswith(_BEARER) and (secret := said[len(_BEARER) :].decode("latin-1").strip()):
+            return secret
         kind, _, secret = self.text(b"authorization").partition(" ")
         if kind.lower() != "bearer":
             secret = ""
@@ -67,22 +59,30 @@ class RequestHead:
         """Whether an Anthropic client sent it."""
         return b"anthropic-version" in self._read
 
+    def call(self, principal: Principal) -> Call:
+        """The call of ``principal`` that this is the head of.
+
+        Raises:
+            InvalidInputError: One of the headers about it cannot be read.
+        """
+        if self._read.keys().isdisjoint(_OF_THE_CALL):  # as nearly always
+            return Call(principal=principal, purpose="api")
+        return Call(
+            principal=principal,
+            purpose="api",
+            traceparent=self.text(b"traceparent") or None,  # the caller's own span (W3C Trace Context)
+            may_cache=self._may_cache,
+            deadline_s=self._deadline_s,
+        )
+
     @property
-    def may_cache(self) -> bool:
+    def _may_cache(self) -> bool:
         """False when the caller wants neither a stored reply nor its reply stored."""
-        read = self._read
-        if b"cache-control" not in read and b"x-causeway-cache" not in read:
-            return True
         said = f"{self.text(b'cache-control')},{self.text(b'x-causeway-cache')}".lower()
         return not {"no-store", "no-cache"} & {word.strip() for word in said.split(",")}
 
     @property
-    def traceparent(self) -> str | None:
-        """The caller's own span (W3C Trace Context), which the call's spans continue."""
-        return self.text(b"traceparent") or None
-
-    @property
-    def deadline_s(self) -> float | None:
+    def _deadline_s(self) -> float | None:
         """The longest the caller will wait.
 
         Raises:

@@ -6,7 +6,7 @@ Text that must stay valid JSON (arguments of tool calls, schemas, options) is ch
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,25 +18,39 @@ Change = Callable[[str], str]
 """Makes one text into another; the same object when there is nothing to change."""
 
 
-def texts_of(request: ChatRequest) -> Iterator[str]:
+def texts_of(request: ChatRequest) -> list[str]:
     """The texts, in reading order; JSON as one text each."""
+    texts = []
     for message in request.messages:
-        yield from _texts_of_message(message)
+        content = message.content
+        if isinstance(content, str):
+            texts.append(content)
+        else:
+            texts += _texts_of_parts(content)
+        if message.tool_calls:
+            texts += [call.arguments for call in message.tool_calls]
     for tool in request.tools:
-        yield tool.description
+        texts.append(tool.description)
         if tool.parameters:
-            yield as_json(tool.parameters)
+            texts.append(as_json(tool.parameters))
     if request.json_schema:
-        yield as_json(request.json_schema)
+        texts.append(as_json(request.json_schema))
     if request.options:
-        yield as_json(request.options)
+        texts.append(as_json(request.options))
+    return texts
 
 
-def untrusted_texts_of(request: ChatRequest) -> Iterator[str]:
+def untrusted_texts_of(request: ChatRequest) -> list[str]:
     """What somebody other than the operator and the model wrote: users' messages and results of tools."""
+    texts = []
     for message in request.messages:
         if message.role in ("user", "tool"):
-            yield from _texts_of_content(message)
+            content = message.content
+            if isinstance(content, str):
+                texts.append(content)
+            else:
+                texts += _texts_of_parts(content)
+    return texts
 
 
 def changed(request: ChatRequest, change: Change) -> ChatRequest:
@@ -71,17 +85,8 @@ def as_json(value: Mapping[str, object]) -> str:
         return repr(value)
 
 
-def _texts_of_message(message: Message) -> Iterator[str]:
-    yield from _texts_of_content(message)
-    for call in message.tool_calls:
-        yield call.arguments
-
-
-def _texts_of_content(message: Message) -> Iterator[str]:
-    if isinstance(message.content, str):
-        yield message.content
-    else:
-        yield from (part.text for part in message.content if isinstance(part, TextPart))
+def _texts_of_parts(parts: tuple[Part, ...]) -> list[str]:
+    return [part.text for part in parts if isinstance(part, TextPart)]
 
 
 def _changed_message(message: Message, change: Change, in_json: Callable[[Any], Any]) -> Message:

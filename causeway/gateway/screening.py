@@ -108,20 +108,16 @@ class Screening:
             ContentBlockedError: The tier refuses what was found.
             GuardFailedError: A guard broke, and the tier lets nothing through unguarded.
         """
-        try:
-            return self._screened(request, tier, masks=_masks(tier, is_local=is_local))
-        except CausewayError:
-            raise
-        except Exception as exc:  # noqa: BLE001 - whatever breaks in a guard, the tier's policy decides
-            return Screened(request=request, verdict=_failed(exc, tier))
+        return self._screened(request, tier, texts_of(request), is_local=is_local)
 
     async def screen_without_blocking(
         self, request: ChatRequest, tier: TierSettings, *, is_local: bool
     ) -> Screened:
         """As `screen`; a long request is screened in a thread, so that the event loop goes on."""
-        if sum(map(len, texts_of(request))) > self._most_inline:
-            return await asyncio.to_thread(self.screen, request, tier, is_local=is_local)
-        return self.screen(request, tier, is_local=is_local)
+        texts = texts_of(request)
+        if sum(map(len, texts)) > self._most_inline:
+            return await asyncio.to_thread(self._screened, request, tier, texts, is_local=is_local)
+        return self._screened(request, tier, texts, is_local=is_local)
 
     def texts(self, texts: Sequence[str], tier: TierSettings, *, is_local: bool) -> ScreenedTexts:
         """Texts to embed or rank, masked in one table: equal values become equal placeholders.
@@ -165,7 +161,20 @@ class Screening:
         """
         return ReplyFilter(hosts) if tier.filter_output and purpose in _PURPOSES_OF_PEOPLE else None
 
-    def _screened(self, request: ChatRequest, tier: TierSettings, *, masks: bool) -> Screened:
+    def _screened(
+        self, request: ChatRequest, tier: TierSettings, texts: Sequence[str], *, is_local: bool
+    ) -> Screened:
+        """``request``, whose texts are ``texts``, as ``tier`` wants it, or has it when a guard breaks."""
+        try:
+            return self._looked_at(request, tier, texts, masks=_masks(tier, is_local=is_local))
+        except CausewayError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever breaks in a guard, the tier's policy decides
+            return Screened(request=request, verdict=_failed(exc, tier))
+
+    def _looked_at(
+        self, request: ChatRequest, tier: TierSettings, texts: Sequence[str], *, masks: bool
+    ) -> Screened:
         suspected, is_tainted = UNSUSPICIOUS, False
         if tier.injection != "off":
             suspected = self._suspicion(untrusted_texts_of(request))
@@ -174,9 +183,8 @@ class Screening:
                 signals = ", ".join(suspected.signals)
                 raise ContentBlockedError(f"the call looks like a prompt injection ({signals}); reword it")
         if masks:
-            texts = tuple(texts_of(request))
             found = self._found(texts)
-            placeholders = self._masking(found, texts, tier)
+            placeholders = self._masking(found, texts, tier) if found else None
             if placeholders is not None:
                 masked = changed(request, lambda text: placeholders.mask(text, self._spans(found, text)))
                 if placeholders:  # JSON as a whole may look like something that none of its strings is

@@ -48,6 +48,10 @@ class Turns:
         for provider, queue in self._queues.items():
             queue.set_bound(bounds.get(provider, 0) or sys.maxsize)
 
+    def are_free(self, provider: str) -> bool:
+        """Whether ``provider`` takes as many calls as come, so that none has to wait for a turn."""
+        return provider not in self._queues
+
     def turn(self, provider: str, priority: int, *, within_s: float | None = None) -> _Turn | _Free:
         """``async with turns.turn("openai", tier.priority):`` waits for a turn and gives it back.
 

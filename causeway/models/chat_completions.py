@@ -14,6 +14,8 @@ _ONLY_ANTHROPICS = ("thinking", "redacted_thinking")
 """Parts that no other vendor's server takes; a chat that began with Anthropic goes on elsewhere without them."""
 _ANTHROPICS_OPTIONS = "anthropic"
 """Where the parameters stand that mean something to Anthropic's servers alone."""
+_NOT_SENT = (_ANTHROPICS_OPTIONS, "stream", "stream_options")
+"""Options that are none of the provider's."""
 
 
 def request_body(
@@ -25,13 +27,12 @@ def request_body(
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
     }
-    body.pop(_ANTHROPICS_OPTIONS, None)
+    if request.options:
+        for name in _NOT_SENT:
+            body.pop(name, None)
     if is_stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-    else:
-        body.pop("stream", None)
-        body.pop("stream_options", None)
     if request.max_tokens is not None:
         body[max_tokens_name] = request.max_tokens
     if request.temperature is not None:

@@ -106,8 +106,10 @@ def read_reply(body: bytes, request: ChatRequest, *, provider: str) -> ChatReply
         CausewayError: It cannot be read, or is a failure that the server sent as if all were well.
     """
     answer = _decoded(body, provider, request.model)
-    choice = next((choice for choice in answer.choices or () if choice.index == 0), None)
-    if choice is None:
+    for choice in answer.choices or ():
+        if choice.index == 0:
+            break
+    else:
         raise UpstreamError(f"the provider '{provider}' sent no reply for '{request.model}'; try again")
     said = choice.message or choice.delta or _NOTHING
     text, reasoning = _texts(said)
@@ -123,7 +125,7 @@ def read_reply(body: bytes, request: ChatRequest, *, provider: str) -> ChatReply
             request, text_bytes(text + reasoning) + sum(text_bytes(call.arguments) for call in calls)
         ),
         tool_calls=calls,
-        extensions=_extensions(said),
+        extensions=_extensions(said) if said.refusal or said.annotations or said.audio else {},
     )
 
 

@@ -41,31 +41,34 @@ class Answer:
     Attributes:
         status: Of the final answer, after those that are interim.
         fields: The headers, their names in lower case; of a name sent twice the last counts.
+        failure: Why no more will come of an answer that is not whole.
         is_paused: The server is made to wait, for much of the body has not been read.
     """
 
     __slots__ = (
         "_connection",
-        "_failure",
         "_is_whole",
+        "_loop",
         "_pieces",
         "_size_bytes",
         "_unpacking",
         "_waiter",
+        "failure",
         "fields",
         "is_paused",
         "status",
     )
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
         self._connection: Connection | None = connection
+        self._loop = loop  # asking asyncio for it takes a call of the system
         self._pieces: list[bytes] = []
         self._size_bytes = 0
         self._is_whole = False
         self.is_paused = False
-        self._failure: HttpFailure | None = None
+        self.failure: HttpFailure | None = None
         self._unpacking: Unpacking | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -88,19 +91,22 @@ class Answer:
         """The header ``name``, which is in lower case; empty when it was not sent."""
         return self.fields.get(name.encode(), b"").decode("latin-1")
 
-    async def begun(self) -> None:
-        """Wait for the head.
+    def begin(self) -> None:
+        """Make ready to read the body, which may be packed.
 
         Raises:
-            HttpFailure: It does not come.
+            HttpFailure: The head did not come, or says that the body is packed in a way that is not known.
         """
-        if not self.status and self._failure is None:
-            await self._wait()
-        if not self.status and self._failure is not None:
-            raise self._failure
-        coding = self.text("content-encoding").strip().lower() if b"content-encoding" in self.fields else ""
+        if not self.status and self.failure is not None:
+            raise self.failure
+        coding = self.text("content-encoding").strip().lower()
         if coding not in ("", "identity"):
             self._unpacking = Unpacking(coding)
+
+    def at_hand(self, most_bytes: int) -> bytes | None:
+        """The body, where all of it came at once, as most short ones do; None where it is to be read, or is longer."""
+        is_whole = self._is_whole and self._unpacking is None and len(self._pieces) == 1
+        return self._pieces.pop() if is_whole and self._size_bytes <= most_bytes else None
 
     async def piece(self) -> bytes:
         """What came of the body since the last time; empty at its end.
@@ -143,11 +149,11 @@ class Answer:
     async def _received(self) -> bytes:
         pieces = self._pieces
         while not pieces:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             if self._is_whole:
                 return b""
-            await self._wait()
+            await self.more()
         received = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._size_bytes = 0
@@ -156,25 +162,17 @@ class Answer:
             self._connection.resume()
         return received
 
-    async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+    def more(self) -> asyncio.Future[None]:
+        """What is done as soon as more has come: the head, a piece of the body, its end or a failure."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     # --- what the connection tells ---------------------------------------------------------------
-
-    def head_came(self, status: int) -> None:
-        """The head is whole."""
-        self.status = status
-        self._wake()
 
     def body_came(self, body: bytes) -> bool:
         """A piece of the body; whether it is time to make the server wait."""
         self._pieces.append(body)
         self._size_bytes += len(body)
-        self._wake()
         if self._size_bytes < _ENOUGH_BYTES or self.is_paused:
             return False
         self.is_paused = True
@@ -184,17 +182,20 @@ class Answer:
         """The body is whole."""
         self._is_whole = True
         self._connection = None
-        self._wake()
 
     def failed(self, failure: HttpFailure) -> None:
         """No more will come."""
-        self._failure = failure
+        self.failure = failure
         self._connection = None
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def wake(self) -> None:
+        """Let who waits for more go on."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):
@@ -254,7 +255,7 @@ class Connection(asyncio.Protocol):
         Raises:
             HttpFailure: It does not come.
         """
-        answer = self._answer = Answer(self)
+        answer = self._answer = Answer(self, self._loop)
         self._asked_at = self._heard_at = self._loop.time()
         self._is_unheard = True
         self._unseen_bytes = 0
@@ -266,7 +267,10 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
         try:
-            await answer.begun()
+            while not answer.status and answer.failure is None:
+                await answer.more()
+            if not answer.status or b"content-encoding" in answer.fields:
+                answer.begin()
         except BaseException:
             self.abort()
             raise
@@ -301,6 +305,7 @@ class Connection(asyncio.Protocol):
             return
         if exc is None and answer.status and _ends_with_the_connection(answer):
             answer.ended()
+            answer.wake()
         elif self._is_stale():
             answer.failed(StaleConnectionError("the server had closed the connection"))
         else:
@@ -323,9 +328,11 @@ class Connection(asyncio.Protocol):
                 return
             self._is_spoilt = True
         if self._whole is not None:
-            self._end()
+            self._end(answer)
         elif self._unseen_bytes > _MOST_UNSEEN_BYTES:
             self._break(BrokenAnswerError(f"over {_MOST_UNSEEN_BYTES} bytes came that are no part of a body"))
+        elif answer.status:
+            answer.wake()
 
     def resume_writing(self) -> None:
         """Most of a large request has been sent: the server's turn begins."""
@@ -354,7 +361,7 @@ class Connection(asyncio.Protocol):
             answer.fields.clear()
             return
         self._unseen_bytes = 0
-        answer.head_came(status)
+        answer.status = status
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -374,13 +381,12 @@ class Connection(asyncio.Protocol):
 
     # --- endings ---------------------------------------------------------------------------------
 
-    def _end(self) -> None:
+    def _end(self, answer: Answer) -> None:
         """The answer is whole: free the connection, or close it."""
-        answer, self._answer, self._whole = self._answer, None, None
-        if answer is None:
-            return
+        self._answer = self._whole = None
         was_paused = answer.is_paused
         answer.ended()
+        answer.wake()
         self._served += 1
         if self._is_spoilt or self._transport.is_closing() or self._transport.get_write_buffer_size():
             self._transport.abort()

@@ -44,23 +44,21 @@ class OpenAICompatible:
         settings: Address, keys, timeouts.
         clock: Measures how long keys rest and a listing is fresh.
         is_local: It listens on this machine's loopback: no proxy, and connections are not kept as long.
+
+    Attributes:
+        name: Which provider this is, for ledgers and traces.
     """
 
     def __init__(
         self, name: str, settings: ProviderSettings, *, clock: Clock | None = None, is_local: bool = False
     ) -> None:
         clock = clock or SystemClock()
-        self._name = name
+        self.name = name
         self._base = settings.base_url.rstrip("/")
         self._settings = settings
         self._upstream = Upstream(name, settings, key_header=self._key_header, clock=clock, is_local=is_local)
         self._urls: dict[str, str] = {}
         self._listing = ModelListing(self._upstream, clock)
-
-    @property
-    def name(self) -> str:
-        """Which provider this is, for ledgers and traces."""
-        return self._name
 
     @property
     def listed(self) -> frozenset[str]:
@@ -77,7 +75,7 @@ class OpenAICompatible:
         received = await self._upstream.post(
             self._url("chat/completions", request.model), body, request.model
         )
-        return read_reply(received, request, provider=self._name)
+        return read_reply(received, request, provider=self.name)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """The reply as it is written; closing the generator closes the connection, which stops the model.
@@ -86,7 +84,7 @@ class OpenAICompatible:
             CausewayError: As `causeway.models.provider.ChatProvider` lists them.
         """
         body = request_body(request, is_stream=True, max_tokens_name=self._max_tokens_name(request.model))
-        reading = Reading(self._name, request)
+        reading = Reading(self.name, request)
         url = self._url("chat/completions", request.model)
         async with self._upstream.stream(url, body, request.model) as answer:
             if answer.content_type != "text/event-stream":
@@ -103,7 +101,7 @@ class OpenAICompatible:
                     raise
             if not reading.is_finished:
                 raise UpstreamError(
-                    f"the provider '{self._name}' broke off in the middle of its reply; try again"
+                    f"the provider '{self.name}' broke off in the middle of its reply; try again"
                 )
         yield reading.last()
 
@@ -120,9 +118,9 @@ class OpenAICompatible:
             # Base64 is a quarter of the bytes and a tenth of the work; a server that ignores it sends numbers.
             body = {"model": request.model, "input": texts, "encoding_format": "base64", **shortened}
             received = await self._upstream.post(self._url("embeddings", request.model), body, request.model)
-            parts.append(read_vectors(received, count=len(texts), model=request.model, provider=self._name))
+            parts.append(read_vectors(received, count=len(texts), model=request.model, provider=self.name))
         if len({part.vectors.shape[1] for part in parts}) > 1:
-            raise UpstreamError(f"the provider '{self._name}' sent vectors of different lengths; try again")
+            raise UpstreamError(f"the provider '{self.name}' sent vectors of different lengths; try again")
         return Embeddings(
             vectors=np.concatenate([part.vectors for part in parts])
             if parts
@@ -145,7 +143,7 @@ class OpenAICompatible:
             "top_n": count,
         }
         received = await self._upstream.post(self._url("rerank", request.model), body, request.model)
-        return read_scores(received, count=count, model=request.model, provider=self._name)
+        return read_scores(received, count=count, model=request.model, provider=self.name)
 
     async def draw(self, request: ImageRequest) -> Images:
         """``request.count`` pictures.
@@ -159,7 +157,7 @@ class OpenAICompatible:
             body["size"] = request.size
         url = self._url("images/generations", request.model)
         received = await self._upstream.post(url, body, request.model, most_bytes=_LONGEST_PICTURES_BYTES)
-        return read_pictures(received, model=request.model, provider=self._name)
+        return read_pictures(received, model=request.model, provider=self.name)
 
     async def list_models(self) -> tuple[Model, ...]:
         """The models that the server offers; asked again when the last answer is older than five minutes.
@@ -190,11 +188,11 @@ class OpenAICompatible:
         """The whole reply of a server that does not stream, as one chunk."""
         if answer.content_type != "application/json":
             raise UpstreamError(
-                f"the provider '{self._name}' answered with {answer.content_type or 'nothing'} where a stream was"
-                f" asked for; check providers.{self._name}.base_url"
+                f"the provider '{self.name}' answered with {answer.content_type or 'nothing'} where a stream was"
+                f" asked for; check providers.{self.name}.base_url"
             )
         whole = await self._upstream.read(answer, LONGEST_REPLY_BYTES)
-        reply = read_reply(whole, request, provider=self._name)
+        reply = read_reply(whole, request, provider=self.name)
         return ChatChunk(
             text=reply.text,
             reasoning=reply.reasoning,

@@ -30,7 +30,6 @@ from causeway.models.http_connection import Answer
 from causeway.models.http_failures import (
     BadAddressError,
     BadHeaderError,
-    BrokenAnswerError,
     HttpFailure,
     SilentServerError,
     UnreachableServerError,
@@ -102,12 +101,17 @@ class Upstream:
         Raises:
             CausewayError: As `causeway.models.provider.ChatProvider` lists them.
         """
-        with self._failures:
+        try:
             answer = await self.send("POST", url, _encoded(body), model)
+            whole = answer.at_hand(most_bytes)
+            if whole is not None:
+                return whole
             try:
                 return await self.read(answer, most_bytes)
             finally:
                 answer.close()
+        except HttpFailure as exc:
+            raise self._failures.meaning(exc) from exc
 
     async def get(self, url: str, *, most_bytes: int) -> bytes:
         """The body of a successful answer.
@@ -256,11 +260,11 @@ class _Failures:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        meaning = self._meaning(error) if isinstance(error, Exception) else None
-        if meaning is not None:
-            raise meaning from error
+        if isinstance(error, HttpFailure):
+            raise self.meaning(error) from error
 
-    def _meaning(self, error: Exception) -> CausewayError | None:
+    def meaning(self, error: HttpFailure) -> CausewayError:
+        """What ``error`` is to the gateway."""
         match error:
             case BadHeaderError():
                 return OperatorError(f"providers.{self._name}: {error}; mend its headers or key")
@@ -278,12 +282,10 @@ class _Failures:
                     f"the provider '{self._name}' was silent for {self._timeout_s:g} s"
                     f" (providers.{self._name}.timeout_s)"
                 )
-            case BrokenAnswerError():
+            case _:
                 return UpstreamError(
                     f"the connection to the provider '{self._name}' broke: {error}; try again"
                 )
-            case _:
-                return None
 
 
 def _encoded(body: object) -> bytes:

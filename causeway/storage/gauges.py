@@ -43,17 +43,19 @@ class Window:
                 self._ring[passed % _RING] = 0
         self._head = slot
 
-    def take(self, reservation: str, amount: int) -> None:  # noqa: ARG002
+    def take(self, reservation: str, amount: int, now: float) -> float:  # noqa: ARG002
         """Add to the present slot."""
         if amount:
             self._ring[self._head % _RING] += amount
             self._newest = self._head
             self.used += amount
+        return (self._newest + _RING) * self._width_s - now if self.used else 0.0
 
-    def settle(self, reservation: str, taken: int, amount: int, taken_at: float) -> None:
+    def settle(self, reservation: str, taken: int, amount: int, taken_at: float, now: float) -> None:
         """Give back to the slot it came from, unless that has left the window; take an overrun now."""
+        self.advance(now)
         if amount > taken:
-            self.take(reservation, amount - taken)
+            self.take(reservation, amount - taken, now)
         elif self._head - (slot := int(taken_at / self._width_s)) < _RING:
             self._ring[slot % _RING] -= taken - amount
             self.used -= taken - amount
@@ -88,14 +90,13 @@ class Total:
         self._ends_at = ends_at
         self.used = used
 
-    def advance(self, now: float) -> None:
-        """A total lets go of nothing."""
-
-    def take(self, reservation: str, amount: int) -> None:  # noqa: ARG002
+    def take(self, reservation: str, amount: int, now: float) -> float:  # noqa: ARG002
         """Add."""
         self.used += amount
+        left_s = self._ends_at - now
+        return left_s if left_s > 0.0 else 0.0
 
-    def settle(self, reservation: str, taken: int, amount: int, taken_at: float) -> None:  # noqa: ARG002
+    def settle(self, reservation: str, taken: int, amount: int, taken_at: float, now: float) -> None:  # noqa: ARG002
         """Replace."""
         self.used += amount - taken
 
@@ -114,7 +115,7 @@ class Total:
 
 
 class Level:
-    """At most so much at once."""
+    """At most so much at once; a lease ends by `give_back`, which its keeper calls."""
 
     __slots__ = ("_held", "used")
 
@@ -122,18 +123,16 @@ class Level:
         self._held: dict[str, int] = {}
         self.used = 0
 
-    def advance(self, now: float) -> None:
-        """Leases end by `give_back`, which their keeper calls."""
-
-    def take(self, reservation: str, amount: int) -> None:
+    def take(self, reservation: str, amount: int, now: float) -> float:  # noqa: ARG002
         """Hold until it is given back."""
         if amount:
             self._held[reservation] = amount
             self.used += amount
+        return 0.0
 
-    def settle(self, reservation: str, taken: int, amount: int, taken_at: float) -> None:  # noqa: ARG002
+    def settle(self, reservation: str, taken: int, amount: int, taken_at: float, now: float) -> None:  # noqa: ARG002
         """Give back, whatever the amount."""
-        self.give_back(reservation)
+        self.used -= self._held.pop(reservation, 0)
 
     def give_back(self, reservation: str) -> None:
         """Hold no longer; nothing happens when it is not held."""
@@ -153,8 +152,9 @@ class Level:
 
 
 Gauge = Window | Total | Level
-"""What a meter has taken; ``used`` is right once ``advance`` was called for the moment.
+"""What a meter has taken; ``used`` of a window, which alone lets go by itself, is right once ``advance`` was called for the moment.
 
+``take`` tells in how many seconds it is empty again, as ``resets_in_s`` does of a gauge from which nothing is taken.
 ``forget_at`` is the Unix second at which to ask again whether a gauge can be forgotten; None when it can be now.
 """
 

@@ -16,15 +16,23 @@ from typing import Literal
 import msgspec
 
 from causeway.contracts.clock import Clock
-from causeway.storage.gauges import Gauge, Level, Total, new_gauge, told
+from causeway.storage.gauges import Gauge, Level, Total, Window, new_gauge, told
 from causeway.storage.shared_state import LATE_SETTLEMENT_S, Meter, Reserved
 
 _ENTRY_BYTES = 200
 """What Python keeps around a value: its key, its record and its place in two tables."""
 
 
-class _Reservation(msgspec.Struct):
+class _Together(msgspec.Struct):
+    """Meters that are reserved together, and their gauges: looked up once, as long as none of them is forgotten."""
+
     meters: Sequence[Meter]
+    gauges: list[Gauge]
+    windows: list[Window]
+
+
+class _Reservation(msgspec.Struct):
+    together: _Together
     amounts: Mapping[str, int]
     taken_at: float
     due_s: int
@@ -39,6 +47,8 @@ class _Kept:
     expires_at: float
     due_s: int
 
+
+_MOST_TOGETHER = 10_000
 
 _Kind = Literal["value", "counter", "log"]
 
@@ -80,6 +90,7 @@ class ProcessState:
         self._epoch = clock.now().timestamp() - clock.monotonic()
         self._swept_s = 0
         self._gauges: dict[str, Gauge] = {}
+        self._together: dict[int, _Together] = {}  # by the identity of the meters' tuple, which it holds
         self._reservations: dict[str, _Reservation] = {}
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._gauges_due = _Calendar()
@@ -100,14 +111,14 @@ class ProcessState:
     ) -> Reserved:
         """Take every meter's share or nothing; see `SharedState.reserve`."""
         now = self._now()
-        gauges: list[Gauge] = []
+        together = self._together.get(id(meters)) or self._found(meters, now)
+        if together is None:
+            return Reserved(unknown=self._unknown(meters))
+        gauges = together.gauges
+        for window in together.windows:
+            window.advance(now)
         fits = True
-        for meter in meters:
-            gauge = self._gauges.get(meter.key) or self._new_gauge(meter, now)
-            if gauge is None:
-                return Reserved(unknown=self._unknown(meters))
-            gauge.advance(now)
-            gauges.append(gauge)
+        for meter, gauge in zip(meters, gauges, strict=True):
             amount = amounts[meter.unit]
             if amount and gauge.used + amount > meter.limit:
                 fits = False
@@ -116,11 +127,10 @@ class ProcessState:
             return _untaken(meters, gauges, {} if is_repeated else amounts, now)
         remaining, resets = [], []
         for meter, gauge in zip(meters, gauges, strict=True):
-            gauge.take(reservation, amounts[meter.unit])
+            resets.append(gauge.take(reservation, amounts[meter.unit], now))
             remaining.append(meter.limit - gauge.used)
-            resets.append(gauge.resets_in_s(now))
         due_s = ceil(now + lease_s)
-        self._reservations[reservation] = _Reservation(meters, amounts, now, due_s)
+        self._reservations[reservation] = _Reservation(together, amounts, now, due_s)
         self._reservations_due.add(due_s, reservation)
         return Reserved(tuple(remaining), tuple(resets))
 
@@ -131,15 +141,14 @@ class ProcessState:
         if found is None:
             return
         self._reservations_due.discard(found.due_s, reservation)
-        for meter in found.meters:
-            taken = found.amounts[meter.unit]
+        together, reserved = found.together, found.amounts
+        if self._together.get(id(together.meters)) is not together:  # a gauge was forgotten since
+            together = self._standing(together.meters, now)
+        for meter, gauge in zip(together.meters, together.gauges, strict=True):
+            taken = reserved[meter.unit]
             amount = amounts.get(meter.unit, taken)
-            if amount == taken and meter.kind != "level":
-                continue
-            gauge = self._gauges.get(meter.key) or self._new_gauge(meter, now)
-            if gauge is not None:
-                gauge.advance(now)
-                gauge.settle(reservation, taken, amount, found.taken_at)
+            if amount != taken or meter.kind == "level":
+                gauge.settle(reservation, taken, amount, found.taken_at, now)
 
     async def load(self, meter: Meter, used: int) -> None:
         """Make a total known; see `SharedState.load`."""
@@ -208,6 +217,7 @@ class ProcessState:
         for key in self._gauges_due.pop_due(second):
             if (again := self._gauges[key].forget_at(now)) is None:
                 del self._gauges[key]
+                self._together.clear()
             else:
                 self._gauges_due.add(max(again, second + 1), key)
         for name in self._kept_due.pop_due(second):
@@ -222,10 +232,34 @@ class ProcessState:
         found.is_lapsed = True
         found.due_s += ceil(LATE_SETTLEMENT_S)
         self._reservations_due.add(found.due_s, reservation)
-        for meter in found.meters:
+        for meter in found.together.meters:
             gauge = self._gauges.get(meter.key)
             if isinstance(gauge, Level):
                 gauge.give_back(reservation)
+
+    def _found(self, meters: Sequence[Meter], now: float) -> _Together | None:
+        """``meters`` with their gauges; None when a total among them must be loaded first."""
+        together = self._standing(meters, now)
+        if len(together.gauges) < len(meters):
+            return None
+        if isinstance(meters, tuple):  # which stays as it is
+            if len(self._together) >= _MOST_TOGETHER:
+                self._together.clear()
+            self._together[id(meters)] = together
+        return together
+
+    def _standing(self, meters: Sequence[Meter], now: float) -> _Together:
+        """Those of ``meters`` that have a gauge, or get one now."""
+        counted = [
+            (meter, gauge)
+            for meter in meters
+            if (gauge := self._gauges.get(meter.key) or self._new_gauge(meter, now)) is not None
+        ]
+        gauges = [gauge for _, gauge in counted]
+        windows = [gauge for gauge in gauges if isinstance(gauge, Window)]
+        return _Together(
+            [meter for meter, _ in counted] if len(counted) < len(meters) else meters, gauges, windows
+        )
 
     def _unknown(self, meters: Sequence[Meter]) -> tuple[Meter, ...]:
         return tuple(meter for meter in meters if meter.kind == "total" and meter.key not in self._gauges)

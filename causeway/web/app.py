@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -142,12 +143,11 @@ def build_app(parts: WebParts) -> AsgiApp:
 
     tools = guarded(mcp_door.mcp_door(parts))
 
-    async def dispatch(scope: AsgiScope, receive: Receive, send: Send) -> None:
+    def dispatch(scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope["path"].removeprefix(scope["root_path"]) if scope["type"] == "http" else ""
-        if path == mcp_door.PATH:
-            await tools(scope, receive, send)
-            return
-        await (parts.edge if path.startswith("/v1/") else pages)(scope, receive, send)
+        if path.startswith("/v1/"):
+            return parts.edge(scope, receive, send)
+        return (tools if path == mcp_door.PATH else pages)(scope, receive, send)
 
     return under(parts.settings.root_path, dispatch)
 

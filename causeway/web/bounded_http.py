@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from causeway.gateway.direct_reply import DirectReply
+from causeway.web.direct_cycle import DirectCycle
 
 MAX_HEAD_BYTES = 65_536
 """nginx takes 32 KiB, Apache 8 KiB a line; what comes in one read of the socket (256 KiB) is not cut apart."""
 HEAD_TIMEOUT_S = 15.0
 LINGER_S = 30.0
+_EVENT = "message_event"
+"""What a cycle has, of its attributes, once somebody waits for more of the request."""
 
 
 def _refusal(status: bytes, words: bytes) -> bytes:
@@ -35,45 +40,6 @@ _TOO_LARGE = _refusal(
 _TOO_SLOW = _refusal(b"408 Request Timeout", b"The headers were not whole after %d s." % HEAD_TIMEOUT_S)
 
 
-class DirectCycle(RequestResponseCycle, DirectReply):
-    """uvicorn's request, which the gateway's door may also answer without ASGI's messages."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the client has not read what it was sent."""
-        return self.flow.write_paused and not self.disconnected
-
-    async def drained(self) -> None:
-        """Wait until it has, or has left."""
-        await self.flow.drain()
-
-    def take_body(self) -> bytes | None:
-        """The request's body, when all of it has come."""
-        if self.more_body or self.disconnected or self.response_started:
-            return None
-        body = bytes(self.body)
-        self.body.clear()
-        self.message_event.clear()
-        self.flow.resume_reading()  # to hear when the client leaves
-        return body
-
-    def reply(self, status: int, head: bytes, body: bytes) -> None:
-        """Send a whole answer, in one write: two would be two packets and two calls of the system."""
-        if self.disconnected:
-            return
-        lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self.default_headers), head]
-        if b"\nconnection: close\r\n" in head:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        self.transport.write(b"".join((*lines, b"\r\n", body)))
-        self.response_started = self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-
-
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol, bounded. A head that comes in one piece, as nearly all do, sets no timer of its own."""
 
@@ -86,6 +52,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_head = True
         self._is_whole = True
         self._unanswered = 0
+        self._at_work: DirectCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since: float | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -102,47 +69,109 @@ class BoundedHttp(HttpToolsProtocol):
             self._idle_timer.cancel()
             self._idle_timer = None
         super().connection_lost(exc)
-        cycle = self.cycle
-        if isinstance(cycle, DirectCycle) and cycle.on_leave is not None and not cycle.response_complete:
-            cycle.on_leave()
+        self.pipeline.clear()
+        if self._at_work is not None:
+            self._at_work.leave()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless what came since the last thing understood is too much."""
         self._unseen_bytes += len(data)
-        super().data_received(data)
-        if self.transport.is_closing():
+        self._idle_since = None
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
             return
-        if self._unseen_bytes > MAX_HEAD_BYTES:
-            self._close(_TOO_LARGE)
-        elif self._is_in_head and self._unseen_bytes and self._timer is None:
-            self._set_timer(self.head_timeout_s)
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        if self._unseen_bytes and not self.transport.is_closing():
+            if self._unseen_bytes > MAX_HEAD_BYTES:
+                self._close(_TOO_LARGE)
+            elif self._is_in_head and self._timer is None:
+                self._set_timer(self.head_timeout_s)
+
+    # --- httptools -------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A head begins; what remains of this read may be a part of it."""
         self._is_in_head, self._is_whole = True, False
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """A head is whole: its request begins, or waits for the one before it."""
         self._is_in_head = False
         self._unseen_bytes = 0
         self._unanswered += 1
-        self._end_timer()
-        super().on_headers_complete()
-        if self.cycle is not None:  # uvicorn names the class it makes, and its task has not begun
-            self.cycle.__class__ = DirectCycle
+        if self._timer is not None:
+            self._end_timer()
+        scope = self._scope()
+        keep_alive = scope["http_version"] != "1.0" and self.parser.should_keep_alive()
+        cycle = self.cycle = DirectCycle(self, scope, keep_alive=keep_alive)
+        if self._unanswered == 1:
+            self._at_work = cycle
+            cycle.begin(self.app, self.loop)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
         self._unseen_bytes = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        if _EVENT in vars(cycle):
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """A request is whole."""
         self._unseen_bytes = 0
         self._is_whole = True
-        self._end_timer()
-        super().on_message_complete()
+        if self._timer is not None:
+            self._end_timer()
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            if _EVENT in vars(cycle):
+                cycle.message_event.set()
+
+    def _scope(self) -> dict[str, Any]:
+        """The request as ASGI describes it."""
+        url, root = self.url, self.root_path
+        if url[:1] == b"/" and b"?" not in url and b"#" not in url:
+            raw_path, query = url, b""
+        else:
+            parsed = httptools.parse_url(url)
+            raw_path, query = parsed.path, parsed.query or b""
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": self.parser.get_http_version(),
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": root,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": self.parser.get_method().decode("ascii"),
+            "path": root + (unquote(path) if "%" in path else path),
+            "raw_path": root.encode("ascii") + raw_path,
+            "query_string": query,
+        }
+
+    # --- endings ---------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """The next request's turn has come, says uvicorn."""
+        if isinstance(cycle, DirectCycle):
+            self._at_work = cycle
+            cycle.begin(app, self.loop)
 
     def on_response_complete(self) -> None:
         """A request is answered, though its body may still be coming."""
@@ -159,15 +188,11 @@ class BoundedHttp(HttpToolsProtocol):
     def _wait_for_the_next(self) -> None:
         """End a request as uvicorn does, but for its timer: one a connection is set, not one a request."""
         self.server_state.total_requests += 1
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         self._idle_since = self.loop.time()
         if self._idle_timer is None:
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
-
-    def _unset_keepalive_if_required(self) -> None:
-        """Something came, says uvicorn."""
-        self._idle_since = None
-        super()._unset_keepalive_if_required()
 
     def _look_if_idle(self) -> None:
         self._idle_timer = None

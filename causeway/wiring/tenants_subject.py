@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
+import msgspec
+
 from causeway.analyst.analyst import Analyst, Question
 from causeway.analyst.attacked import ATTACKED
 from causeway.contracts.chat import ChatRequest, Message
@@ -120,7 +122,9 @@ class TenantsSubject:
         if way is None:
             raise InvalidInputError(f"'values.attempt' has to be one of {', '.join(self._ways)}")
         await self._ready()
-        owner, other = (replace(call, principal=person.principal) for person in (_OWNER, _OTHER))
+        owner, other = (
+            msgspec.structs.replace(call, principal=person.principal) for person in (_OWNER, _OTHER)
+        )
         tried = await way(inputs.question, owner, other)
         control = str(inputs.values.get("control", ""))
         if control not in tried.owner:
@@ -261,7 +265,7 @@ class TenantsSubject:
             max_tokens=16,
             temperature=0.0,
         )
-        calls = [replace(call, may_cache=True) for call in (owner, owner, other)]
+        calls = [msgspec.structs.replace(call, may_cache=True) for call in (owner, owner, other)]
         first, again, theirs = [await self._reached.gateway.complete(request, call) for call in calls]
         if not _is_kept(again.headers):
             msg = "its owner's reply was not kept either; set tiers.internal.cache to 'exact'"
@@ -278,11 +282,15 @@ class TenantsSubject:
             request = ChatRequest(
                 model="chat", messages=(Message("user", asked),), max_tokens=60, temperature=0.0
             )
-            reply = await self._reached.gateway.complete(request, replace(call, may_cache=True))
+            reply = await self._reached.gateway.complete(
+                request, msgspec.structs.replace(call, may_cache=True)
+            )
             return reply.text
 
         mine = await said("ada.lovell@mail.example", owner)
-        same_team = replace(other, principal=replace(other.principal, team=owner.principal.team))
+        same_team = msgspec.structs.replace(
+            other, principal=replace(other.principal, team=owner.principal.team)
+        )
         return _Tried(owner=mine, other=await said("ben.okoro@mail.example", same_team))
 
     # --- the analyst ---------------------------------------------------------------------------------

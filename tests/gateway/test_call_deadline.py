@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from causeway.gateway.call_deadline import Alarm, CallDeadline
+from causeway.gateway.call_deadline import Alarm, CallDeadline, WaitDeadline
 
 
 class Waits:
@@ -94,6 +94,42 @@ async def test_a_task_cancelled_as_the_deadline_passes_stays_cancelled(waits: Wa
             assert task is not None
             asyncio.get_running_loop().call_soon(task.cancel)
             await deadline.wait(waits.for_ever)
+
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(wait())
+    assert waiting.cancelled()
+
+
+async def test_a_single_wait_that_takes_too_long_is_stopped(waits: Waits) -> None:
+    with pytest.raises(TimeoutError), WaitDeadline(0.01):
+        await waits.for_ever()
+    current = asyncio.current_task()
+    assert current is not None
+    assert (waits.ended, current.cancelling()) == (["cancelled"], 0)
+
+
+async def test_a_single_wait_that_fails_while_it_is_stopped_leaves_nothing_cancelled(waits: Waits) -> None:
+    async def fail() -> None:
+        try:
+            await waits.for_ever()
+        except asyncio.CancelledError as exc:
+            raise ValueError from exc
+
+    with pytest.raises(ValueError), WaitDeadline(0.01):  # noqa: PT011 - it has no message
+        await fail()
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+async def test_a_task_cancelled_in_a_single_wait_stays_cancelled(waits: Waits, seconds: float) -> None:
+    async def wait() -> None:
+        with WaitDeadline(seconds):
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await waits.for_ever()
 
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(wait())

@@ -126,6 +126,16 @@ def test_a_client_that_leaves_stops_its_model(door: Door, stream: bool) -> None:
     assert door.gateway.is_stopped.wait(PATIENCE_S)
 
 
+def test_a_client_that_leaves_stops_the_call_that_is_answered_and_not_the_one_that_waits(door: Door) -> None:
+    door.gateway.is_writing.clear()
+    door.gateway.is_stopped.clear()
+    connection = door.connect()
+    connection.sendall(request("slow") + request("words"))
+    assert door.gateway.is_writing.wait(PATIENCE_S)
+    connection.close()
+    assert door.gateway.is_stopped.wait(PATIENCE_S)
+
+
 def test_a_failure_has_the_vendors_shape(door: Door) -> None:
     with door.connect() as connection:
         connection.sendall(request("limited"))

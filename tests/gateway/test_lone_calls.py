@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ async def long(gateway: Gateway, call: Call) -> object:
 async def test_it_is_read_as_if_it_had_a_span(
     ways: Ways, call: Call, doing: Doing, changed: dict[str, Any]
 ) -> None:
-    lone, general = await ways.do(doing, replace(call, **changed))
+    lone, general = await ways.do(doing, msgspec.structs.replace(call, **changed))
     assert lone == general
     assert await ways.spans_stored() == 1  # the general one's
     first, second = (meters.text() for meters in ways.meters)
@@ -167,7 +167,7 @@ async def endless(gateway: Gateway, call: Call) -> object:
 
 
 async def within(gateway: Gateway, call: Call) -> object:
-    inner = replace(call, traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+    inner = msgspec.structs.replace(call, traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
     return await gateway.complete(asking(asked("the capital?")), inner)
 
 
@@ -188,7 +188,7 @@ async def test_half_of_a_pair_does_not_stop_the_ledger(ways: Ways, call: Call) -
     async def halved(gateway: Gateway, call: Call) -> object:
         return await gateway.complete(asking(asked("the capital? \ud83d")), call)
 
-    lone, _ = await ways.do(halved, replace(call, may_cache=False))
+    lone, _ = await ways.do(halved, msgspec.structs.replace(call, may_cache=False))
     assert "the capital? ?" in lone["span"]["attributes"]["gen_ai.input.messages"]
 
 
@@ -205,7 +205,7 @@ async def test_words_are_kept_where_that_is_allowed(
     database: Database, ledger: Ledger, routes: Routes, call: Call, settings: dict[str, Any], is_kept: bool
 ) -> None:
     both = Ways(database, ledger, routes, **settings)
-    lone, general = await both.do(complete, replace(call, prompt=None))
+    lone, general = await both.do(complete, msgspec.structs.replace(call, prompt=None))
     both.close()
     assert lone == general
     assert ("gen_ai.input.messages" in lone["span"]["attributes"]) is is_kept

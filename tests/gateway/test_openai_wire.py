@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from causeway.contracts.chat import ImagePart, Message, RawPart, TextPart, ToolCall
 from causeway.errors import InvalidInputError
@@ -26,6 +29,39 @@ def test_a_chat_body_keeps_what_it_reads_and_hands_on_the_rest() -> None:
     assert call.request.stop == ("END",)
     assert call.request.options == {"logit_bias": {"5": 1}}
     assert call.is_stream
+
+
+_OPTIONAL = {
+    "max_tokens": st.integers(0, 3) | st.floats(0, 3),
+    "max_completion_tokens": st.none() | st.integers(1, 9),
+    "temperature": st.integers(0, 2) | st.floats(0, 2) | st.just("warm"),
+    "stop": st.none() | st.text(max_size=3) | st.lists(st.text(max_size=3), max_size=2),
+    "seed": st.integers(-(2**63), 2**63),
+    "stream": st.booleans() | st.just(1),
+    "stream_options": st.none() | st.just({"include_usage": True, "more": 1}),
+}
+_MESSAGES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["system", "user", "user", "assistant", "robot"]),
+            "content": st.text(max_size=5),
+        },
+        optional={"name": st.text(max_size=3), "refusal": st.none(), "more": st.integers()},
+    ),
+    max_size=4,
+)
+
+
+@given(st.fixed_dictionaries({"model": st.text(max_size=5), "messages": _MESSAGES}, optional=_OPTIONAL))
+def test_a_body_reads_the_same_whether_or_not_it_is_plain(fields: dict[str, Any]) -> None:
+    def read(**more: Any) -> Any:
+        try:
+            call = _read(_body(**fields, **more))
+        except InvalidInputError as exc:
+            return exc.message
+        return msgspec.structs.replace(call, request=msgspec.structs.replace(call.request, options={}))
+
+    assert read() == read(top_k=3)
 
 
 def test_the_newer_name_of_the_token_limit_wins() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from causeway.contracts.chat import ChatRequest, Message
@@ -90,7 +91,7 @@ async def test_a_stream_ends_on_what_it_began_with(opened: OpenGateway) -> None:
 
 
 async def test_calls_side_by_side_with_changes_all_succeed(opened: OpenGateway) -> None:
-    unbounded = replace(CALLER, principal=replace(CALLER.principal, tier="internal"))
+    unbounded = msgspec.structs.replace(CALLER, principal=replace(CALLER.principal, tier="internal"))
 
     async def call() -> None:
         for _ in range(40):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import pytest
@@ -40,6 +40,14 @@ def test_a_call_costs_what_its_tokens_cost(usage: Usage, micros: int) -> None:
 
 def test_the_parts_are_added_before_they_are_rounded() -> None:
     assert cost(Usage(1, 1), price(input="0.4", output="0.4")) == 1
+
+
+@given(counts, counts, st.decimals(0, 200, places=6), st.decimals(0, 200, places=3))
+def test_a_plain_call_costs_to_the_micro_what_decimals_make_of_it(
+    read: int, written: int, dear: Decimal, cheap: Decimal
+) -> None:
+    exact = (read * dear + written * cheap).quantize(Decimal(1), ROUND_HALF_EVEN)
+    assert cost(Usage(read, written), PriceSettings(input=dear, output=cheap)) == exact
 
 
 def test_cache_writes_cost_their_own_price_or_that_of_input() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -287,7 +286,7 @@ async def test_hidden_values_that_differ_are_not_answered_by_one_reply(
 async def test_a_caller_that_wants_no_cache_gets_none(make: Make, scripted: Scripted) -> None:
     gateway = make()
     for _ in range(2):
-        await gateway.complete(_ask("the capital?"), replace(_caller(), may_cache=False))
+        await gateway.complete(_ask("the capital?"), msgspec.structs.replace(_caller(), may_cache=False))
     assert len(scripted.asked) == 2
 
 
@@ -396,7 +395,7 @@ HOSTILE = "See ![x](https://evil.example/?q=1), ann@mail.example, and [here](htt
 async def test_people_are_shown_no_pictures_from_elsewhere(make: Make, collected: CollectedSpans) -> None:
     """Whole, in a stream, and from the cache; their own values come back all the same."""
     gateway = make()
-    person = replace(_caller(), purpose="ask")
+    person = msgspec.structs.replace(_caller(), purpose="ask")
     fit = "See (picture removed: x), ann@mail.example, and here (https://evil.example)."
     for cached in ("miss", "exact"):
         reply = await gateway.complete(_ask(HOSTILE, temperature=0.0), person)
@@ -416,4 +415,6 @@ async def test_programs_get_what_the_model_wrote(make: Make) -> None:
 
 async def test_a_tier_may_leave_answers_unfiltered(make: Make) -> None:
     gateway = make(tiers={"internal": {"filter_output": False}})
-    assert (await gateway.complete(_ask(HOSTILE), replace(_caller(), purpose="answer"))).text == HOSTILE
+    assert (
+        await gateway.complete(_ask(HOSTILE), msgspec.structs.replace(_caller(), purpose="answer"))
+    ).text == HOSTILE

@@ -195,7 +195,10 @@ def _seen(chunk: ChatChunk, headers: dict[str, str], model: str) -> ChatChunk:
 
 
 class OneKey:
-    """Knows `KEY` alone."""
+    """Knows `KEY` alone, and remembers nothing."""
+
+    def remembered(self, secret: str) -> Principal | None:
+        return None
 
     async def identify(self, secret: str) -> Principal:
         if secret != KEY:

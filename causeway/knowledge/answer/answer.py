@@ -16,6 +16,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+import msgspec
+
 from causeway.contracts.chat import ChatChunk, ChatRequest, Message, Usage
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
@@ -167,7 +169,9 @@ class Answerer:
                 }
             )
             span.set({names.CONVERSATION: request.conversation_id})
-            inner = replace(call, traceparent=span.traceparent, conversation_id=request.conversation_id)
+            inner = msgspec.structs.replace(
+                call, traceparent=span.traceparent, conversation_id=request.conversation_id
+            )
             meant = await standalone(
                 question, request.before, gateway=self._gateway, prompts=self._prompts, call=inner
             )
@@ -364,7 +368,7 @@ def _shown(passages: Sequence[Passage]) -> list[dict[str, object]]:
 
 
 def _as_answer(draft: _Draft, prompt: Prompt) -> Call:
-    return replace(draft.call, purpose="answer", prompt=prompt.reference)
+    return msgspec.structs.replace(draft.call, purpose="answer", prompt=prompt.reference)
 
 
 def _wanted(request: AskRequest, question: str, *, top_k: int) -> SearchRequest:

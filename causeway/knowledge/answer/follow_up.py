@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from causeway.contracts.chat import ChatRequest, Usage
 from causeway.contracts.model_gateway import Call, ModelGateway
@@ -94,7 +96,9 @@ async def standalone(
     )
     beside = Standalone(question=f"{before[-1].question} {question}")
     try:
-        reply = await gateway.complete(request, replace(call, purpose="answer", prompt=prompt.reference))
+        reply = await gateway.complete(
+            request, msgspec.structs.replace(call, purpose="answer", prompt=prompt.reference)
+        )
     except CausewayError as exc:
         log.warning("a follow-up is asked beside the question before", extra={"reason": exc.code})
         return beside

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
+
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import RerankRequest
 from causeway.errors import CausewayError
@@ -141,7 +143,7 @@ async def _relevance(
     try:
         async with asyncio.timeout(_RERANK_TIMEOUT_S):
             request = RerankRequest(model="rerank", query=part.query, texts=texts)
-            return (await gateway.rerank(request, replace(call, purpose="answer"))).scores
+            return (await gateway.rerank(request, msgspec.structs.replace(call, purpose="answer"))).scores
     except (CausewayError, TimeoutError) as exc:
         reason = exc.code if isinstance(exc, CausewayError) else "timeout"
         log.warning("statements in the order of their passages", extra={"reason": reason})

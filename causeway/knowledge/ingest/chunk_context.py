@@ -16,6 +16,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -72,7 +73,7 @@ class ContextWriter:
         """``chunks`` with a line each that fits, and why some have none; None when all have."""
         beginning = "\n\n".join(chunk.text for chunk in chunks[:8])[:_BEGINNING]
         prompt = self._prompts.get("context", key=title)
-        writing = _Writing(title, beginning, prompt, replace(call, prompt=prompt.reference))
+        writing = _Writing(title, beginning, prompt, msgspec.structs.replace(call, prompt=prompt.reference))
         wanted = chunks[:MOST_LINES]
         await in_parallel((self._line(writing, chunk) for chunk in wanted), at_once=_AT_ONCE)
         placed = tuple(

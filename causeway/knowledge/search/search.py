@@ -15,6 +15,8 @@ from copy import copy
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import EmbedRequest, RerankRequest
@@ -82,7 +84,7 @@ class Search:
         started = self._clock.monotonic()
         with self._spans.start("search", parent=call.traceparent) as span:
             self._describe(span, request, call)
-            inner = replace(call, traceparent=span.traceparent)
+            inner = msgspec.structs.replace(call, traceparent=span.traceparent)
             notes: list[str] = []
             index = self._index.seen_by(call.principal)
             known: list[IndexedCollection] = []
