@@ -10,23 +10,25 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Final
 
 from causeway.knowledge.document import SIDE, Block, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
 from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
 from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet, make_box
 
-_BULLET = re.compile(
+_BULLET: Final = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"
 )
-_NUMBERED = re.compile(r"^(?:\(?\d{1,3}[.)]|\(?[a-z]\)|\([A-Z]\)|\(?[ivx]{1,5}[.)])\s+(?=\S)")
-_SECTION_NUMBER = re.compile(
+_NUMBERED: Final = re.compile(r"^(?:\(?\d{1,3}[.)]|\(?[a-z]\)|\([A-Z]\)|\(?[ivx]{1,5}[.)])\s+(?=\S)")
+_SECTION_NUMBER: Final = re.compile(
     r"^(?:(?:§|Section|Chapter|Article|Appendix)\s*)?(\d{1,3}(?:\.\d{1,3})*)\.?\)?\s+\S"
 )
-_CAPTION = re.compile(r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE)
-_HYPHENS = (SOFT_HYPHEN, "-", "\u2010")
-_SENTENCE_END = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
+_CAPTION: Final = re.compile(
+    r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE
+)
+_HYPHENS: Final = (SOFT_HYPHEN, "-", "\u2010")
+_SENTENCE_END: Final = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
 
 
 def blocks_of(items: Sequence[Item]) -> list[Block]:
@@ -316,16 +318,16 @@ class _Speller:
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = items
+        self._words: set[str] = set()
 
-    @cached_property
-    def _words(self) -> frozenset[str]:
-        """The document's words, which few documents are asked for."""
-        words: set[str] = set()
-        for item in self._items:
-            if isinstance(item, Line):
-                # The last word of a line may be half of one.
-                words.update([word.strip(".,;:()").casefold() for word in item.text.split()[:-1]])
-        return frozenset(words)
+    def _is_word(self, word: str) -> bool:
+        """Whether the document has it elsewhere; few documents are asked."""
+        if not self._words:
+            for item in self._items:
+                if isinstance(item, Line):
+                    # The last word of a line may be half of one.
+                    self._words.update([word.strip(".,;:()").casefold() for word in item.text.split()[:-1]])
+        return word in self._words
 
     def joined(self, lines: Sequence[str]) -> str:
         if len(lines) == 1:
@@ -348,8 +350,8 @@ class _Speller:
     def _mended(self, text: str, line: str) -> str:
         head = text[:-1].rsplit(" ", 1)[-1].strip("(\"'").casefold()
         tail = line.split(" ", 1)[0].strip(".,;:()\"'").casefold()
-        if f"{head}{tail}" in self._words:
+        if self._is_word(f"{head}{tail}"):
             return text[:-1] + line
-        if f"{head}-{tail}" in self._words or not line[:1].islower() or "-" in head:
+        if self._is_word(f"{head}-{tail}") or not line[:1].islower() or "-" in head:
             return text + line
         return text[:-1] + line

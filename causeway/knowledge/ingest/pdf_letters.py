@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-_SHARES = 250
+from typing import Final
+
+_SHARES: Final = 250
 """Parts of a font's size that widths are counted in: a line's then fit into bytes, which are summed three times faster."""
-_UNKNOWN = 255
+_UNKNOWN: Final = 255
 
 
 class Letters:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from itertools import repeat
 from struct import Struct
+from typing import Final
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
@@ -29,13 +30,13 @@ from causeway.knowledge.ingest.pdfium_calls import (
     segment_type,
 )
 
-MAX_PATHS = 5000
+MAX_PATHS: Final = 5000
 """A page with more drawn paths is a map or a plot: no table is looked for in it."""
 
-_MIN_RULING = 8.0
-_NO_PAGE = "the page cannot be loaded"
+_MIN_RULING: Final = 8.0
+_NO_PAGE: Final = "the page cannot be loaded"
 _TEXT, _PATH, _IMAGE = raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_IMAGE
-_BOUNDS = Struct("4f")  # left, bottom, right, top
+_BOUNDS: Final = Struct("4f")  # left, bottom, right, top
 
 
 def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | None = None) -> Page:
@@ -84,11 +85,11 @@ def _drawings(page: raw.FPDF_PAGE, frame: Frame) -> tuple[tuple[Ruling, ...], bo
     rulings: list[Ruling] = []
     pictured = 0.0
     count = raw.FPDFPage_CountObjects(page)
-    address = ctypes.addressof(page.contents)
+    pointer = ctypes.c_void_p(ctypes.addressof(page.contents))
     room = bytearray(_BOUNDS.size)
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     places = tuple(start + 4 * number for number in range(4))
-    items = list(map(page_object, repeat(address), range(min(count, MAX_PATHS * 4))))
+    items = list(map(page_object, repeat(pointer), range(min(count, MAX_PATHS * 4))))
     for item, kind in zip(items, map(object_type, items), strict=True):
         if kind == _TEXT:
             continue
