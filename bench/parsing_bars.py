@@ -253,7 +253,7 @@ def _engines(documents: Path) -> None:
             read, _ = ocr.read_picture(picture, engine, number=1, dpi=ocr.DPI, timeout_s=120)
             times.append(time.perf_counter() - began)
             items = without_running_lines(read_in_order(read), {1: read.height}, is_ocr=True)
-            rates.append(error_rate(truth["text"], said(blocks_of(items))))
+            rates.append(error_rate(truth["text"], said(blocks_of(items, {1: read.sheet}))))
         print(f"| {engine.name} | {statistics.fmean(rates):.4f} | {statistics.median(times):.2f} |")
     print()
 

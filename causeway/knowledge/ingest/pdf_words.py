@@ -12,7 +12,7 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from operator import itemgetter
@@ -153,7 +153,14 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
 
 
 def _words(text: str, begin: int, run: int) -> list[_Piece]:
-    return [(found[0], begin + found.start(), run) for found in _WORD.finditer(text)]
+    if not text.isprintable():  # it may have other white space than spaces
+        return [(found[0], begin + found.start(), run) for found in _WORD.finditer(text)]
+    words: list[_Piece] = []
+    for word in text.split(" "):
+        if word:
+            words.append((word, begin, run))
+        begin += len(word) + 1
+    return words
 
 
 def _clean(text: str) -> str:
@@ -237,7 +244,7 @@ class _WordReader:
         self._looks: dict[int, _Look] = {}
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._look: _Look | None = None
-        self._written: int | None = None
+        self._written = 0
         self._is_even_text = True
         self._run = -1
         self._room = bytearray(_CORNERS.size)
@@ -281,8 +288,10 @@ class _WordReader:
         again: list[_Piece] = []
         words: list[_Piece] = []
         lasts = [begin + len(text) - 1 for text, begin, _ in runs]
-        objects = map(text_object, repeat(self._page), lasts)
-        for piece, (written, font, first, last), ends in zip(runs, self._ends(runs), objects, strict=True):
+        written_last = list(map(text_object, repeat(self._page), lasts))
+        objects, fonts, starts, stops = self._ends(runs)
+        # Compiled, zip is a plain loop, but not with strict; these are as long as each other.
+        for piece, written, font, first, last, ends in zip(runs, objects, fonts, starts, stops, written_last):  # noqa: B905
             text, begin, run = piece
             baseline, look = self._stand(begin, first, run, written, font)
             gaps = text.count(" ")
@@ -293,7 +302,7 @@ class _WordReader:
                 elif gaps == 1 or space > _WIDE_SPACE:
                     self.spaces += [space] * gaps
                 continue
-            if gaps > 1 and (text_font(ends) or 0) == look.font:
+            if gaps > 1 and text_font(ends) == look.font:
                 level, after = self._stand(begin + len(text) - 1, last, run, ends, look.font)
                 if abs(level - baseline) <= _LEVEL * look.size and abs(after.size - look.size) < _ALIKE:
                     space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
@@ -309,7 +318,8 @@ class _WordReader:
         pieces: list[_Piece] = []
         for piece in self._written_at_once(runs):
             (pieces if " " in piece[0] else words).append(piece)
-        for piece, (written, font, first, last) in zip(pieces, self._ends(pieces), strict=True):
+        objects, fonts, starts, stops = self._ends(pieces)
+        for piece, written, font, first, last in zip(pieces, objects, fonts, starts, stops):  # noqa: B905 - as above
             text, begin, run = piece
             baseline, look = self._stand(begin, first, run, written, font)
             gaps = text.count(" ")
@@ -324,17 +334,17 @@ class _WordReader:
         """The runs, cut where another text object begins."""
         pieces: list[_Piece] = []
         for text, begin, run in runs:
-            spans = [found.span() for found in _WORD.finditer(text)]
-            objects = list(map(text_object, repeat(self._page), [begin + first for first, _ in spans]))
-            start = end = 0
-            piece = objects[0] if objects else None
-            for (first, after), written in zip(spans, objects, strict=True):
-                if end and (written != piece or not written):
-                    pieces.append((text[start:end], begin + start, run))
-                    start, piece = first, written
-                end = after
-            if end:
-                pieces.append((text[start:end], begin + start, run))
+            words = _words(text, begin, run)
+            objects = list(map(text_object, repeat(self._page), [first for _, first, _ in words]))
+            start = end = begin
+            piece = 0
+            for (word, first, _), written in zip(words, objects):  # noqa: B905 - as above
+                if end > begin and (written != piece or not written):
+                    pieces.append((text[start - begin : end - begin], start, run))
+                    start = first
+                piece, end = written, first + len(word)
+            if end > begin:
+                pieces.append((text[start - begin : end - begin], start, run))
         return pieces
 
     def _read_words(self, words: list[_Piece]) -> None:
@@ -344,13 +354,14 @@ class _WordReader:
                 self._read_turned(*piece)
             return
         words.sort(key=itemgetter(1))
-        for (text, begin, run), (written, font, first, last) in zip(words, self._ends(words), strict=True):
+        objects, fonts, starts, stops = self._ends(words)
+        for (text, begin, run), written, font, first, last in zip(words, objects, fonts, starts, stops):  # noqa: B905 - as above
             baseline, look = self._stand(begin, first, run, written, font)
             x0, x1 = min(first[0], first[2], last[0], last[2]), max(first[0], first[2], last[0], last[2])
             self._add(text, begin, x0 - self._left, x1 - self._left, baseline, look, run)
 
-    def _ends(self, pieces: Sequence[_Piece]) -> Iterator[tuple[int | None, int | None, _Sides, _Sides]]:
-        """For each piece the text object and font of its first letter, and the sides of its first and its last.
+    def _ends(self, pieces: Sequence[_Piece]) -> tuple[list[int], list[int], list[_Sides], list[_Sides]]:
+        """For each piece the text object and font of its first letter, and the sides of its first and of its last.
 
         They are asked for all pieces at once.
         """
@@ -362,7 +373,7 @@ class _WordReader:
         deque(map(loose_box, repeat(self._address), chain(firsts, lasts), places), maxlen=0)
         sides = list(_SIDES.iter_unpack(room)) if pieces else []
         objects = list(map(text_object, repeat(self._page), firsts))
-        return zip(objects, map(text_font, objects), sides[: len(pieces)], sides[len(pieces) :], strict=True)
+        return objects, list(map(text_font, objects)), sides[: len(pieces)], sides[len(pieces) :]
 
     def _read_even(
         self, piece: _Piece, gaps: int, left: float, right: float, baseline: float, look: _Look
@@ -466,9 +477,7 @@ class _WordReader:
         x, y = _POINT.unpack_from(self._room)
         return x, y
 
-    def _stand(
-        self, index: int, sides: _Sides, run: int, written: int | None, font: int | None
-    ) -> tuple[float, _Look]:
+    def _stand(self, index: int, sides: _Sides, run: int, written: int, font: int) -> tuple[float, _Look]:
         """Where a character with these sides stands, from the top of the page, and how it is set.
 
         Characters of one text object are set alike, and so is the same font as high as before in one run. In text that may be
@@ -485,7 +494,7 @@ class _WordReader:
             if written != self._written:
                 look = None
         if look is None or not written:
-            look = self._looks.get(written or 0) or self._asked_look(index, sides, font)
+            look = self._looks.get(written) or self._asked_look(index, sides, font)
             if written:
                 self._looks[written] = look
             self._look, self._run, self._written = look, run, written
@@ -493,9 +502,8 @@ class _WordReader:
             return round(self._top - self._origin(index)[1], 3), look
         return ((self._top - bottom - look.drop) * 1000 + 0.5) // 1 / 1000, look
 
-    def _asked_look(self, index: int, sides: _Sides, font: int | None) -> _Look:
+    def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
         """How a character with these sides is set, as pdfium says."""
-        font = font or 0
         char_matrix(self._page, index, self._matrix)
         a, b, c, d, _, _ = _MATRIX.unpack_from(self._room)
         points = font_size(self._page, index)

@@ -27,8 +27,8 @@ def _unchecked(function: Any, result: Any) -> Callable[..., Any]:
     return ctypes.PYFUNCTYPE(result)(ctypes.cast(function, _ADDRESS).value or 0)
 
 
-text_object: Final = _unchecked(raw.FPDFText_GetTextObject, _ADDRESS)
-"""(pointer to the text page, character) -> the text object, or None."""
+text_object: Final = _unchecked(raw.FPDFText_GetTextObject, ctypes.c_size_t)
+"""(pointer to the text page, character) -> the text object, or 0."""
 char_origin: Final = _plain(raw.FPDFText_GetCharOrigin, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS)
 """(text page, character, x as double, y as double)."""
 loose_box: Final = _plain(raw.FPDFText_GetLooseCharBox, _INT, _ADDRESS, _INT, _ADDRESS)
@@ -45,8 +45,8 @@ font_name: Final = _plain(raw.FPDFFont_GetBaseFontName, ctypes.c_size_t, _ADDRES
 """(font, room for the name, its size) -> the name's length and one."""
 font_weight: Final = _plain(raw.FPDFFont_GetWeight, _INT, _ADDRESS)
 """(font) -> 400 is regular, 700 bold."""
-text_font: Final = _plain(raw.FPDFTextObj_GetFont, _ADDRESS, _ADDRESS)
-"""(text object) -> its font, or None."""
+text_font: Final = _plain(raw.FPDFTextObj_GetFont, ctypes.c_size_t, _ADDRESS)
+"""(text object) -> its font, or 0."""
 crop_box: Final = _plain(raw.FPDFPage_GetCropBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
 """(page, left, bottom, right, top as float) -> whether it has one."""
 media_box: Final = _plain(raw.FPDFPage_GetMediaBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
