@@ -15,7 +15,7 @@ from typing import Final
 from causeway.knowledge.document import SIDE, Block, BlockKind, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
 from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
-from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet, make_box
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet
 
 _BULLET: Final = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"
@@ -65,16 +65,15 @@ def blocks_of(items: Sequence[Item], sheets: Mapping[int, Sheet]) -> list[Block]
             text=block.text,
             level=block.level,
             page=block.page,
-            places=tuple([_share(place, sheets) for place in block.places]),
+            places=tuple([_shown(page, box, sheets[page]) for page, box in block.places]),
         )
         for block in made
     ]
 
 
-def _share(place: Place, sheets: Mapping[int, Sheet]) -> Place:
-    """A place in points of the page as read, as shares of the page as shown."""
-    page, x0, y0, x1, y1 = place
-    left, top, right, bottom = sheets[page].shown(make_box((x0, y0, x1, y1)))
+def _shown(page: int, box: Box, sheet: Sheet) -> Place:
+    """A rectangle of a page as read, as shares of the page as shown."""
+    left, top, right, bottom = sheet.shown(box)
     return Place(
         page,
         int(SIDE * left + 0.5) / SIDE,
@@ -163,15 +162,19 @@ class _Draft:
     lines: list[Line]
 
 
+_Places = tuple[tuple[int, Box], ...]
+"""Pages and rectangles, in points of the pages as read."""
+
+
 @dataclass(slots=True)
 class _Made:
-    """A block that what comes after it may change; its places are in points of the pages as read."""
+    """A block that what comes after it may change."""
 
     kind: BlockKind
     text: str
     level: int
     page: int
-    places: tuple[Place, ...]
+    places: _Places
 
 
 def _usual_pitch(items: Sequence[Item]) -> float:
@@ -258,37 +261,26 @@ def _finish(draft: _Draft | None, blocks: list[_Made], style: _Style, speller: _
         blocks.append(_Made(draft.kind, text, level, first.page, places))
 
 
-def _places(lines: Sequence[Line]) -> tuple[Place, ...]:
+def _places(lines: Sequence[Line]) -> _Places:
     """A rectangle around the lines of each region."""
     if len(lines) == 1:
-        return (_place(lines[0].page, lines[0].box),)
+        return ((lines[0].page, lines[0].box),)
     boxes: dict[tuple[int, int], Box] = {}
     for line in lines:
         key = line.page, line.region
         boxes[key] = boxes[key].around(line.box) if key in boxes else line.box
-    return tuple(_place(page, box) for (page, _), box in boxes.items())
+    return tuple([(page, box) for (page, _), box in boxes.items()])
 
 
-def _place(page: int, box: Box) -> Place:
-    return Place(page, *box)
-
-
-def _joined_places(first: tuple[Place, ...], second: tuple[Place, ...]) -> tuple[Place, ...]:
+def _joined_places(first: _Places, second: _Places) -> _Places:
     """Both, as one rectangle where the second follows below the first."""
-    last, after = first[-1], second[0]
-    if last.page != after.page or after.y0 < last.y0:
+    (page, above), (next_page, below) = first[-1], second[0]
+    if page != next_page or below.y0 < above.y0:
         return (*first, *second)
-    around = Place(
-        last.page,
-        min(last.x0, after.x0),
-        min(last.y0, after.y0),
-        max(last.x1, after.x1),
-        max(last.y1, after.y1),
-    )
-    return (*first[:-1], around, *second[1:])
+    return (*first[:-1], (page, above.around(below)), *second[1:])
 
 
-def _add_list_item(text: str, first: Line, blocks: list[_Made], places: tuple[Place, ...]) -> None:
+def _add_list_item(text: str, first: Line, blocks: list[_Made], places: _Places) -> None:
     item = _BULLET.sub("- ", text, count=1)
     indent = "  " if first.box.x0 > first.left + 3.5 * first.size else ""
     last = blocks[-1] if blocks else None
@@ -302,7 +294,7 @@ def _add_list_item(text: str, first: Line, blocks: list[_Made], places: tuple[Pl
 def _add_table(item: PlacedTable, above: PlacedTable | None, blocks: list[_Made]) -> None:
     """Add a table, or the rest of the one ``above`` it that a page end cut."""
     rows = item.table.rows
-    place = _place(item.page, item.table.box)
+    place = item.page, item.table.box
     if above is None or not _goes_on_below(above, item):
         blocks.append(_Made("table", markdown_of(rows), 0, item.page, (place,)))
         return

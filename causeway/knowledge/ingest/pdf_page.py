@@ -90,16 +90,19 @@ def _drawings(page: raw.FPDF_PAGE, frame: Frame) -> tuple[tuple[Ruling, ...], bo
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     places = tuple(start + 4 * number for number in range(4))
     items = list(map(page_object, repeat(pointer), range(min(count, MAX_PATHS * 4))))
-    for item, kind in zip(items, map(object_type, items), strict=True):
+    kinds = list(map(object_type, items))
+    for item, kind in zip(items, kinds):  # noqa: B905 - a plain loop when compiled, but not with strict
         if kind == _TEXT:
             continue
         if kind == _IMAGE:
             object_bounds(item, *places)
-            box = frame.box(*_BOUNDS.unpack_from(room))
+            left, bottom, right, top = _BOUNDS.unpack_from(room)
+            box = frame.box(left, bottom, right, top)
             pictured += max(0.0, box.width) * max(0.0, box.height)
         elif kind == _PATH and len(rulings) <= MAX_PATHS:
             object_bounds(item, *places)
-            rulings += _edges(item, frame.box(*_BOUNDS.unpack_from(room)), frame)
+            left, bottom, right, top = _BOUNDS.unpack_from(room)
+            rulings += _edges(item, frame.box(left, bottom, right, top), frame)
     is_picture = pictured > 0.6 * frame.width * frame.height
     return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), is_picture, count > 0
 

@@ -48,7 +48,7 @@ _REPLACED: Final[dict[int, str]] = {
 _NEEDS_CARE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\ud800-\udfff\ufb00-\ufb06\ufffe]")
 _BOLD_NAME: Final = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
 _BOLD_WEIGHT: Final = 600
-_LETTER: Final = (0.0, 0.0, 612.0, 792.0)
+_FOUR_SIDES: Final = ctypes.c_float * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Frame:
     @classmethod
     def of(cls, page: raw.FPDF_PAGE) -> Frame:
         """The frame of a page as its rotation has it shown; a letter's size where the page does not say how large it is."""
-        sides = (ctypes.c_float * 4)(*_LETTER)
+        sides = _FOUR_SIDES(0.0, 0.0, 612.0, 792.0)
         start, address = ctypes.addressof(sides), ctypes.addressof(page.contents)
         places = (start, start + 4, start + 8, start + 12)
         if not crop_box(address, *places):
@@ -249,8 +249,7 @@ class _WordReader:
         self._run = -1
         self._room = bytearray(_CORNERS.size)
         self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
-        self._matrix = ctypes.c_void_p(self._place)
-        self._corners = tuple(self._place + 8 * number for number in range(4))
+        self._corners = tuple([ctypes.c_void_p(self._place + 8 * number) for number in range(4)])
         self._found: list[tuple[int, Word, int]] = []
         self.spaces: list[float] = []
 
@@ -473,7 +472,7 @@ class _WordReader:
 
     def _origin(self, index: int) -> tuple[float, float]:
         """Where on its baseline a character begins."""
-        char_origin(self._address, index, self._place, self._place + 8)
+        char_origin(self._page, index, self._corners[0], self._corners[1])
         x, y = _POINT.unpack_from(self._room)
         return x, y
 
@@ -504,7 +503,7 @@ class _WordReader:
 
     def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
         """How a character with these sides is set, as pdfium says."""
-        char_matrix(self._page, index, self._matrix)
+        char_matrix(self._page, index, self._corners[0])
         a, b, c, d, _, _ = _MATRIX.unpack_from(self._room)
         points = font_size(self._page, index)
         look = self._sets.get((font, points, a, b, c, d))
@@ -537,7 +536,7 @@ class _WordReader:
 
     def _tight(self, index: int) -> tuple[float, ...]:
         """Left, right, bottom and top of a letter itself; the same as of its box when its font does not say how high letters are."""
-        tight_box(self._address, index, *self._corners)
+        tight_box(self._page, index, *self._corners)
         return _CORNERS.unpack_from(self._room)
 
     def _font(self, font: int) -> tuple[str, bool]:

@@ -29,14 +29,12 @@ def _unchecked(function: Any, result: Any) -> Callable[..., Any]:
 
 text_object: Final = _unchecked(raw.FPDFText_GetTextObject, ctypes.c_size_t)
 """(pointer to the text page, character) -> the text object, or 0."""
-char_origin: Final = _plain(raw.FPDFText_GetCharOrigin, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS)
-"""(text page, character, x as double, y as double)."""
+char_origin: Final = _unchecked(raw.FPDFText_GetCharOrigin, _INT)
+"""(pointer to the text page, character, pointers to x and y as double)."""
 loose_box: Final = _plain(raw.FPDFText_GetLooseCharBox, _INT, _ADDRESS, _INT, _ADDRESS)
 """(text page, character, FS_RECTF)."""
-tight_box: Final = _plain(
-    raw.FPDFText_GetCharBox, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS
-)
-"""(text page, character, left, right, bottom, top as double)."""
+tight_box: Final = _unchecked(raw.FPDFText_GetCharBox, _INT)
+"""(pointer to the text page, character, pointers to left, right, bottom and top as double)."""
 char_matrix: Final = _unchecked(raw.FPDFText_GetMatrix, _INT)
 """(pointer to the text page, character, pointer to FS_MATRIX)."""
 font_size: Final = _unchecked(raw.FPDFText_GetFontSize, ctypes.c_double)
