@@ -204,7 +204,7 @@ _UNEVEN: Final = 0.12
 _SAMPLES: Final = 3
 _SIDES: Final = Struct("4f")  # left, top, right, bottom
 _POINT: Final = Struct("2d")
-_MATRIX: Final = Struct("6f")
+_MATRIX: Final = Struct("4f")  # and where it begins, which is not looked at
 _CORNERS: Final = Struct("4d")
 
 
@@ -240,7 +240,7 @@ class _WordReader:
         self._wall_places = [wall.x0 for wall in self._walls]
         self._takes_lines = walls is not None and not frame.quarters
         self._widths = widths
-        self._sets: dict[tuple[float, ...], _Look] = {}
+        self._sets: dict[tuple[int, float, bytes], _Look] = {}
         self._looks: dict[int, _Look] = {}
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._look: _Look | None = None
@@ -504,24 +504,14 @@ class _WordReader:
     def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
         """How a character with these sides is set, as pdfium says."""
         char_matrix(self._page, index, self._corners[0])
-        a, b, c, d, _, _ = _MATRIX.unpack_from(self._room)
-        points = font_size(self._page, index)
-        look = self._sets.get((font, points, a, b, c, d))
+        key = font, font_size(self._page, index), bytes(self._room[: _MATRIX.size])
+        look = self._sets.get(key)
         if look is None:
-            look = self._sets[font, points, a, b, c, d] = self._look_of(
-                index, sides, font, points, (a, b, c, d)
-            )
+            look = self._sets[key] = self._look_of(index, sides, *key)
         return look
 
-    def _look_of(
-        self,
-        index: int,
-        sides: _Sides,
-        font: int,
-        points: float,
-        matrix: tuple[float, float, float, float],
-    ) -> _Look:
-        a, b, c, d = matrix
+    def _look_of(self, index: int, sides: _Sides, font: int, points: float, matrix: bytes) -> _Look:
+        a, b, c, d = _MATRIX.unpack(matrix)
         scale = math.sqrt(abs(a * d - b * c)) or 1.0
         name, is_bold = self._font(font)
         left, top, right, bottom = sides
