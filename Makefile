@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PACKAGES_STAMP := .venv/.packages
 RUN_STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 
@@ -13,10 +14,10 @@ help: ## Show the targets
 up: $(RUN_STAMP) ## Install what is missing, start everything, load the sample company
 	@$(BIN)/causeway up --demo $(ARGS)
 
-test: $(DEV_STAMP) ## Run the tests
+test: $(DEV_STAMP) $(RUN_STAMP) ## Run the tests
 	$(BIN)/pytest $(ARGS)
 
-check: $(DEV_STAMP) ## Format, lint, types, architecture, dependencies, generated pages, dead links
+check: $(DEV_STAMP) $(RUN_STAMP) ## Format, lint, types, architecture, dependencies, generated pages, dead links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -25,7 +26,7 @@ check: $(DEV_STAMP) ## Format, lint, types, architecture, dependencies, generate
 	$(BIN)/python docs/build_reference.py --check
 	$(BIN)/python docs/check_links.py
 
-docs: $(DEV_STAMP) ## Write the generated reference pages anew
+docs: $(DEV_STAMP) $(RUN_STAMP) ## Write the generated reference pages anew
 	$(BIN)/python docs/build_reference.py
 
 lock: $(DEV_STAMP) ## Resolve the dependencies anew, with hashes and without addresses
@@ -37,14 +38,18 @@ lock: $(DEV_STAMP) ## Resolve the dependencies anew, with hashes and without add
 clean: ## Remove the environment (not your data)
 	rm -rf .venv
 
-$(RUN_STAMP): constraints.txt pyproject.toml
+$(PACKAGES_STAMP): constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Causeway needs Python 3.11 or newer; set PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python3 -m venv failed: on Debian, apt install python3-venv"; exit 1; }
 	@echo "installing pinned packages (once, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@touch $@
+
+$(RUN_STAMP): $(PACKAGES_STAMP) pyproject.toml hatch_build.py causeway/compiled.py $(wildcard causeway/knowledge/ingest/pdf*.py)
+	@echo "installing Causeway itself and compiling its PDF reader (half a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_STAMP): constraints-dev.txt $(RUN_STAMP)
+$(DEV_STAMP): constraints-dev.txt $(PACKAGES_STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-dev.txt
 	@touch $@

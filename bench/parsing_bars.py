@@ -33,6 +33,7 @@ import tesserocr  # type: ignore[import-untyped]  # it ships no types
 from PIL import Image, ImageFilter
 
 from bench.machine import describe
+from causeway.compiled import compiled_reader
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import ocr, ocr_rapid, ocr_tesseract
 from causeway.knowledge.ingest.ocr_engine import OcrEngine
@@ -63,7 +64,8 @@ def main() -> None:
     only.add_argument("--times-only", action="store_true", help="not how well files are read")
     only.add_argument("--quality-only", action="store_true", help="not how long it takes")
     options = parser.parse_args()
-    print(f"# Reading files against the bars\n\n{describe()}\n")
+    reader = "compiled" if compiled_reader() else "not compiled"
+    print(f"# Reading files against the bars\n\n{describe()}\n- PDF reader: {reader}\n")
     if not options.times_only:
         _accuracy(options.documents)
         _own_scans()
@@ -253,7 +255,7 @@ def _engines(documents: Path) -> None:
             read, _ = ocr.read_picture(picture, engine, number=1, dpi=ocr.DPI, timeout_s=120)
             times.append(time.perf_counter() - began)
             items = without_running_lines(read_in_order(read), {1: read.height}, is_ocr=True)
-            rates.append(error_rate(truth["text"], said(blocks_of(items))))
+            rates.append(error_rate(truth["text"], said(blocks_of(items, {1: read.sheet}))))
         print(f"| {engine.name} | {statistics.fmean(rates):.4f} | {statistics.median(times):.2f} |")
     print()
 

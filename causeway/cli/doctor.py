@@ -68,7 +68,7 @@ async def _examine(settings: Settings, pages: dict[str, dict[str, object]]) -> l
     findings += await _guarded("database", lambda: _database(settings, pages))
     findings += _models(settings)
     findings += [_provider(name, settings) for name in settings.providers]
-    findings += [_ocr()]
+    findings += [_reader(), _ocr()]
     findings += await _guarded("Pinecone", lambda: _pinecone(settings))
     return findings
 
@@ -185,6 +185,15 @@ async def _pinecone(settings: Settings) -> list[Finding]:
         names = await api.check()
     found = f"{settings.pinecone.host} answers; indexes: {', '.join(names) or 'none yet'}"
     return [Finding("Pinecone", "ok", found)]
+
+
+def _reader() -> Finding:
+    from causeway.compiled import compiled_reader
+
+    if compiled_reader():
+        return Finding("PDF reader", "ok", "compiled")
+    better = "a C compiler and Python's headers (apt install gcc python3-dev), then install Causeway again"
+    return Finding("PDF reader", "ok", "not compiled, a fifth slower", better)
 
 
 def _ocr() -> Finding:

@@ -1,1 +1,5 @@
 """A file becomes searchable."""
+
+from causeway.compiled import compiled_reader
+
+__path__[:0] = compiled_reader()

@@ -20,7 +20,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.in_two import deal, done, in_two, parts_of, with_help
-from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
+from causeway.knowledge.ingest.pdf_blocks import blocks_of
 from causeway.knowledge.ingest.pdf_layout import Item, read_in_order
 from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
@@ -75,8 +75,7 @@ def parse_pdf(content: bytes, reading: Reading) -> ParsedDocument:
     sheets = {number: page.sheet for number, page in pages.items()}
     heights = {number: sheet.height for number, sheet in sheets.items()}
     items = without_running_lines(items, heights, is_ocr=bool(contents.ocr))
-    blocks = [with_shares(block, sheets) for block in with_outline(blocks_of(items), outline)]
-    blocks = with_notes(blocks, contents.notes)
+    blocks = with_notes(with_outline(blocks_of(items, sheets), outline), contents.notes)
     if not blocks:
         raise UnreadableDocumentError(_NOTHING_FOUND) if contents.unread else EmptyDocumentError(_NO_TEXT)
     title = metadata.pop("title", "") or _first_title(blocks)

@@ -10,37 +10,44 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Final
 
-from causeway.knowledge.document import SIDE, Block, Place
+from causeway.knowledge.document import SIDE, Block, BlockKind, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
 from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
-from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet, make_box
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet
 
-_BULLET = re.compile(
+_BULLET: Final = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"
 )
-_NUMBERED = re.compile(r"^(?:\(?\d{1,3}[.)]|\(?[a-z]\)|\([A-Z]\)|\(?[ivx]{1,5}[.)])\s+(?=\S)")
-_SECTION_NUMBER = re.compile(
+_NUMBERED: Final = re.compile(r"^(?:\(?\d{1,3}[.)]|\(?[a-z]\)|\([A-Z]\)|\(?[ivx]{1,5}[.)])\s+(?=\S)")
+_SECTION_NUMBER: Final = re.compile(
     r"^(?:(?:§|Section|Chapter|Article|Appendix)\s*)?(\d{1,3}(?:\.\d{1,3})*)\.?\)?\s+\S"
 )
-_CAPTION = re.compile(r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE)
-_HYPHENS = (SOFT_HYPHEN, "-", "\u2010")
-_SENTENCE_END = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
+_CAPTION: Final = re.compile(
+    r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE
+)
+_HYPHENS: Final = (SOFT_HYPHEN, "-", "\u2010")
+_SENTENCE_END: Final = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
 
 
-def blocks_of(items: Sequence[Item]) -> list[Block]:
-    """The document's blocks, from its lines and tables in reading order; their places in points of the page as read."""
+def blocks_of(items: Sequence[Item], sheets: Mapping[int, Sheet]) -> list[Block]:
+    """The document's blocks, from its lines and tables in reading order.
+
+    Args:
+        items: What stands on the pages.
+        sheets: The pages, by number.
+    """
     style, speller = _Style.of(items), _Speller(items)
     pitch = _usual_pitch(items)
-    blocks: list[Block] = []
+    made: list[_Made] = []
     draft: _Draft | None = None
     above: PlacedTable | None = None
     for item in items:
         if isinstance(item, PlacedTable):
-            _finish(draft, blocks, style, speller)
+            _finish(draft, made, style, speller)
             draft = None
-            _add_table(item, above, blocks)
+            _add_table(item, above, made)
             above = item
             continue
         above = None
@@ -48,19 +55,32 @@ def blocks_of(items: Sequence[Item]) -> list[Block]:
         if draft is not None and _goes_on(draft, item, kind, style, pitch):
             draft.lines.append(item)
             continue
-        _finish(draft, blocks, style, speller)
+        _finish(draft, made, style, speller)
         draft = _Draft(kind, [item])
-    _finish(draft, blocks, style, speller)
-    return _number_levels(blocks)
+    _finish(draft, made, style, speller)
+    _number_levels(made)
+    return [
+        Block(
+            kind=block.kind,
+            text=block.text,
+            level=block.level,
+            page=block.page,
+            places=tuple([_shown(page, box, sheets[page]) for page, box in block.places]),
+        )
+        for block in made
+    ]
 
 
-def with_shares(block: Block, sheets: Mapping[int, Sheet]) -> Block:
-    """The block with its places as shares of the pages as shown, not points of the pages as read."""
-    places = []
-    for page, x0, y0, x1, y1 in block.places:
-        shown = sheets[page].shown(make_box((x0, y0, x1, y1)))
-        places.append(Place(page, *[int(SIDE * share + 0.5) / SIDE for share in shown]))
-    return Block(kind=block.kind, text=block.text, level=block.level, page=block.page, places=tuple(places))
+def _shown(page: int, box: Box, sheet: Sheet) -> Place:
+    """A rectangle of a page as read, as shares of the page as shown."""
+    left, top, right, bottom = sheet.shown(box)
+    return Place(
+        page,
+        int(SIDE * left + 0.5) / SIDE,
+        int(SIDE * top + 0.5) / SIDE,
+        int(SIDE * right + 0.5) / SIDE,
+        int(SIDE * bottom + 0.5) / SIDE,
+    )
 
 
 def usual_size(items: Iterable[Item]) -> float:
@@ -138,8 +158,23 @@ class _Style:
 class _Draft:
     """A block that still takes lines."""
 
-    kind: str
+    kind: BlockKind
     lines: list[Line]
+
+
+_Places = tuple[tuple[int, Box], ...]
+"""Pages and rectangles, in points of the pages as read."""
+
+
+@dataclass(slots=True)
+class _Made:
+    """A block that what comes after it may change."""
+
+    kind: BlockKind
+    text: str
+    level: int
+    page: int
+    places: _Places
 
 
 def _usual_pitch(items: Sequence[Item]) -> float:
@@ -155,7 +190,7 @@ def _usual_pitch(items: Sequence[Item]) -> float:
     return pitches.most_common(1)[0][0] if pitches else 1.2
 
 
-def _kind(line: Line, style: _Style) -> str:
+def _kind(line: Line, style: _Style) -> BlockKind:
     if style.is_heading(line):
         return "heading"
     if line.text[:2].isalpha() and line.text[0] not in "ivx":
@@ -163,7 +198,7 @@ def _kind(line: Line, style: _Style) -> str:
     return "list" if _BULLET.match(line.text) or _NUMBERED.match(line.text) else "paragraph"
 
 
-def _goes_on(draft: _Draft, line: Line, kind: str, style: _Style, pitch: float) -> bool:
+def _goes_on(draft: _Draft, line: Line, kind: BlockKind, style: _Style, pitch: float) -> bool:
     """Whether ``line`` belongs to the block above it."""
     last = draft.lines[-1]
     if draft.kind == "heading" or kind == "heading":
@@ -211,7 +246,7 @@ def _starts_low(text: str) -> bool:
     return text[:1].islower() or text[:1] in "([,"
 
 
-def _finish(draft: _Draft | None, blocks: list[Block], style: _Style, speller: _Speller) -> None:
+def _finish(draft: _Draft | None, blocks: list[_Made], style: _Style, speller: _Speller) -> None:
     if draft is None:
         return
     first = draft.lines[0]
@@ -219,69 +254,56 @@ def _finish(draft: _Draft | None, blocks: list[Block], style: _Style, speller: _
     if not text:
         return
     places = _places(draft.lines)
-    if draft.kind == "heading":
-        level = style.level(first)
-        blocks.append(Block(kind="heading", text=text, level=level, page=first.page, places=places))
-    elif draft.kind == "list":
+    if draft.kind == "list":
         _add_list_item(text, first, blocks, places)
     else:
-        blocks.append(Block(kind="paragraph", text=text, page=first.page, places=places))
+        level = style.level(first) if draft.kind == "heading" else 0
+        blocks.append(_Made(draft.kind, text, level, first.page, places))
 
 
-def _places(lines: Sequence[Line]) -> tuple[Place, ...]:
+def _places(lines: Sequence[Line]) -> _Places:
     """A rectangle around the lines of each region."""
     if len(lines) == 1:
-        return (_place(lines[0].page, lines[0].box),)
+        return ((lines[0].page, lines[0].box),)
     boxes: dict[tuple[int, int], Box] = {}
     for line in lines:
         key = line.page, line.region
         boxes[key] = boxes[key].around(line.box) if key in boxes else line.box
-    return tuple(_place(page, box) for (page, _), box in boxes.items())
+    return tuple([(page, box) for (page, _), box in boxes.items()])
 
 
-def _place(page: int, box: Box) -> Place:
-    return Place(page, *box)
-
-
-def _joined_places(first: tuple[Place, ...], second: tuple[Place, ...]) -> tuple[Place, ...]:
+def _joined_places(first: _Places, second: _Places) -> _Places:
     """Both, as one rectangle where the second follows below the first."""
-    last, after = first[-1], second[0]
-    if last.page != after.page or after.y0 < last.y0:
+    (page, above), (next_page, below) = first[-1], second[0]
+    if page != next_page or below.y0 < above.y0:
         return (*first, *second)
-    around = Place(
-        last.page,
-        min(last.x0, after.x0),
-        min(last.y0, after.y0),
-        max(last.x1, after.x1),
-        max(last.y1, after.y1),
-    )
-    return (*first[:-1], around, *second[1:])
+    return (*first[:-1], (page, above.around(below)), *second[1:])
 
 
-def _add_list_item(text: str, first: Line, blocks: list[Block], places: tuple[Place, ...]) -> None:
+def _add_list_item(text: str, first: Line, blocks: list[_Made], places: _Places) -> None:
     item = _BULLET.sub("- ", text, count=1)
     indent = "  " if first.box.x0 > first.left + 3.5 * first.size else ""
     last = blocks[-1] if blocks else None
     if last is not None and last.kind == "list":
-        blocks[-1] = replace(
-            last, text=f"{last.text}\n{indent}{item}", places=_joined_places(last.places, places)
-        )
+        last.text = f"{last.text}\n{indent}{item}"
+        last.places = _joined_places(last.places, places)
     else:
-        blocks.append(Block(kind="list", text=item, page=first.page, places=places))
+        blocks.append(_Made("list", item, 0, first.page, places))
 
 
-def _add_table(item: PlacedTable, above: PlacedTable | None, blocks: list[Block]) -> None:
+def _add_table(item: PlacedTable, above: PlacedTable | None, blocks: list[_Made]) -> None:
     """Add a table, or the rest of the one ``above`` it that a page end cut."""
     rows = item.table.rows
-    place = _place(item.page, item.table.box)
+    place = item.page, item.table.box
     if above is None or not _goes_on_below(above, item):
-        blocks.append(Block(kind="table", text=markdown_of(rows), page=item.page, places=(place,)))
+        blocks.append(_Made("table", markdown_of(rows), 0, item.page, (place,)))
         return
-    head = blocks[-1].text.split("\n", 1)[0]
+    last = blocks[-1]
+    head = last.text.split("\n", 1)[0]
     lines = markdown_of(rows).split("\n")
     added = [*([] if lines[0] == head else lines[:1]), *lines[2:]]
-    text = "\n".join([blocks[-1].text, *added])
-    blocks[-1] = replace(blocks[-1], text=text, places=(*blocks[-1].places, place))
+    last.text = "\n".join([last.text, *added])
+    last.places = (*last.places, place)
 
 
 def _goes_on_below(above: PlacedTable, below: PlacedTable) -> bool:
@@ -294,21 +316,19 @@ def _goes_on_below(above: PlacedTable, below: PlacedTable) -> bool:
     )
 
 
-def _number_levels(blocks: list[Block]) -> list[Block]:
+def _number_levels(blocks: list[_Made]) -> None:
     """Where headings of one style are numbered 1, 1.1, 1.1.1, the numbers say the level."""
     depths: dict[int, list[int]] = defaultdict(list)
-    numbered: list[tuple[int, int]] = []
-    for index, block in enumerate(blocks):
+    numbered: list[tuple[_Made, int]] = []
+    for block in blocks:
         found = _SECTION_NUMBER.match(block.text) if block.kind == "heading" else None
         if found:
-            numbered.append((index, found[1].count(".")))
+            numbered.append((block, found[1].count(".")))
             depths[block.level].append(numbered[-1][1])
-    for index, depth in numbered:
-        block = blocks[index]
-        if len(set(depths[block.level])) > 1:
-            deeper = depth - min(depths[block.level])
-            blocks[index] = replace(block, level=min(6, block.level + deeper))
-    return blocks
+    firsts = {level: min(each) for level, each in depths.items() if len(set(each)) > 1}
+    for block, depth in numbered:
+        if block.level in firsts:
+            block.level = min(6, block.level + depth - firsts[block.level])
 
 
 class _Speller:
@@ -316,16 +336,16 @@ class _Speller:
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = items
+        self._words: set[str] = set()
 
-    @cached_property
-    def _words(self) -> frozenset[str]:
-        """The document's words, which few documents are asked for."""
-        words: set[str] = set()
-        for item in self._items:
-            if isinstance(item, Line):
-                # The last word of a line may be half of one.
-                words.update([word.strip(".,;:()").casefold() for word in item.text.split()[:-1]])
-        return frozenset(words)
+    def _is_word(self, word: str) -> bool:
+        """Whether the document has it elsewhere; few documents are asked."""
+        if not self._words:
+            for item in self._items:
+                if isinstance(item, Line):
+                    # The last word of a line may be half of one.
+                    self._words.update([word.strip(".,;:()").casefold() for word in item.text.split()[:-1]])
+        return word in self._words
 
     def joined(self, lines: Sequence[str]) -> str:
         if len(lines) == 1:
@@ -348,8 +368,8 @@ class _Speller:
     def _mended(self, text: str, line: str) -> str:
         head = text[:-1].rsplit(" ", 1)[-1].strip("(\"'").casefold()
         tail = line.split(" ", 1)[0].strip(".,;:()\"'").casefold()
-        if f"{head}{tail}" in self._words:
+        if self._is_word(f"{head}{tail}"):
             return text[:-1] + line
-        if f"{head}-{tail}" in self._words or not line[:1].islower() or "-" in head:
+        if self._is_word(f"{head}-{tail}") or not line[:1].islower() or "-" in head:
             return text + line
         return text[:-1] + line

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from statistics import median
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from causeway.knowledge.ingest.ocr_numerals import with_numerals
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word, make_box
@@ -28,11 +28,11 @@ from causeway.knowledge.ingest.pdf_tables import (
     ruled_tables,
 )
 
-_STEP = 3.0
-_FEWEST_LINES = 4
-_FEWEST_LETTERS = 18
-_MAX_CUTS = 4
-_BASELINE = attrgetter("baseline")
+_STEP: Final = 3.0
+_FEWEST_LINES: Final = 4
+_FEWEST_LETTERS: Final = 18
+_MAX_CUTS: Final = 4
+_BASELINE: Final = attrgetter("baseline")
 
 
 class Line(NamedTuple):
@@ -54,7 +54,7 @@ class Line(NamedTuple):
     right: float
 
 
-_make_line: Callable[[tuple[str, Box, float, float, bool, int, int, float, float]], Line] = partial(
+_make_line: Final[Callable[[tuple[str, Box, float, float, bool, int, int, float, float]], Line]] = partial(
     tuple.__new__, Line
 )
 
@@ -110,7 +110,7 @@ class _Piece(NamedTuple):
     what: Segment | Table
 
 
-_make_piece: Callable[[tuple[Box, Segment | Table]], _Piece] = partial(tuple.__new__, _Piece)
+_make_piece: Final[Callable[[tuple[Box, Segment | Table]], _Piece]] = partial(tuple.__new__, _Piece)
 
 
 def _word_space(words: Sequence[Word], spaces: Sequence[float]) -> float:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-_SHARES = 250
-"""Parts of a font's size that widths are counted in: a line's then fit into bytes, which are summed three times faster."""
-_UNKNOWN = 255
+from typing import Final
+from zlib import adler32
+
+_SHARES: Final = 250
+"""Parts of a font's size that widths are counted in: a line's then fit into bytes."""
+_SUMMED: Final = 65_520 // 254
+"""So many bytes' sum is below the checksum's modulus."""
+_UNKNOWN: Final = 255
 
 
 class Letters:
@@ -28,7 +33,9 @@ class Letters:
         try:
             shares = text.encode("latin-1").translate(self._shares)
             if _UNKNOWN not in shares:
-                return sum(shares) / _SHARES
+                # Adler's checksum that begins with 0 is the bytes' sum in its lower half, made four times faster.
+                total = adler32(shares, 0) & 0xFFFF if len(shares) <= _SUMMED else sum(shares)
+                return total / _SHARES
         except UnicodeEncodeError:
             pass
         try:

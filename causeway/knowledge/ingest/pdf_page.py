@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from itertools import repeat
 from struct import Struct
+from typing import Final
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
@@ -29,13 +30,13 @@ from causeway.knowledge.ingest.pdfium_calls import (
     segment_type,
 )
 
-MAX_PATHS = 5000
+MAX_PATHS: Final = 5000
 """A page with more drawn paths is a map or a plot: no table is looked for in it."""
 
-_MIN_RULING = 8.0
-_NO_PAGE = "the page cannot be loaded"
+_MIN_RULING: Final = 8.0
+_NO_PAGE: Final = "the page cannot be loaded"
 _TEXT, _PATH, _IMAGE = raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_IMAGE
-_BOUNDS = Struct("4f")  # left, bottom, right, top
+_BOUNDS: Final = Struct("4f")  # left, bottom, right, top
 
 
 def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | None = None) -> Page:
@@ -84,21 +85,24 @@ def _drawings(page: raw.FPDF_PAGE, frame: Frame) -> tuple[tuple[Ruling, ...], bo
     rulings: list[Ruling] = []
     pictured = 0.0
     count = raw.FPDFPage_CountObjects(page)
-    address = ctypes.addressof(page.contents)
+    pointer = ctypes.c_void_p(ctypes.addressof(page.contents))
     room = bytearray(_BOUNDS.size)
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     places = tuple(start + 4 * number for number in range(4))
-    items = list(map(page_object, repeat(address), range(min(count, MAX_PATHS * 4))))
-    for item, kind in zip(items, map(object_type, items), strict=True):
+    items = list(map(page_object, repeat(pointer), range(min(count, MAX_PATHS * 4))))
+    kinds = list(map(object_type, items))
+    for item, kind in zip(items, kinds):  # noqa: B905 - a plain loop when compiled, but not with strict
         if kind == _TEXT:
             continue
         if kind == _IMAGE:
             object_bounds(item, *places)
-            box = frame.box(*_BOUNDS.unpack_from(room))
+            left, bottom, right, top = _BOUNDS.unpack_from(room)
+            box = frame.box(left, bottom, right, top)
             pictured += max(0.0, box.width) * max(0.0, box.height)
         elif kind == _PATH and len(rulings) <= MAX_PATHS:
             object_bounds(item, *places)
-            rulings += _edges(item, frame.box(*_BOUNDS.unpack_from(room)), frame)
+            left, bottom, right, top = _BOUNDS.unpack_from(room)
+            rulings += _edges(item, frame.box(left, bottom, right, top), frame)
     is_picture = pictured > 0.6 * frame.width * frame.height
     return (tuple(rulings) if len(rulings) <= MAX_PATHS else ()), is_picture, count > 0
 

@@ -6,17 +6,18 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
+from typing import Final
 
 from causeway.knowledge.ingest.pdf_blocks import usual_size
 from causeway.knowledge.ingest.pdf_layout import Item, Line
 
-_PAGE_NUMBER = re.compile(
+_PAGE_NUMBER: Final = re.compile(
     r"^(?:(?:page|seite|p\.|pg\.?)\s*)?[-\u2013|\s]*(?:\d{1,4}|[ivxlc]{1,7})[-\u2013|\s]*(?:(?:of|/|von|de)\s*\d{1,4})?$",
     re.IGNORECASE,
 )
-_ALIKE = 0.82
-_MOST_KNOWN = 60
-_EDGE = 0.1
+_ALIKE: Final = 0.82
+_MOST_KNOWN: Final = 60
+_EDGE: Final = 0.1
 """Headers and footers stand in this share of the page's height, at its top and its bottom."""
 
 

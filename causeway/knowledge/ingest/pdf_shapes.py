@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from causeway.knowledge.document import Block
 
-SOFT_HYPHEN = "\u00ad"
+SOFT_HYPHEN: Final = "\u00ad"
 
 
 class Box(NamedTuple):
@@ -65,9 +65,9 @@ class Word(NamedTuple):
     run: int
 
 
-make_box: Callable[[tuple[float, float, float, float]], Box] = partial(tuple.__new__, Box)
+make_box: Final[Callable[[tuple[float, float, float, float]], Box]] = partial(tuple.__new__, Box)
 """A box of its four sides, made in half the time of a call of the class: pages take hundreds of these."""
-make_word: Callable[[tuple[str, Box, float, float, bool, int]], Word] = partial(tuple.__new__, Word)
+make_word: Final[Callable[[tuple[str, Box, float, float, bool, int]], Word]] = partial(tuple.__new__, Word)
 """A word of its fields, likewise."""
 
 

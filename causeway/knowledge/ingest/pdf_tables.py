@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Word
 
-_SNAP = 3.0
-_MAX_TOUCHES = 400_000
-_MARKER = re.compile(
+_SNAP: Final = 3.0
+_MAX_TOUCHES: Final = 400_000
+_MARKER: Final = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u2013\u2014*\u00b7\uf0b7-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)])$"
 )
-_LEADER = re.compile(r"\.{4,}|(?:\. ){4,}|\u2026{2,}")
+_LEADER: Final = re.compile(r"\.{4,}|(?:\. ){4,}|\u2026{2,}")
 
 
 class Segment(NamedTuple):
@@ -41,7 +41,7 @@ class Segment(NamedTuple):
         return words[0].text if len(words) == 1 else " ".join([word.text for word in words])
 
 
-make_segment: Callable[[tuple[tuple[Word, ...], Box, float, float]], Segment] = partial(
+make_segment: Final[Callable[[tuple[tuple[Word, ...], Box, float, float]], Segment]] = partial(
     tuple.__new__, Segment
 )
 """A segment of its fields, as `make_box` makes boxes."""

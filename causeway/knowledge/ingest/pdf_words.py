@@ -12,13 +12,12 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain, repeat
 from operator import itemgetter
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
@@ -28,7 +27,9 @@ from causeway.knowledge.ingest.pdfium_calls import (
     char_matrix,
     char_origin,
     crop_box,
+    font_name,
     font_size,
+    font_weight,
     loose_box,
     media_box,
     text_font,
@@ -37,16 +38,17 @@ from causeway.knowledge.ingest.pdfium_calls import (
 )
 
 # pdfium writes U+FFFE (in some calls 2) for a hyphen at a line's end, and no line break after it.
-_LINE_OR_HYPHEN = re.compile(r"[\ufffe\x02]|[^\r\n\ufffe\x02]+")
-_WORD = re.compile(r"[^\s\x00]+")
-_REPLACED: dict[int, str] = dict.fromkeys((*range(32), *range(127, 160)), "")
-_REPLACED |= dict.fromkeys(
-    (0x02, 0xAD, 0xFFFE), SOFT_HYPHEN
-)  # what pdfium makes of a hyphen that splits a word
-_REPLACED |= dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
-_BOLD_NAME = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
-_BOLD_WEIGHT = 600
-_LETTER = (0.0, 0.0, 612.0, 792.0)
+_LINE_OR_HYPHEN: Final = re.compile(r"[\ufffe\x02]|[^\r\n\ufffe\x02]+")
+_WORD: Final = re.compile(r"[^\s\x00]+")
+_REPLACED: Final[dict[int, str]] = {
+    **dict.fromkeys((*range(32), *range(127, 160)), ""),
+    **dict.fromkeys((0x02, 0xAD, 0xFFFE), SOFT_HYPHEN),  # what pdfium makes of a hyphen that splits a word
+    **dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)),
+}
+_NEEDS_CARE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\ud800-\udfff\ufb00-\ufb06\ufffe]")
+_BOLD_NAME: Final = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
+_BOLD_WEIGHT: Final = 600
+_FOUR_SIDES: Final = ctypes.c_float * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Frame:
     @classmethod
     def of(cls, page: raw.FPDF_PAGE) -> Frame:
         """The frame of a page as its rotation has it shown; a letter's size where the page does not say how large it is."""
-        sides = (ctypes.c_float * 4)(*_LETTER)
+        sides = _FOUR_SIDES(0.0, 0.0, 612.0, 792.0)
         start, address = ctypes.addressof(sides), ctypes.addressof(page.contents)
         places = (start, start + 4, start + 8, start + 12)
         if not crop_box(address, *places):
@@ -151,11 +153,20 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
 
 
 def _words(text: str, begin: int, run: int) -> list[_Piece]:
-    return [_make_piece((found[0], begin + found.start(), run)) for found in _WORD.finditer(text)]
+    if not text.isprintable():  # it may have other white space than spaces
+        return [(found[0], begin + found.start(), run) for found in _WORD.finditer(text)]
+    words: list[_Piece] = []
+    for word in text.split(" "):
+        if word:
+            words.append((word, begin, run))
+        begin += len(word) + 1
+    return words
 
 
 def _clean(text: str) -> str:
     if text.isascii() and text.isprintable():
+        return text
+    if not _NEEDS_CARE.search(text):
         return text
     text = text.replace("\x00", "")
     # Characters beyond U+FFFF may come as two halves.
@@ -182,34 +193,28 @@ class _Look:
     drop: float | None
 
 
-_ALIKE = 0.01  # points: two sizes
-_LEVEL = 0.02  # of the size: two baselines
-_EQUAL = 0.001  # points: heights of two boxes
-_SPACE = (0.1, 0.55)
-_USUAL_SPACE = 0.15
+_ALIKE: Final = 0.01  # points: two sizes
+_LEVEL: Final = 0.02  # of the size: two baselines
+_EQUAL: Final = 0.001  # points: heights of two boxes
+_SPACE: Final = (0.1, 0.55)
+_USUAL_SPACE: Final = 0.15
 """Few spaces in even text are narrower."""
-_WIDE_SPACE = 0.3
-_UNEVEN = 0.12
-_SAMPLES = 3
-_SIDES = Struct("4f")  # left, top, right, bottom
-_POINT = Struct("2d")
-_MATRIX = Struct("6f")
-_CORNERS = Struct("4d")
+_WIDE_SPACE: Final = 0.3
+_UNEVEN: Final = 0.12
+_SAMPLES: Final = 3
+_SIDES: Final = Struct("4f")  # left, top, right, bottom
+_POINT: Final = Struct("2d")
+_MATRIX: Final = Struct("4f")  # and where it begins, which is not looked at
+_CORNERS: Final = Struct("4d")
 
 
 _Sides = tuple[float, float, float, float]
 """Left, top, right and bottom of a letter's box."""
 
 
-class _Piece(NamedTuple):
-    """Letters that follow each other on one line: a run of them, what of it was written at once, or a word."""
-
-    text: str
-    begin: int
-    run: int
-
-
-_make_piece: Callable[[tuple[str, int, int]], _Piece] = partial(tuple.__new__, _Piece)
+_Piece = tuple[str, int, int]
+"""Letters that follow each other on one line, the index of the first, and the line: a run of them, what of it was written at
+once, or a word."""
 
 
 class _WordReader:
@@ -227,6 +232,7 @@ class _WordReader:
     ) -> None:
         """As `words_of` takes them."""
         self._address = ctypes.addressof(text_page.contents)
+        self._page = ctypes.c_void_p(self._address)
         self._characters = _characters(text_page)
         self._frame = frame
         self._left, self._top = frame.left, frame.top
@@ -234,15 +240,16 @@ class _WordReader:
         self._wall_places = [wall.x0 for wall in self._walls]
         self._takes_lines = walls is not None and not frame.quarters
         self._widths = widths
-        self._sets: dict[tuple[float, ...], _Look] = {}
+        self._sets: dict[tuple[int, float, bytes], _Look] = {}
+        self._looks: dict[int, _Look] = {}
         self._fonts: dict[int, tuple[str, bool]] = {}
         self._look: _Look | None = None
-        self._written: int | None = None
+        self._written = 0
         self._is_even_text = True
         self._run = -1
         self._room = bytearray(_CORNERS.size)
         self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
-        self._corners = tuple(self._place + 8 * number for number in range(4))
+        self._corners = tuple([ctypes.c_void_p(self._place + 8 * number) for number in range(4)])
         self._found: list[tuple[int, Word, int]] = []
         self.spaces: list[float] = []
 
@@ -260,7 +267,7 @@ class _WordReader:
                 begin += len(text) - len(text.lstrip())
                 text = text.strip()
             if self._takes_lines and " " in text:
-                runs.append(_make_piece((text, begin, run)))
+                runs.append((text, begin, run))
             else:
                 words += _words(text, begin, run)
         self._read_words([*words, *self._read_pieces(*self._read_runs(runs))])
@@ -280,8 +287,10 @@ class _WordReader:
         again: list[_Piece] = []
         words: list[_Piece] = []
         lasts = [begin + len(text) - 1 for text, begin, _ in runs]
-        objects = map(text_object, repeat(self._address), lasts)
-        for piece, (written, font, first, last), ends in zip(runs, self._ends(runs), objects, strict=True):
+        written_last = list(map(text_object, repeat(self._page), lasts))
+        objects, fonts, starts, stops = self._ends(runs)
+        # Compiled, zip is a plain loop, but not with strict; these are as long as each other.
+        for piece, written, font, first, last, ends in zip(runs, objects, fonts, starts, stops, written_last):  # noqa: B905
             text, begin, run = piece
             baseline, look = self._stand(begin, first, run, written, font)
             gaps = text.count(" ")
@@ -292,7 +301,7 @@ class _WordReader:
                 elif gaps == 1 or space > _WIDE_SPACE:
                     self.spaces += [space] * gaps
                 continue
-            if gaps > 1 and (text_font(ends) or 0) == look.font:
+            if gaps > 1 and text_font(ends) == look.font:
                 level, after = self._stand(begin + len(text) - 1, last, run, ends, look.font)
                 if abs(level - baseline) <= _LEVEL * look.size and abs(after.size - look.size) < _ALIKE:
                     space = self._read_even(piece, gaps, first[0], last[2], baseline, look)
@@ -307,11 +316,9 @@ class _WordReader:
         """Read each part of the runs that was written at once as one word; gives back ``words`` and those of uneven parts."""
         pieces: list[_Piece] = []
         for piece in self._written_at_once(runs):
-            if " " in piece.text:
-                pieces.append(piece)
-            else:
-                words.append(piece)
-        for piece, (written, font, first, last) in zip(pieces, self._ends(pieces), strict=True):
+            (pieces if " " in piece[0] else words).append(piece)
+        objects, fonts, starts, stops = self._ends(pieces)
+        for piece, written, font, first, last in zip(pieces, objects, fonts, starts, stops):  # noqa: B905 - as above
             text, begin, run = piece
             baseline, look = self._stand(begin, first, run, written, font)
             gaps = text.count(" ")
@@ -322,20 +329,22 @@ class _WordReader:
                 words += _words(*piece)
         return words
 
-    def _written_at_once(self, runs: Iterable[_Piece]) -> Iterator[_Piece]:
+    def _written_at_once(self, runs: Iterable[_Piece]) -> list[_Piece]:
         """The runs, cut where another text object begins."""
+        pieces: list[_Piece] = []
         for text, begin, run in runs:
-            spans = [found.span() for found in _WORD.finditer(text)]
-            objects = map(text_object, repeat(self._address), [begin + first for first, _ in spans])
-            start = end = 0
-            piece: int | None = None
-            for (first, after), written in zip(spans, objects, strict=True):
-                if end and (written != piece or not written):
-                    yield _make_piece((text[start:end], begin + start, run))
+            words = _words(text, begin, run)
+            objects = list(map(text_object, repeat(self._page), [first for _, first, _ in words]))
+            start = end = begin
+            piece = 0
+            for (word, first, _), written in zip(words, objects):  # noqa: B905 - as above
+                if end > begin and (written != piece or not written):
+                    pieces.append((text[start - begin : end - begin], start, run))
                     start = first
-                piece, end = written, after
-            if end:
-                yield _make_piece((text[start:end], begin + start, run))
+                piece, end = written, first + len(word)
+            if end > begin:
+                pieces.append((text[start - begin : end - begin], start, run))
+        return pieces
 
     def _read_words(self, words: list[_Piece]) -> None:
         self._look, self._is_even_text = None, False
@@ -344,13 +353,14 @@ class _WordReader:
                 self._read_turned(*piece)
             return
         words.sort(key=itemgetter(1))
-        for (text, begin, run), (written, font, first, last) in zip(words, self._ends(words), strict=True):
+        objects, fonts, starts, stops = self._ends(words)
+        for (text, begin, run), written, font, first, last in zip(words, objects, fonts, starts, stops):  # noqa: B905 - as above
             baseline, look = self._stand(begin, first, run, written, font)
             x0, x1 = min(first[0], first[2], last[0], last[2]), max(first[0], first[2], last[0], last[2])
             self._add(text, begin, x0 - self._left, x1 - self._left, baseline, look, run)
 
-    def _ends(self, pieces: Sequence[_Piece]) -> Iterator[tuple[int | None, int | None, _Sides, _Sides]]:
-        """For each piece the text object and font of its first letter, and the sides of its first and its last.
+    def _ends(self, pieces: Sequence[_Piece]) -> tuple[list[int], list[int], list[_Sides], list[_Sides]]:
+        """For each piece the text object and font of its first letter, and the sides of its first and of its last.
 
         They are asked for all pieces at once.
         """
@@ -361,8 +371,8 @@ class _WordReader:
         places = range(start, start + 2 * _SIDES.size * len(pieces), _SIDES.size)
         deque(map(loose_box, repeat(self._address), chain(firsts, lasts), places), maxlen=0)
         sides = list(_SIDES.iter_unpack(room)) if pieces else []
-        objects = list(map(text_object, repeat(self._address), firsts))
-        return zip(objects, map(text_font, objects), sides[: len(pieces)], sides[len(pieces) :], strict=True)
+        objects = list(map(text_object, repeat(self._page), firsts))
+        return objects, list(map(text_font, objects)), sides[: len(pieces)], sides[len(pieces) :]
 
     def _read_even(
         self, piece: _Piece, gaps: int, left: float, right: float, baseline: float, look: _Look
@@ -433,7 +443,7 @@ class _WordReader:
         """Read a word on a page that is turned."""
         point = self._frame.point
         sides = left, top, right, bottom = self._sides(first)
-        written = text_object(self._address, first)
+        written = text_object(self._page, first)
         _, look = self._stand(first, sides, run, written, text_font(written))
         _, baseline = point(*self._origin(first))
         ends = [point(left, bottom)[0], point(right, top)[0]]
@@ -462,13 +472,11 @@ class _WordReader:
 
     def _origin(self, index: int) -> tuple[float, float]:
         """Where on its baseline a character begins."""
-        char_origin(self._address, index, self._place, self._place + 8)
+        char_origin(self._page, index, self._corners[0], self._corners[1])
         x, y = _POINT.unpack_from(self._room)
         return x, y
 
-    def _stand(
-        self, index: int, sides: _Sides, run: int, written: int | None, font: int | None
-    ) -> tuple[float, _Look]:
+    def _stand(self, index: int, sides: _Sides, run: int, written: int, font: int) -> tuple[float, _Look]:
         """Where a character with these sides stands, from the top of the page, and how it is set.
 
         Characters of one text object are set alike, and so is the same font as high as before in one run. In text that may be
@@ -485,35 +493,25 @@ class _WordReader:
             if written != self._written:
                 look = None
         if look is None or not written:
-            look = self._asked_look(index, sides, run, font)
-            self._written = written
+            look = self._looks.get(written) or self._asked_look(index, sides, font)
+            if written:
+                self._looks[written] = look
+            self._look, self._run, self._written = look, run, written
         if look.drop is None or abs(height - look.height) > _EQUAL:
             return round(self._top - self._origin(index)[1], 3), look
         return ((self._top - bottom - look.drop) * 1000 + 0.5) // 1 / 1000, look
 
-    def _asked_look(self, index: int, sides: _Sides, run: int, font: int | None) -> _Look:
+    def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
         """How a character with these sides is set, as pdfium says."""
-        font = font or 0
-        char_matrix(self._address, index, self._place)
-        a, b, c, d, _, _ = _MATRIX.unpack_from(self._room)
-        points = font_size(self._address, index)
-        look = self._sets.get((font, points, a, b, c, d))
+        char_matrix(self._page, index, self._corners[0])
+        key = font, font_size(self._page, index), bytes(self._room[: _MATRIX.size])
+        look = self._sets.get(key)
         if look is None:
-            look = self._sets[font, points, a, b, c, d] = self._look_of(
-                index, sides, font, points, (a, b, c, d)
-            )
-        self._look, self._run = look, run
+            look = self._sets[key] = self._look_of(index, sides, *key)
         return look
 
-    def _look_of(
-        self,
-        index: int,
-        sides: _Sides,
-        font: int,
-        points: float,
-        matrix: tuple[float, float, float, float],
-    ) -> _Look:
-        a, b, c, d = matrix
+    def _look_of(self, index: int, sides: _Sides, font: int, points: float, matrix: bytes) -> _Look:
+        a, b, c, d = _MATRIX.unpack(matrix)
         scale = math.sqrt(abs(a * d - b * c)) or 1.0
         name, is_bold = self._font(font)
         left, top, right, bottom = sides
@@ -528,19 +526,20 @@ class _WordReader:
 
     def _tight(self, index: int) -> tuple[float, ...]:
         """Left, right, bottom and top of a letter itself; the same as of its box when its font does not say how high letters are."""
-        tight_box(self._address, index, *self._corners)
+        tight_box(self._page, index, *self._corners)
         return _CORNERS.unpack_from(self._room)
 
     def _font(self, font: int) -> tuple[str, bool]:
         """A font's name, and whether it is bold."""
         if not font:
             return "", False
-        if font not in self._fonts:
-            pointer = ctypes.cast(font, raw.FPDF_FONT)
-            buffer = ctypes.create_string_buffer(256)
-            raw.FPDFFont_GetBaseFontName(pointer, buffer, 256)
-            name = buffer.value.decode("latin-1")
+        known = self._fonts.get(font)
+        if known is None:
+            size = font_name(font, None, 0)
+            room = bytearray(size or 1)
+            font_name(font, ctypes.addressof(ctypes.c_char.from_buffer(room)), size)
+            name = room[: size - 1].decode("latin-1") if size else ""
             # Most subset fonts claim weight 400 whatever they are, so the name decides first.
             named = bool(_BOLD_NAME.search(name.rpartition("+")[2]))
-            self._fonts[font] = name, named or raw.FPDFFont_GetWeight(pointer) >= _BOLD_WEIGHT
-        return self._fonts[font]
+            known = self._fonts[font] = name, named or font_weight(font) >= _BOLD_WEIGHT
+        return known

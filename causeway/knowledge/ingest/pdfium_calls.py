@@ -3,13 +3,16 @@
 They are the same C functions as pypdfium2's. Checking and wrapping each pointer anew takes as long as the call itself,
 and a page has hundreds of calls. Each is over in a tenth of a microsecond, so Python's lock is kept: giving it away and
 taking it back would be a fifth of the cost.
+
+Where a function says that it takes a *pointer*, that is a `ctypes.c_void_p` made once and not an address: ctypes then
+has nothing to check or to convert, which is another third. Whole numbers are passed as C's ``int``, as they are declared.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
@@ -20,39 +23,49 @@ def _plain(function: Any, result: Any, *arguments: Any) -> Callable[..., Any]:
     return ctypes.PYFUNCTYPE(result, *arguments)(ctypes.cast(function, _ADDRESS).value or 0)
 
 
-text_object = _plain(raw.FPDFText_GetTextObject, _ADDRESS, _ADDRESS, _INT)
-"""(text page, character) -> the text object, or None."""
-char_origin = _plain(raw.FPDFText_GetCharOrigin, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS)
-"""(text page, character, x as double, y as double)."""
-loose_box = _plain(raw.FPDFText_GetLooseCharBox, _INT, _ADDRESS, _INT, _ADDRESS)
+def _unchecked(function: Any, result: Any) -> Callable[..., Any]:
+    return ctypes.PYFUNCTYPE(result)(ctypes.cast(function, _ADDRESS).value or 0)
+
+
+text_object: Final = _unchecked(raw.FPDFText_GetTextObject, ctypes.c_size_t)
+"""(pointer to the text page, character) -> the text object, or 0."""
+char_origin: Final = _unchecked(raw.FPDFText_GetCharOrigin, _INT)
+"""(pointer to the text page, character, pointers to x and y as double)."""
+loose_box: Final = _plain(raw.FPDFText_GetLooseCharBox, _INT, _ADDRESS, _INT, _ADDRESS)
 """(text page, character, FS_RECTF)."""
-tight_box = _plain(raw.FPDFText_GetCharBox, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
-"""(text page, character, left, right, bottom, top as double)."""
-char_matrix = _plain(raw.FPDFText_GetMatrix, _INT, _ADDRESS, _INT, _ADDRESS)
-"""(text page, character, FS_MATRIX)."""
-font_size = _plain(raw.FPDFText_GetFontSize, ctypes.c_double, _ADDRESS, _INT)
-"""(text page, character) -> points, before the matrix."""
-text_font = _plain(raw.FPDFTextObj_GetFont, _ADDRESS, _ADDRESS)
-"""(text object) -> its font, or None."""
-crop_box = _plain(raw.FPDFPage_GetCropBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+tight_box: Final = _unchecked(raw.FPDFText_GetCharBox, _INT)
+"""(pointer to the text page, character, pointers to left, right, bottom and top as double)."""
+char_matrix: Final = _unchecked(raw.FPDFText_GetMatrix, _INT)
+"""(pointer to the text page, character, pointer to FS_MATRIX)."""
+font_size: Final = _unchecked(raw.FPDFText_GetFontSize, ctypes.c_double)
+"""(pointer to the text page, character) -> points, before the matrix."""
+font_name: Final = _plain(raw.FPDFFont_GetBaseFontName, ctypes.c_size_t, _ADDRESS, _ADDRESS, ctypes.c_size_t)
+"""(font, room for the name, its size) -> the name's length and one."""
+font_weight: Final = _plain(raw.FPDFFont_GetWeight, _INT, _ADDRESS)
+"""(font) -> 400 is regular, 700 bold."""
+text_font: Final = _plain(raw.FPDFTextObj_GetFont, ctypes.c_size_t, _ADDRESS)
+"""(text object) -> its font, or 0."""
+crop_box: Final = _plain(raw.FPDFPage_GetCropBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
 """(page, left, bottom, right, top as float) -> whether it has one."""
-media_box = _plain(raw.FPDFPage_GetMediaBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+media_box: Final = _plain(raw.FPDFPage_GetMediaBox, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
 """As `crop_box`."""
-page_object = _plain(raw.FPDFPage_GetObject, _ADDRESS, _ADDRESS, _INT)
-"""(page, number) -> the object."""
-object_type = _plain(raw.FPDFPageObj_GetType, _INT, _ADDRESS)
+page_object: Final = _unchecked(raw.FPDFPage_GetObject, _ADDRESS)
+"""(pointer to the page, number) -> the object."""
+object_type: Final = _plain(raw.FPDFPageObj_GetType, _INT, _ADDRESS)
 """(object) -> FPDF_PAGEOBJ_*."""
-object_bounds = _plain(raw.FPDFPageObj_GetBounds, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+object_bounds: Final = _plain(
+    raw.FPDFPageObj_GetBounds, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS
+)
 """(object, left, bottom, right, top as float)."""
-object_matrix = _plain(raw.FPDFPageObj_GetMatrix, _INT, _ADDRESS, _ADDRESS)
+object_matrix: Final = _plain(raw.FPDFPageObj_GetMatrix, _INT, _ADDRESS, _ADDRESS)
 """(object, FS_MATRIX)."""
-count_segments = _plain(raw.FPDFPath_CountSegments, _INT, _ADDRESS)
+count_segments: Final = _plain(raw.FPDFPath_CountSegments, _INT, _ADDRESS)
 """(path) -> how many."""
-path_segment = _plain(raw.FPDFPath_GetPathSegment, _ADDRESS, _ADDRESS, _INT)
+path_segment: Final = _plain(raw.FPDFPath_GetPathSegment, _ADDRESS, _ADDRESS, _INT)
 """(path, number) -> the segment."""
-segment_point = _plain(raw.FPDFPathSegment_GetPoint, _INT, _ADDRESS, _ADDRESS, _ADDRESS)
+segment_point: Final = _plain(raw.FPDFPathSegment_GetPoint, _INT, _ADDRESS, _ADDRESS, _ADDRESS)
 """(segment, x as float, y as float)."""
-segment_type = _plain(raw.FPDFPathSegment_GetType, _INT, _ADDRESS)
+segment_type: Final = _plain(raw.FPDFPathSegment_GetType, _INT, _ADDRESS)
 """(segment) -> FPDF_SEGMENT_*."""
-segment_closes = _plain(raw.FPDFPathSegment_GetClose, _INT, _ADDRESS)
+segment_closes: Final = _plain(raw.FPDFPathSegment_GetClose, _INT, _ADDRESS)
 """(segment) -> whether it ends where its figure began."""

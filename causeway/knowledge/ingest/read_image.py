@@ -20,7 +20,7 @@ from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest.ocr import DPI, MAX_PIXELS, fitted
 from causeway.knowledge.ingest.ocr_pages import OcrPages
 from causeway.knowledge.ingest.ocr_words import packed_words
-from causeway.knowledge.ingest.pdf_blocks import blocks_of, with_shares
+from causeway.knowledge.ingest.pdf_blocks import blocks_of
 from causeway.knowledge.ingest.pdf_layout import read_in_order
 from causeway.knowledge.ingest.pdf_running import without_running_lines
 from causeway.knowledge.ingest.pdf_shapes import Page
@@ -75,7 +75,7 @@ def _blocks(pages: Mapping[int, Page]) -> tuple[Block, ...]:
     heights = {number: page.height for number, page in pages.items()}
     items = without_running_lines(items, heights, is_ocr=True)
     sheets = {number: page.sheet for number, page in pages.items()}
-    return tuple(with_shares(block, sheets) for block in blocks_of(items))
+    return tuple(blocks_of(items, sheets))
 
 
 @contextmanager
