@@ -85,6 +85,7 @@ def main() -> None:
 def serve(has_spans: bool, port: str) -> None:
     """Be Causeway, with a recorder that has sinks or none."""
     if not has_spans:
+        vars(telemetry)["LoneCalls"] = lambda *_: None
         vars(telemetry)["Spans"] = lambda *_sinks, clock, **_calls: Spans(clock=clock)
     sys.argv = ["causeway", "serve", "--port", port]
     causeway()

@@ -27,6 +27,7 @@ from causeway.gateway.pricing import cost
 from causeway.gateway.routing import Route
 from causeway.observability import genai_names as names
 from causeway.observability.call_facts import CallContent, CallFacts
+from causeway.observability.lone_calls import LoneCalls
 from causeway.observability.spans import Spans
 
 _CHARACTERS_PER_TOKEN = 4
@@ -43,12 +44,14 @@ class Books:
 
     Attributes:
         captures: Whether traces hold what was said in a call, by its purpose and team.
+        lone_calls: Who says which calls are written down with the ledger's row and have no span.
     """
 
     ledger: Ledger
     spans: Spans
     clock: Clock
     captures: Callable[[str, str | None], bool] = _nothing
+    lone_calls: LoneCalls | None = None
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -219,8 +222,8 @@ class CallRecord:
 
     def _write_down(self, *, is_usual: bool) -> None:
         """In the ledger, and in the trace: with the ledger's row where the call is all there is of its trace, else as a span."""
-        row, spans, principal = self._row(), self._books.spans, self.call.principal
-        lone_calls = spans.lone_calls if is_usual else None
+        row, books, principal = self._row(), self._books, self.call.principal
+        lone_calls = books.lone_calls if is_usual else None
         if lone_calls is not None:
             row.told = lone_calls.told(
                 self.span,
@@ -234,9 +237,9 @@ class CallRecord:
             row.told.step.finish_reason = self._finish_reason
             lone_calls.count(row)
             self.span.leave()
-        elif spans.is_kept:
+        elif books.spans.is_kept:
             self._describe(self.usage or _UNUSED)
-        self._books.ledger.closed(row)
+        books.ledger.closed(row)
 
     def _describe(self, usage: Usage) -> None:
         call, route, asked, principal = self.call, self.route, self._asked, self.call.principal

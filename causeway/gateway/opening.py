@@ -32,6 +32,7 @@ from causeway.gateway.reply_cache import ReplyCache
 from causeway.gateway.screening import Screening
 from causeway.gateway.tiers import Tiers
 from causeway.gateway.turns import Turns
+from causeway.observability.lone_calls import LoneCalls
 from causeway.observability.spans import Spans
 from causeway.observability.trace_policy import TracePolicy
 from causeway.settings import Settings, Source
@@ -184,7 +185,7 @@ async def open_gateway(
     notices: Notices,
     run_dir: Path,
     spans: Spans,
-    clock: Clock,
+    lone_calls: LoneCalls | None,
 ) -> AsyncIterator[OpenGateway]:
     """The gateway, until the block ends; nothing is connected to a provider or loaded yet.
 
@@ -194,8 +195,8 @@ async def open_gateway(
         database: Holds the ledger and what was changed on pages.
         notices: Tells of changes that other processes make.
         run_dir: The journal, and local models' addresses.
-        spans: Records traces.
-        clock: For everything that measures time.
+        spans: Records traces; its clock is for everything that measures time.
+        lone_calls: Says which calls have no span.
 
     Raises:
         SettingsError: A setting cannot be used.
@@ -203,6 +204,7 @@ async def open_gateway(
         CausewayError: The shared state or the ledger cannot be opened.
     """
     async with AsyncExitStack() as opened:
+        clock = spans.clock
         is_shared = bool(settings.redis.url.get_secret_value())
         state: SharedState = ProcessState(clock=clock)
         if is_shared:
@@ -222,7 +224,7 @@ async def open_gateway(
         )
         await opened.enter_async_context(live.running())
         captures = TracePolicy(settings.telemetry).captures_call
-        books = Books(ledger=ledger, spans=spans, clock=clock, captures=captures)
+        books = Books(ledger=ledger, spans=spans, clock=clock, captures=captures, lone_calls=lone_calls)
         gateway = Gateway(live.built.steps, books)
 
         def adopt(built: Built) -> None:

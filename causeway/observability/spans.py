@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 from causeway.contracts.clock import Clock, SystemClock
 from causeway.errors import CausewayError
@@ -24,9 +24,6 @@ from causeway.observability.attribute_values import Attribute, attribute
 from causeway.observability.call_facts import CallContent, CallFacts
 from causeway.observability.genai_names import ERROR_TYPE, TEAM
 from causeway.storage.random_hex import random_hex
-
-if TYPE_CHECKING:
-    from causeway.observability.lone_calls import LoneCalls
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +195,6 @@ class Spans:
 
     Args:
         calls: What may take calls before they come to the sinks.
-        lone_calls: Who says which calls are written down with the ledger's row, and never come to the sinks.
     """
 
     def __init__(
@@ -207,12 +203,10 @@ class Spans:
         clock: Clock | None = None,
         most_waiting: int = _MOST_WAITING,
         calls: CallSink | None = None,
-        lone_calls: LoneCalls | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self._sinks = sinks
         self._calls = calls
-        self.lone_calls = lone_calls
         self._finished: deque[Span] = deque()
         self._most_waiting = most_waiting
         self._lost = 0

@@ -38,11 +38,13 @@ class Telemetry:
 
     Attributes:
         imports: The door of other programs' spans.
+        lone_calls: Who says which calls are written down with the ledger's row; None where spans go elsewhere, too.
     """
 
     spans: Spans
     policy: TracePolicy
     imports: TraceImport
+    lone_calls: LoneCalls | None
     _meters: Meters
     _writer: SpanWriter
     _sampled: SampledSpans | None
@@ -109,18 +111,14 @@ async def open_telemetry(
     export = OtlpExport(settings) if settings.otlp_endpoint else None
     sinks: list[SpanSink] = [meters, *([export] if export else []), sampled or writer]
     has_others = sampled is not None or export is not None  # who want spans, not lines
-    spans = Spans(
-        *sinks,
-        clock=clock,
-        calls=None if has_others else _CallsAtOnce(meters, writer),
-        lone_calls=None if has_others else LoneCalls(policy, meters),
-    )
+    spans = Spans(*sinks, clock=clock, calls=None if has_others else _CallsAtOnce(meters, writer))
     imports = TraceImport(SpanWriter(database.url, policy, connections=_IMPORT_CONNECTIONS), policy)
     try:
         yield Telemetry(
             spans=spans,
             policy=policy,
             imports=imports,
+            lone_calls=None if has_others else LoneCalls(policy, meters),
             _meters=meters,
             _writer=writer,
             _sampled=sampled,

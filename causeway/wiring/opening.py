@@ -119,7 +119,7 @@ async def open_platform(
                 notices=notices,
                 run_dir=folder.run,
                 spans=spans,
-                clock=clock,
+                lone_calls=telemetry.lone_calls,
             )
         )
         gateway, live = doorway.gateway, doorway.live

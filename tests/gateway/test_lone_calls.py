@@ -50,16 +50,21 @@ class Ways:
         self.meters = [Meters(), Meters()]
         self._database = database
         self._ledger = ledger
-        self._recorders = [
-            Spans(meters, SpanWriter(database.url, policy), lone_calls=lone)
-            for meters, lone in zip(self.meters, (LoneCalls(policy, self.meters[0]), None), strict=True)
-        ]
+        self._recorders = [Spans(meters, SpanWriter(database.url, policy)) for meters in self.meters]
         self._gateways = [
             Gateway(
                 steps_over(routes, ledger),
-                Books(ledger=ledger, spans=spans, clock=SystemClock(), captures=policy.captures_call),
+                Books(
+                    ledger=ledger,
+                    spans=spans,
+                    clock=SystemClock(),
+                    captures=policy.captures_call,
+                    lone_calls=lone_calls,
+                ),
             )
-            for spans in self._recorders
+            for spans, lone_calls in zip(
+                self._recorders, (LoneCalls(policy, self.meters[0]), None), strict=True
+            )
         ]
 
     async def do(self, doing: Doing, call: Call) -> tuple[dict[str, Any], dict[str, Any]]:

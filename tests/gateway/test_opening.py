@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from causeway.contracts.chat import ChatRequest, Message
-from causeway.contracts.clock import SystemClock
 from causeway.contracts.identity import Principal, Scope
 from causeway.contracts.model_gateway import Call
 from causeway.errors import ModelNotAllowedError, RateLimitedError, SettingsError, UnknownModelError
@@ -47,7 +46,7 @@ async def opened(database: Database, spans: Spans, tmp_path: Path) -> AsyncItera
         notices=Notices(database),
         run_dir=tmp_path,
         spans=spans,
-        clock=SystemClock(),
+        lone_calls=None,
     ) as gateway:
         yield gateway
 

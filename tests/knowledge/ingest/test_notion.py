@@ -177,7 +177,7 @@ class _Moving(SystemClock):
     """The frozen clock's date, and a monotonic clock that runs."""
 
     def __init__(self, clock: FrozenClock) -> None:
-        self.now = clock.now  # type: ignore[method-assign]
+        self.now = clock.now
 
 
 async def test_more_than_the_most_pages_are_an_unfinished_listing(notion: NotionServer, address: str) -> None:
