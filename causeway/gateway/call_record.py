@@ -119,7 +119,7 @@ class CallRecord:
     def replied(self, text: str, reply: ChatReply | None) -> None:
         """What came back, as far as it came; masked, as the provider wrote it."""
         if reply is not None:
-            self._finish_reason = reply.stop_reason.value
+            self._finish_reason = reply.stop_reason
         if self._content is not None:
             self._content.said = text
             self._content.called = () if reply is None else reply.tool_calls
@@ -235,9 +235,12 @@ class CallRecord:
             )
         if row.told is not None and lone_calls is not None:
             row.told.step.finish_reason = self._finish_reason
-            lone_calls.count(row)
             self.span.leave()
-        elif books.spans.is_kept:
+            books.ledger.closed(row)
+            row.told = None
+            lone_calls.count(row)
+            return
+        if books.spans.is_kept:
             self._describe(self.usage or _UNUSED)
         books.ledger.closed(row)
 

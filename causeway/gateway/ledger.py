@@ -39,8 +39,9 @@ log = logging.getLogger(__name__)
 Settle = Callable[[str, Micros, int], Awaitable[None]]
 """Told a call's id, cost and tokens, at most once, when its process died before it may have settled the call."""
 
-_BATCH = 1_000
+_BATCH = 2_000
 _MOST_PENDING = 20_000
+_MOST_PENDING_BYTES = 64_000_000
 _SEGMENT_BYTES = 4_000_000
 _ADOPT_EVERY_S = 60.0
 _FAILED = (CausewayError, SQLAlchemyError, OSError)
@@ -128,7 +129,7 @@ class Ledger:
             self._pending.append(line)
         if len(self._pending) >= _BATCH:
             self._is_due.set()
-        if len(self._pending) >= _MOST_PENDING:
+        if len(self._pending) >= _MOST_PENDING or self._journal.size_bytes >= _MOST_PENDING_BYTES:
             self._spill()
 
     async def spent(self, scope: BudgetScope, spender: str, start: datetime) -> Micros:

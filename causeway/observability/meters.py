@@ -163,22 +163,23 @@ class Meters:
         with self._lock:
             self._count(span)
 
-    def count_call(self, call: CountedCall) -> None:
-        """Count a call of which there is no span."""
-        provider, cache = call.provider, call.cache
-        failed_as = "" if call.outcome in _NO_FAILURES else call.outcome
-        model = call.model if provider else ""
+    def count_calls(self, calls: Iterable[CountedCall]) -> None:
+        """Count calls of which there are no spans."""
         with self._lock:
-            if failed_as:
-                self._failed.add((call.operation, failed_as))
-            alike = self._alike(
-                (call.operation, provider, model, failed_as, call.purpose, call.tier, cache or "")
-            )
-            alike.add(call.latency_ms / 1000, call.input_tokens, call.output_tokens, call.cost_micros)
-            if call.ttft_ms is not None:
-                alike.first.add(call.ttft_ms / 1000)
-            if provider and cache is None:
-                alike.attempts += call.attempts
+            for call in calls:
+                provider, cache = call.provider, call.cache
+                failed_as = "" if call.outcome in _NO_FAILURES else call.outcome
+                model = call.model if provider else ""
+                if failed_as:
+                    self._failed.add((call.operation, failed_as))
+                alike = self._alike(
+                    (call.operation, provider, model, failed_as, call.purpose, call.tier, cache or "")
+                )
+                alike.add(call.latency_ms / 1000, call.input_tokens, call.output_tokens, call.cost_micros)
+                if call.ttft_ms is not None:
+                    alike.first.add(call.ttft_ms / 1000)
+                if provider and cache is None:
+                    alike.attempts += call.attempts
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -53,6 +53,8 @@ class Telemetry:
     async def metrics(self, database: Database) -> str:
         """What Prometheus reads: this process's meters, and how long the queues are at this moment."""
         await asyncio.to_thread(self.spans.flush)
+        if self.lone_calls is not None:
+            self.lone_calls.count_ended()
         return self._meters.text(self._own() | await _queues(database))
 
     def _own(self) -> Gauges:

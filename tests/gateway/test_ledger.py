@@ -121,11 +121,11 @@ async def test_the_database_hears_of_entries_by_itself(
 async def test_a_full_batch_does_not_wait_for_its_time(
     database: Database, ledger: Ledger, eventually: Any
 ) -> None:
-    for number in range(1_000):
+    for number in range(2_000):
         ledger.closed(an_entry(f"call_{number}"))
 
     async def are_there() -> bool:
-        return len(await _rows(database)) == 1_000
+        return len(await _rows(database)) == 2_000
 
     await eventually(are_there)
 

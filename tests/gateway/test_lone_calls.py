@@ -50,6 +50,7 @@ class Ways:
         self.meters = [Meters(), Meters()]
         self._database = database
         self._ledger = ledger
+        self.lone_calls = LoneCalls(policy, self.meters[0])
         self._recorders = [Spans(meters, SpanWriter(database.url, policy)) for meters in self.meters]
         self._gateways = [
             Gateway(
@@ -62,9 +63,7 @@ class Ways:
                     lone_calls=lone_calls,
                 ),
             )
-            for spans, lone_calls in zip(
-                self._recorders, (LoneCalls(policy, self.meters[0]), None), strict=True
-            )
+            for spans, lone_calls in zip(self._recorders, (self.lone_calls, None), strict=True)
         ]
 
     async def do(self, doing: Doing, call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -146,6 +145,7 @@ async def test_it_is_read_as_if_it_had_a_span(
     lone, general = await ways.do(doing, msgspec.structs.replace(call, **changed))
     assert lone == general
     assert await ways.spans_stored() == 1  # the general one's
+    ways.lone_calls.count_ended()
     first, second = (meters.text() for meters in ways.meters)
     assert _without_times(first) == _without_times(second)
 
