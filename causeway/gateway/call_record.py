@@ -222,22 +222,16 @@ class CallRecord:
 
     def _write_down(self, *, is_usual: bool) -> None:
         """In the ledger, and in the trace: with the ledger's row where the call is all there is of its trace, else as a span."""
-        row, books, principal = self._row(), self._books, self.call.principal
+        row, books, call = self._row(), self._books, self.call
         lone_calls = books.lone_calls if is_usual else None
-        if lone_calls is not None:
-            row.told = lone_calls.told(
-                self.span,
-                principal.owner,
-                principal.team,
-                self.call.conversation_id,
-                self._asked,
-                self._content,
-            )
-        if row.told is not None and lone_calls is not None:
-            row.told.step.finish_reason = self._finish_reason
+        if lone_calls is not None and lone_calls.tell(
+            row, self.span, call.principal.team, self._asked, self._finish_reason, self._content
+        ):
+            row.conversation_id = call.conversation_id
+            if call.principal.owner != row.principal_id:
+                row.owner = call.principal.owner
             self.span.leave()
             books.ledger.closed(row)
-            row.told = None
             lone_calls.count(row)
             return
         if books.spans.is_kept:

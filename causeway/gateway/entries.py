@@ -6,6 +6,7 @@ object whose names are the columns of the table ``ledger``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,12 +14,13 @@ import msgspec
 
 from causeway.contracts.identity import Operation
 from causeway.contracts.money import Micros
-from causeway.observability.lone_calls import Told
+from causeway.observability.lone_calls import Step
 
 INTERRUPTED = "interrupted"
 """The outcome of a call whose process died."""
 
 _LONGEST_TEXT = 500
+_CONTENT = ("step", "asked", "said")
 _MOST = 2**63 - 1
 
 
@@ -50,7 +52,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Row(msgspec.Struct, omit_defaults=True, gc=False):
-    """A call that has ended; the fields but the last are the columns. What later releases add needs a default here.
+    """A call that has ended; the fields before ``owner`` are the columns. What later releases add needs a default here.
 
     Attributes:
         id: The call's, made by ``new_call_id``.
@@ -65,7 +67,8 @@ class Row(msgspec.Struct, omit_defaults=True, gc=False):
         attempts: Calls of providers, retries and fallbacks included.
         cache: Which cache answered, ``exact`` or ``semantic``.
         route_reason: Why this model was chosen, in a few words.
-        told: What its trace holds beside this; None where the trace is told another way.
+        owner: And what follows it is the trace's, where the call is all there is of it
+            (`causeway.observability.lone_calls.TracedRow`).
     """
 
     id: str
@@ -94,7 +97,13 @@ class Row(msgspec.Struct, omit_defaults=True, gc=False):
     cache: str | None
     is_stream: bool
     route_reason: str | None
-    told: Told | None = None
+    owner: str | None = None
+    span_id: str | None = None
+    step: Step | None = None
+    conversation_id: str | None = None
+    asked: Sequence[Any] | None = None
+    question_at: int | None = None
+    said: str | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -114,7 +123,7 @@ def encoded_opening(opening: Opening) -> bytes:
 
 def encoded_row(row: Row) -> bytes:
     """One line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
-    written = f"{row.requested_model}{row.prompt}{row.route_reason}"  # by callers and operators
+    written = f"{row.requested_model}{row.prompt}{row.route_reason}{row.conversation_id}"  # by callers, operators
     if len(written) > _LONGEST_TEXT or "\0" in written:
         return _encoder.encode(_storable(row))
     try:
@@ -168,9 +177,8 @@ def interrupted(opening: Opening) -> Row:
 def _storable(row: Row) -> Row:
     """``row`` with what PostgreSQL refuses replaced: U+0000, halves of surrogate pairs, endless text and numbers."""
     fields: dict[str, Any] = msgspec.structs.asdict(row)
-    if row.told is not None:
-        fields["told"] = _storable_content(msgspec.to_builtins(row.told))
-    return Row(**{name: _storable_value(value) for name, value in fields.items()})
+    content = {name: _storable_content(msgspec.to_builtins(fields.pop(name))) for name in _CONTENT}
+    return Row(**{name: _storable_value(value) for name, value in fields.items()}, **content)
 
 
 def _storable_opening(opening: Opening) -> dict[str, object]:

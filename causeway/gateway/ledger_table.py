@@ -37,8 +37,7 @@ _GIVEN_COLUMNS = ", ".join(
     f"{column.name} {column.type.compile(dialect=_POSTGRESQL)}" for column in ledger.columns
 )
 _STORED = (
-    f"WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({_GIVEN_COLUMNS}, told json) "  # noqa: S608 - our own column names
-    f"LEFT JOIN LATERAL json_to_record(row.told) AS told ({GIVEN_COLUMNS}) ON true), "
+    f"WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({_GIVEN_COLUMNS}, {GIVEN_COLUMNS})), "  # noqa: S608 - our own column names
     f"stored AS (INSERT INTO ledger ({_COLUMNS}) SELECT {_COLUMNS} FROM given ON CONFLICT (id) DO NOTHING RETURNING id), "
     f"traced AS ({INSERT_LINES})"
 )

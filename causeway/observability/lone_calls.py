@@ -9,7 +9,7 @@ tells why; any other call has a span of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -46,24 +46,25 @@ class Step(msgspec.Struct, omit_defaults=True, gc=False):
     noted: dict[str, Any] | None = None
 
 
-class Told(msgspec.Struct, omit_defaults=True, gc=False):
-    """What goes with the ledger's row for the trace.
+class TracedRow(CountedCall, Protocol):
+    """A row of the ledger that its call's trace is made of.
 
     Attributes:
         owner: Whose it is.
-        span_id: The span's.
+        span_id: The span's; None where the call has a span of its own.
+        step: What else is known of it.
         asked: The messages; None where nothing said is kept.
         question_at: Which of them is the question: the last that a person wrote.
         said: The reply.
     """
 
-    owner: str
-    span_id: str
-    step: Step
-    conversation_id: str | None = None
-    asked: Sequence[Any] | None = None
-    question_at: int | None = None
-    said: str | None = None
+    owner: str | None
+    span_id: str | None
+    step: Step | None
+    conversation_id: str | None
+    asked: Sequence[Any] | None
+    question_at: int | None
+    said: str | None
 
 
 class LoneCalls:
@@ -75,34 +76,40 @@ class LoneCalls:
         self._ended: list[CountedCall] = []
         self._most_said = min(_MOST_SAID, policy.longest)
 
-    def told(
+    def tell(
         self,
+        row: TracedRow,
         span: Span,
-        owner: str,
         team: str | None,
-        conversation_id: str | None,
         request: ChatRequest | None,
+        finish_reason: str | None,
         content: CallContent | None,
-    ) -> Told | None:
-        """What to write down of a call that has ended; None when it is not all of its trace, or has something unusual to it."""
-        if span.parent_id is not None or span.events or (span.failure is not None and "\0" in span.failure):
-            return None
-        step = Step(failure=span.failure)
+    ) -> bool:
+        """Add to ``row`` what its trace holds; whether the call is all of its trace, and has nothing unusual to it."""
+        failure = span.failure
+        if span.parent_id is not None or span.events or (failure is not None and "\0" in failure):
+            return False
+        if request is None:
+            step = Step(None, None, finish_reason, failure)
+        else:
+            step = Step(request.temperature, request.max_tokens, finish_reason, failure)
         if span.noted:
             noted = {name: value for name, value in span.noted.items() if name != names.ERROR_TYPE}
             if "\\u0000" in as_json(noted):
-                return None
+                return False
             step.noted = noted or None
-        told = Told(owner, span.span_id, step, conversation_id)
-        if request is not None:
-            step.temperature, step.max_tokens = request.temperature, request.max_tokens
-        if content is None or self._policy.keeps_all(team):
-            return told if content is None or self._adds(told, content) else None
-        return None if self._policy.captures(team or DEFAULT_PROJECT) else told
+        if content is not None:
+            if not self._policy.keeps_all(team):
+                return False
+            if not self._add(row, step, content):
+                return False
+        row.span_id, row.step = span.span_id, step
+        return True
 
-    def count(self, call: CountedCall) -> None:
-        """Count one that was written down: with others, which takes a third of what one by one does."""
-        self._ended.append(call)
+    def count(self, row: TracedRow) -> None:
+        """Count a call that was written down: with others, which takes a third of what one by one does."""
+        row.asked = row.said = None  # they go at once
+        self._ended.append(row)
         if len(self._ended) >= _COUNTED_AT_ONCE:
             self.count_ended()
 
@@ -111,25 +118,26 @@ class LoneCalls:
         ended, self._ended = self._ended, []
         self._meters.count_calls(ended)
 
-    def _adds(self, told: Told, content: CallContent) -> bool:
+    def _add(self, row: TracedRow, step: Step, content: CallContent) -> bool:
         """Add what was said, if it is short and nothing but text."""
         said = content.said or ""
-        length = len(said)
-        if content.asked is not None:
-            for number, message in enumerate(content.asked):
-                text = message.content
-                if type(text) is not str or "\0" in text:
-                    return False
-                length += len(text)
-                if text and message.role == "user":
-                    told.question_at = number
-        if content.called:
-            told.step.called = [{"name": call.name, "arguments": call.arguments} for call in content.called]
-            length += sum(len(call.arguments) for call in content.called)
-            if "\\u0000" in as_json(told.step.called):
+        length, question_at = len(said), None
+        for number, message in enumerate(content.asked or ()):
+            text = message.content
+            if type(text) is not str or "\0" in text:
                 return False
-        told.asked, told.said = content.asked, content.said
-        return length <= self._most_said and "\0" not in said
+            length += len(text)
+            if text and message.role == "user":
+                question_at = number
+        if content.called:
+            step.called = [{"name": call.name, "arguments": call.arguments} for call in content.called]
+            length += sum(len(call.arguments) for call in content.called)
+            if "\\u0000" in as_json(step.called):
+                return False
+        if length > self._most_said or "\0" in said:
+            return False
+        row.asked, row.question_at, row.said = content.asked, question_at, content.said
+        return True
 
 
 # --- in the database -----------------------------------------------------------------------------------
@@ -144,7 +152,7 @@ _LINE: Final = {
     "name": f"operation || ' ' || {_MODEL}",
     "status": "CASE WHEN step->>'failure' IS NULL THEN 'ok' ELSE 'error' END",
     "error_type": "CASE WHEN step->>'failure' IS NOT NULL THEN outcome END",
-    "owner": "owner",
+    "owner": "coalesce(owner, principal_id)",
     "principal_id": "principal_id",
     "team": "team",
     "tier": "tier",
@@ -177,13 +185,13 @@ _OWN = ("call_id", "step", "asked", "said")
 GIVEN_COLUMNS: Final = (
     "owner text, span_id text, step json, conversation_id text, asked json, question_at integer, said text"
 )
-"""`Told` as ``json_to_recordset`` takes it."""
+"""What `TracedRow` has besides the ledger's columns, as ``json_to_recordset`` takes it."""
 INSERT_LINES: Final = (
     f"INSERT INTO trace_summaries AS known ({', '.join(_LINE)}) SELECT {', '.join(_LINE.values())} "  # noqa: S608 - our own
     "FROM given JOIN stored USING (id) WHERE span_id IS NOT NULL ORDER BY trace_id "
     f"ON CONFLICT (trace_id) DO UPDATE SET {SET}, {', '.join(f'{name} = excluded.{name}' for name in _OWN)}"
 )
-"""Makes lines of ``given``, rows of the ledger with `Told`, as far as they are ``stored`` for the first time."""
+"""Makes lines of ``given``, rows of the ledger with `GIVEN_COLUMNS`, as far as they are ``stored`` for the first time."""
 
 
 def attributes_of(row: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:

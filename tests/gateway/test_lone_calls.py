@@ -24,7 +24,7 @@ from causeway.gateway.journal import Journal
 from causeway.gateway.ledger import Ledger, open_ledger
 from causeway.gateway.routing import Routes
 from causeway.observability import genai_names as names
-from causeway.observability.lone_calls import LoneCalls, Step, Told
+from causeway.observability.lone_calls import LoneCalls, Step
 from causeway.observability.meters import Meters
 from causeway.observability.spans import Spans
 from causeway.observability.storable import StoredSpan
@@ -226,20 +226,19 @@ def test_nothing_that_programs_say_is_kept_unless_that_is_allowed() -> None:
     assert not allowed.captures_call("api", "team_2")
 
 
-def told(span_id: str = "b" * 16) -> Told:
-    return Told(
-        owner="user_1",
-        span_id=span_id,
-        step=Step(),
-        asked=[{"role": "user", "content": "why?"}],
-        question_at=0,
-    )
+TOLD: dict[str, Any] = {
+    "owner": "user_1",
+    "span_id": "b" * 16,
+    "step": Step(),
+    "asked": [{"role": "user", "content": "why?"}],
+    "question_at": 0,
+}
 
 
 async def test_a_row_that_is_written_twice_is_one_call_of_one_trace(
     database: Database, ledger: Ledger, spans: Spans
 ) -> None:
-    row = an_entry("call_1", told=told(), prompt=None)
+    row = an_entry("call_1", **TOLD, prompt=None)
     for _ in range(2):
         ledger.closed(row)
         await ledger.flush()
@@ -252,7 +251,7 @@ async def test_what_a_process_that_died_had_not_stored_is_a_trace(
 ) -> None:
     folder = tmp_path / "journal"
     died = Journal(folder)
-    died.closed(encoded_row(an_entry("call_1", told=told(), prompt=None)))
+    died.closed(encoded_row(an_entry("call_1", **TOLD, prompt=None)))
     died.opened(msgspec.json.encode(an_opening("call_2", trace_id="cd" * 16)))
     died.close(is_settled=False)
     async with open_ledger(database, folder, flush_s=3600):
@@ -264,7 +263,7 @@ async def test_it_is_part_of_what_others_send_of_its_trace(
     database: Database, ledger: Ledger, spans: Spans
 ) -> None:
     writer = SpanWriter(database.url)
-    ledger.closed(an_entry("call_1", told=told()))
+    ledger.closed(an_entry("call_1", **TOLD))
     await ledger.flush()
     row = await TraceStore(database, spans).trace("ab" * 16)
     (own,) = row.spans
@@ -293,7 +292,7 @@ async def test_it_is_part_of_what_others_send_of_its_trace(
 async def test_when_a_trace_goes_so_does_what_was_said(
     database: Database, ledger: Ledger, spans: Spans
 ) -> None:
-    ledger.closed(an_entry("call_1", told=told()))
+    ledger.closed(an_entry("call_1", **TOLD))
     await ledger.flush()
     store = TraceStore(database, spans)
     async with database.begin() as connection:
