@@ -123,7 +123,9 @@ def encoded_opening(opening: Opening) -> bytes:
 
 def encoded_row(row: Row) -> bytes:
     """One line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
-    written = f"{row.requested_model}{row.prompt}{row.route_reason}{row.conversation_id}"  # by callers, operators
+    written = (
+        f"{row.requested_model}{row.prompt}{row.route_reason}{row.conversation_id}"  # by callers, operators
+    )
     if len(written) > _LONGEST_TEXT or "\0" in written:
         return _encoder.encode(_storable(row))
     try:

@@ -90,6 +90,10 @@ class Turn:
     quarters: int = 0
     skew_degrees: float = 0.0
 
+    def __reduce__(self) -> tuple[type[Turn], tuple[int, float]]:
+        """For pickles, which go from process to process: compiled, a frozen class says nothing of its fields."""
+        return Turn, (self.quarters, self.skew_degrees)
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
@@ -98,6 +102,10 @@ class Sheet:
     width: float
     height: float
     turn: Turn
+
+    def __reduce__(self) -> tuple[type[Sheet], tuple[float, float, Turn]]:
+        """As a turn's."""
+        return Sheet, (self.width, self.height, self.turn)
 
     def shown(self, box: Box) -> tuple[float, float, float, float]:
         """Where a box is on the page as shown: left, top, right and bottom as shares of its sides, 0 to 1."""

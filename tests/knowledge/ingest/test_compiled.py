@@ -11,6 +11,7 @@ from causeway.compiled import DIGEST, PACKAGE, compiled_reader, digest
 
 ROOT = Path(__file__).parents[3]
 READ = """
+import pickle
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
@@ -22,6 +23,9 @@ print("plain" if pdf_words.__file__.endswith(".py") else "compiled")
 for file in sorted(Path(sys.argv[2]).rglob("*.pdf")):
     if "scan" not in file.name:
         print([(block, block.places) for block in parse_pdf.parse_pdf(file.read_bytes(), Reading()).blocks])
+        document = parse_pdf._open(file.read_bytes())
+        pages = parse_pdf._seen(document, range(len(document)))
+        assert pickle.loads(pickle.dumps(pages, pickle.HIGHEST_PROTOCOL)) == pages  # as a helper sends them
 """
 
 
