@@ -137,8 +137,18 @@ async def long(gateway: Gateway, call: Call) -> object:
     return await gateway.complete(asking(asked("the capital? " + "x" * 3_000)), call)
 
 
-@pytest.mark.parametrize("doing", [complete, stream, embed, rerank, unknown, long])
-@pytest.mark.parametrize("changed", [{"prompt": None}, {}, {"conversation_id": "con_1", "prompt": "a"}])
+@pytest.mark.parametrize(
+    ("doing", "changed"),
+    [
+        (complete, {"prompt": None}),
+        (complete, {"conversation_id": "con_1", "prompt": "a"}),
+        (stream, {}),
+        (embed, {}),
+        (rerank, {}),
+        (unknown, {"prompt": None}),
+        (long, {"prompt": None}),
+    ],
+)
 async def test_it_is_read_as_if_it_had_a_span(
     ways: Ways, call: Call, doing: Doing, changed: dict[str, Any]
 ) -> None:
