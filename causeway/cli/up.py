@@ -64,9 +64,8 @@ def _stay(host: str | None, port: int | None, *, demo: bool, work: str, is_web: 
     logs.configure(settings.telemetry)
     changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = settings.model_copy(update={"server": settings.server.model_copy(update=changed)})
-    if (
-        demo and "capture_calls" not in settings.telemetry.model_fields_set
-    ):  # what is tried out may be looked at
+    is_told = "capture_calls" in settings.telemetry.model_fields_set
+    if demo and not is_told:  # what is tried out may be looked at
         allowed = settings.telemetry.model_copy(update={"capture_calls": True})
         settings = settings.model_copy(update={"telemetry": allowed})
 

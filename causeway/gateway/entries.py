@@ -1,7 +1,7 @@
 """What is written down of a model call: that it began, and in the end all that is known of it.
 
 Owns the two records and their form as JSON, which is the same in the journal and on the way to the database: one
-object whose names are the columns of the table ``ledger``.
+object whose names are the columns of the table ``ledger``, and behind them what the call's trace is made of.
 """
 
 from __future__ import annotations
@@ -123,9 +123,8 @@ def encoded_opening(opening: Opening) -> bytes:
 
 def encoded_row(row: Row) -> bytes:
     """One line of JSON, without its end; PostgreSQL accepts it, whatever the caller sent."""
-    written = (
-        f"{row.requested_model}{row.prompt}{row.route_reason}{row.conversation_id}"  # by callers, operators
-    )
+    # by callers and operators
+    written = f"{row.requested_model}{row.prompt}{row.route_reason}{row.conversation_id}"
     if len(written) > _LONGEST_TEXT or "\0" in written:
         return _encoder.encode(_storable(row))
     try:

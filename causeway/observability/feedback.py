@@ -6,7 +6,6 @@ vote waits for review again. A withdrawn vote is gone, with everything that was 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +15,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from causeway.errors import NotFoundError
-from causeway.observability.spans import Spans
-from causeway.observability.trace_store import Flush
+from causeway.observability.spans import Flush, Spans, store_ended
 from causeway.storage.database import Database
 from causeway.storage.feedback_schema import confirmed_answers
 from causeway.storage.schema import votes
@@ -90,9 +88,7 @@ class Feedback:
             | votes.c.reason.is_distinct_from(new.reason)
             | votes.c.correction.is_distinct_from(new.correction)
         )
-        if self._flush is not None:
-            await self._flush()
-        await asyncio.to_thread(self._recorder.flush)
+        await store_ended(self._recorder, self._flush)
         async with self._database.begin() as connection:
             query = select(trace_summaries.c.trace_id).where(trace_summaries.c.trace_id == trace_id)
             if owner is not None:

@@ -9,11 +9,12 @@ manager around the step; it ends, with the error if there was one, when the bloc
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -28,6 +29,8 @@ from causeway.storage.random_hex import random_hex
 log = logging.getLogger(__name__)
 
 Kind = Literal["internal", "client", "server"]
+Flush = Callable[[], Awaitable[None]]
+"""Brings the database up to date with the calls that have ended in this process: the ledger's."""
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _STORE_EVERY_S = 1.0
 _MOST_WAITING = 65_536
@@ -314,3 +317,10 @@ class Spans:
     def _next_batch(self) -> list[Span]:
         finished = self._finished
         return [finished.popleft() for _ in range(min(len(finished), MOST_AT_ONCE))]
+
+
+async def store_ended(recorder: Spans, flush: Flush | None) -> None:
+    """Store what has just ended, so that it can be read at once: calls that have no span by ``flush``, the rest by ``recorder``."""
+    if flush is not None:
+        await flush()
+    await asyncio.to_thread(recorder.flush)

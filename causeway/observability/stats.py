@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -17,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from causeway.contracts.money import Micros
 from causeway.observability import trace_numbers, usage_cells
 from causeway.observability.rollups import rolled_until
-from causeway.observability.spans import Spans
+from causeway.observability.spans import Flush, Spans, store_ended
 from causeway.observability.stats_report import (
     CostLine,
     Costs,
@@ -32,9 +31,6 @@ from causeway.observability.trace_numbers import Opinions
 from causeway.observability.usage_cells import FINE, PREVIOUS, WHOLE, GroupCost, Metric, Sums
 from causeway.storage.database import Database
 from causeway.storage.schema import teams
-
-Flush = Callable[[], Awaitable[None]]
-"""Brings the database up to date with the calls that have ended in this process."""
 
 _STEPS_S: Final = (60, 300, 600, 3_600, 10_800, 28_800, 86_400, 604_800)
 _MOST_STEPS: Final = 96
@@ -64,8 +60,7 @@ class Stats:
             is_own: For somebody who may see only what is theirs: leave out what is made of everybody's, the questions
                 and the scores. The caller sets ``query.owner``.
         """
-        await self._flush()
-        await asyncio.to_thread(self._recorder.flush)
+        await store_ended(self._recorder, self._flush)
         step_s = step_of(query)
         async with self._database.connect() as connection:
             until = await rolled_until(connection)
@@ -100,8 +95,7 @@ class Stats:
 
     async def totals(self, query: StatsQuery) -> Totals:
         """The numbers of the period alone: for what is asked often, such as alerts."""
-        await self._flush()
-        await asyncio.to_thread(self._recorder.flush)
+        await store_ended(self._recorder, self._flush)
         step_s = step_of(query)
         async with self._database.connect() as connection:
             until = await rolled_until(connection)

@@ -5,10 +5,9 @@ A batch costs one commit a second at most; ``bench/spans.py`` says what a span c
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +22,7 @@ from causeway.errors import NotFoundError
 from causeway.observability import trace_retention
 from causeway.observability.call_rows import COLUMNS, CallRow, call_row, is_short, stored_call
 from causeway.observability.lone_calls import attributes_of
-from causeway.observability.spans import MOST_AT_ONCE, Span, Spans
+from causeway.observability.spans import MOST_AT_ONCE, Flush, Span, Spans, store_ended
 from causeway.observability.storable import StoredSpan, cleaned, stored_json
 from causeway.observability.trace_policy import TracePolicy
 from causeway.observability.trace_search import TraceQuery, matching
@@ -36,8 +35,6 @@ from causeway.storage.schema import ledger, spans, votes
 from causeway.storage.telemetry_schema import trace_summaries
 
 log = logging.getLogger(__name__)
-
-Flush = Callable[[], Awaitable[None]]
 
 _COPY = f"COPY spans ({COLUMNS}) FROM STDIN"
 _INSERT = (
@@ -329,7 +326,7 @@ class TraceStore:
         Raises:
             DeadlineError: The search took too long; narrow it.
         """
-        await self._store()
+        await store_ended(self._recorder, self._flush)
         async with self._database.connect() as connection:
             rows = (await connection.execute(matching(query))).mappings()
             return [_summary(row) for row in rows]
@@ -340,7 +337,7 @@ class TraceStore:
         Raises:
             NotFoundError: No such trace, or it is older than is kept, or another's.
         """
-        await self._store()
+        await store_ended(self._recorder, self._flush)
         query = (
             select(spans).where(spans.c.trace_id == trace_id).order_by(spans.c.started_at, spans.c.span_id)
         )
@@ -404,12 +401,6 @@ class TraceStore:
     async def forget_old(self, now: datetime, policy: TracePolicy) -> int:
         """Delete traces that are older than their project keeps them; how many there were."""
         return await trace_retention.forget_old(self._database, now, policy)
-
-    async def _store(self) -> None:
-        """What has just ended can be read at once."""
-        if self._flush is not None:
-            await self._flush()
-        await asyncio.to_thread(self._recorder.flush)
 
 
 _RECENT = 5_000
