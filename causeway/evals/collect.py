@@ -141,7 +141,7 @@ def draft_case(vote: Vote, asked: Asked) -> Case:
     """The case that a vote makes of a question, as far as the vote tells."""
     liked = asked.answer if vote.is_up and not asked.is_refused else None
     return Case(
-        name=f"voted {vote.trace_id[:12]}",
+        name=f"voted {vote.trace_id[-12:]}",
         inputs=Inputs(question=asked.question, collection=asked.collection),
         expected_output=Expected(reference=vote.correction or liked, refused=vote.is_up and asked.is_refused),
         metadata=Metadata(
@@ -156,7 +156,7 @@ def draft_case(vote: Vote, asked: Asked) -> Case:
 def unvoted_case(trace_id: str, asked: Asked) -> Case:
     """The case of an answer that nobody voted on: what it cites are gold documents if whoever makes the case agrees."""
     return Case(
-        name=f"asked {trace_id[:12]}",
+        name=f"asked {trace_id[-12:]}",
         inputs=Inputs(question=asked.question, collection=asked.collection),
         metadata=Metadata(documents=asked.documents, tags=("asked",), origin=trace_id),
     )

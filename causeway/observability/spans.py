@@ -24,7 +24,7 @@ from causeway.errors import CausewayError
 from causeway.observability.attribute_values import Attribute, attribute
 from causeway.observability.call_facts import CallContent, CallFacts
 from causeway.observability.genai_names import ERROR_TYPE, TEAM
-from causeway.storage.random_hex import random_hex
+from causeway.storage.random_hex import random_hex, time_ordered_hex
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Span:
         self.kind: Kind = kind
         self.parent_id: str | None
         if parent is None:
-            self.trace_id, self.parent_id = random_hex(), None
+            self.trace_id, self.parent_id = time_ordered_hex(), None
         else:
             self.trace_id, self.parent_id = parent
         self.span_id = random_hex()[:_SPAN_ID_DIGITS]
