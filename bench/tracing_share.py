@@ -1,13 +1,15 @@
 """What tracing takes of the gateway's processor time: Causeway with spans and without, in pairs, in one run.
 
-    python -m bench.tracing_share [--rounds 12] [--seconds 2] > bench/results/tracing_share.md
+    python -m bench.tracing_share [--starts 6] [--rounds 4] [--seconds 2] > bench/results/tracing_share.md
 
 Needs ``mock_upstream.py`` and ``gwbench.py`` (``--tools``), as `bench.gateway` does, and sends what that sends: plain calls of
 1 KB, 16 at once. Three servers run side by side: one as it is delivered; one that keeps what was said, too
 (``telemetry.capture_calls``); and one whose recorder has no sinks, so that nothing describes a call, counts it for
 Prometheus or stores it (its ids remain: the ledger and the answer's headers have them). Each round loads all three in
 turn, in turning order, and waits until the last batch is stored. What counts is the median over the rounds of the difference
-within a round, for other work on the machine changes from round to round. PostgreSQL's own time is told apart.
+within a round, for other work on the machine changes from round to round; and all three are started anew after some rounds, for
+where a process has its things in memory makes it some microseconds faster or slower for as long as it lives. PostgreSQL's own
+time is told apart.
 """
 
 from __future__ import annotations
@@ -43,19 +45,27 @@ _WAYS = {
 
 
 @dataclass(slots=True)
+class _Way:
+    """What a round took, in microseconds a request; ``starts`` says which start of the servers each round was of."""
+
+    gateway_us: list[float] = field(default_factory=list)
+    database_us: list[float] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class _Server:
     pid: int
     port: int
     key: str
     folder: Path
-    gateway_us: list[float] = field(default_factory=list)
-    database_us: list[float] = field(default_factory=list)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tools", type=Path, default=ROOT.parent / "shared" / "bench")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--starts", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=4, help="between two starts")
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--serve", choices=("on", "off"), help="be one of the servers")
     parser.add_argument("--port", help="of the server")
@@ -63,23 +73,25 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve == "on", arguments.port)
         return
-    facts = describe()
-    with tempfile.TemporaryDirectory(prefix="causeway-") as name, contextlib.ExitStack() as stack:
-        upstream = free_port()
-        mock = [sys.executable, str(arguments.tools / "mock_upstream.py"), "--port", str(upstream)]
-        stack.enter_context(running(mock, core=1, log=Path(name) / "mock.log"))
-        servers = {
-            way: stack.enter_context(_serving(Path(name), spans, content, upstream))
-            for way, (spans, content) in _WAYS.items()
-        }
-        for server in servers.values():
-            _load(arguments.tools, server, 2)
-        for number in range(arguments.rounds):
-            order = list(servers.values())
-            order = order[number % 3 :] + order[: number % 3]
-            for server in order:
-                _measure(arguments.tools, server, arguments.seconds)
-    print(page(servers, facts, arguments.rounds))
+    facts, ways = describe(), {name: _Way() for name in _WAYS}
+    for start in range(arguments.starts):
+        with tempfile.TemporaryDirectory(prefix="causeway-") as name, contextlib.ExitStack() as stack:
+            upstream = free_port()
+            mock = [sys.executable, str(arguments.tools / "mock_upstream.py"), "--port", str(upstream)]
+            stack.enter_context(running(mock, core=1, log=Path(name) / "mock.log"))
+            servers = {
+                way: stack.enter_context(_serving(Path(name), spans, content, upstream))
+                for way, (spans, content) in _WAYS.items()
+            }
+            for server in servers.values():
+                _load(arguments.tools, server, 2)
+            for number in range(arguments.rounds):
+                order = list(servers)
+                order = order[(number + start) % 3 :] + order[: (number + start) % 3]
+                for way in order:
+                    _measure(arguments.tools, servers[way], ways[way], arguments.seconds)
+                    ways[way].starts.append(start)
+    print(page(ways, facts, arguments.rounds))
 
 
 def serve(has_spans: bool, port: str) -> None:
@@ -109,12 +121,12 @@ def _serving(parent: Path, spans: str, content: str, upstream: int) -> Iterator[
         yield _Server(process.pid, port, key, folder)
 
 
-def _measure(tools: Path, server: _Server, seconds: float) -> None:
+def _measure(tools: Path, server: _Server, way: _Way, seconds: float) -> None:
     gateway, database = _used_s(server.pid), _database_s(server.folder)
     answered = _load(tools, server, seconds)
     time.sleep(_SETTLED_S)
-    server.gateway_us.append((_used_s(server.pid) - gateway) / answered * 1e6)
-    server.database_us.append((_database_s(server.folder) - database) / answered * 1e6)
+    way.gateway_us.append((_used_s(server.pid) - gateway) / answered * 1e6)
+    way.database_us.append((_database_s(server.folder) - database) / answered * 1e6)
 
 
 def _load(tools: Path, server: _Server, seconds: float) -> int:
@@ -156,23 +168,33 @@ def _database_s(folder: Path) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def page(servers: dict[str, _Server], facts: str, rounds: int) -> str:
+def page(ways: dict[str, _Way], facts: str, rounds: int) -> str:
     """The results as Markdown."""
-    bare = servers["no traces"]
+    bare = ways["no traces"]
+    starts = sorted(set(bare.starts))
     lines = [f"# What tracing takes\n\nMade by `python -m bench.tracing_share`.\n\n{facts}\n"]
-    lines.append(f"Plain calls of 1 KB, 16 at once, {rounds} rounds, medians.\n")
     lines.append(
-        "| | CPU us/request | least | more than without traces, us | share of the gateway's CPU | PostgreSQL, us/request |\n"
-        "|---|---:|---:|---:|---:|---:|"
+        f"Plain calls of 1 KB, 16 at once, {len(starts)} starts of the servers with {rounds} rounds each, medians of the "
+        f"{len(bare.starts)} rounds; in the last column but one of each start's.\n"
     )
-    for way, server in servers.items():
-        more = [us - without for us, without in zip(server.gateway_us, bare.gateway_us, strict=True)]
-        share = [each / us for each, us in zip(more, server.gateway_us, strict=True)]
-        told = "" if server is bare else f"{statistics.median(more):.1f}"
-        part = "" if server is bare else f"{statistics.median(share):.1%}"
+    lines.append(
+        "| | CPU us/request | least | more than without traces, us | share of the gateway's CPU | of each start, us "
+        "| PostgreSQL, us/request |\n|---|---:|---:|---:|---:|---:|---:|"
+    )
+    for name, way in ways.items():
+        told = part = by_start = ""
+        if way is not bare:
+            more = [us - without for us, without in zip(way.gateway_us, bare.gateway_us, strict=True)]
+            share = [each / us for each, us in zip(more, way.gateway_us, strict=True)]
+            told, part = f"{statistics.median(more):.1f}", f"{statistics.median(share):.1%}"
+            of_starts = (
+                statistics.median(us for us, start in zip(more, way.starts, strict=True) if start == each)
+                for each in starts
+            )
+            by_start = ", ".join(f"{us:.1f}" for us in sorted(of_starts))
         lines.append(
-            f"| {way} | {statistics.median(server.gateway_us):.0f} | {min(server.gateway_us):.0f} | {told} | {part} "
-            f"| {statistics.median(server.database_us):.0f} |"
+            f"| {name} | {statistics.median(way.gateway_us):.0f} | {min(way.gateway_us):.0f} | {told} | {part} | {by_start} "
+            f"| {statistics.median(way.database_us):.0f} |"
         )
     return "\n".join(lines)
 

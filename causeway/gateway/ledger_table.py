@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from causeway.contracts.money import Micros
 from causeway.errors import DeadlineError
-from causeway.observability.lone_calls import GIVEN_COLUMNS, INSERT_LINES
+from causeway.observability.lone_calls import GIVEN_COLUMNS, JOIN_LINES, NEW_LINES
 from causeway.storage.database import Database
 from causeway.storage.database_failures import sqlstate
 from causeway.storage.schema import ledger
@@ -36,13 +36,16 @@ _COLUMNS = ", ".join(column.name for column in ledger.columns)
 _GIVEN_COLUMNS = ", ".join(
     f"{column.name} {column.type.compile(dialect=_POSTGRESQL)}" for column in ledger.columns
 )
-_STORED = (
-    f"WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({_GIVEN_COLUMNS}, {GIVEN_COLUMNS})), "  # noqa: S608 - our own column names
-    f"stored AS (INSERT INTO ledger ({_COLUMNS}) SELECT {_COLUMNS} FROM given ON CONFLICT (id) DO NOTHING RETURNING id), "
-    f"traced AS ({INSERT_LINES})"
+_GIVEN = f"given AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({_GIVEN_COLUMNS}, {GIVEN_COLUMNS}))"  # noqa: S608 - our own column names
+_ROWS = f"INSERT INTO ledger ({_COLUMNS}) SELECT {_COLUMNS} FROM given"  # noqa: S608 - our own column names
+_INSERT = text(f"WITH {_GIVEN}, stored AS ({_ROWS}) {NEW_LINES}")
+_MERGED = (
+    f"WITH {_GIVEN}, stored AS ({_ROWS} ON CONFLICT (id) DO NOTHING RETURNING id), traced AS ({JOIN_LINES})"
 )
-_INSERT = text(f"{_STORED} SELECT")
-_INSERT_NEW = text(f"{_STORED} SELECT id FROM stored")  # noqa: S608 - our own column names
+_MERGE = text(f"{_MERGED} SELECT")
+_MERGE_NEW = text(f"{_MERGED} SELECT id FROM stored")  # noqa: S608 - our own column names
+_IS_THERE = "23505"
+"""SQLSTATE of a key that is stored already: seldom so, and a statement that expects it takes PostgreSQL an eighth longer."""
 _UNSTORABLE = ("22", "23")
 """SQLSTATE classes that say the rows are wrong and not the server."""
 _SPENDER = {"key": ledger.c.principal_id, "team": ledger.c.team, "tier": ledger.c.tier}
@@ -67,7 +70,7 @@ class LedgerTable:
 
     async def insert_new(self, rows: Sequence[bytes]) -> set[str]:
         """Write encoded rows, and say which were not there yet, by their ids. Raises like ``insert``."""
-        return await self._insert(_INSERT_NEW, rows)
+        return await self._insert(_MERGE_NEW, rows)
 
     async def _insert(self, statement: TextClause, rows: Sequence[bytes]) -> set[str]:
         if not rows:
@@ -76,13 +79,15 @@ class LedgerTable:
         try:
             async with asyncio.timeout(_DEADLINE_S), self._database.begin() as connection:
                 done = await connection.execute(statement, {"rows": Json(batch, dumps=bytes)})
-                return set(done.scalars()) if statement is _INSERT_NEW else set()
+                return set(done.scalars()) if statement is _MERGE_NEW else set()
         except TimeoutError as exc:
             raise DeadlineError(
                 f"PostgreSQL did not take {len(rows)} rows of the ledger within {_DEADLINE_S:g} s; they wait in the journal"
             ) from exc
         except DBAPIError as exc:
             state = sqlstate(exc)
+            if state == _IS_THERE and statement is _INSERT:
+                return await self._insert(_MERGE, rows)
             if state is None or not state.startswith(_UNSTORABLE):
                 raise
             if len(rows) == 1:

@@ -1,7 +1,7 @@
 """Calls that are all of their trace: written down once, with the ledger's row, and read as any other trace.
 
 Nearly every call through the gateway begins a trace and is all there is of it. What the ledger's row says of it anyway is
-not said again: PostgreSQL makes the trace's line of that row in the same statement (`INSERT_LINES`), the line holds what the
+not said again: PostgreSQL makes the trace's line of that row in the same statement (`NEW_LINES`), the line holds what the
 row has no place for (`Step`), and the span is read off both (`attributes_of`). ``docs/adr/0047-a-call-is-written-once.md``
 tells why; any other call has a span of its own.
 """
@@ -186,12 +186,17 @@ GIVEN_COLUMNS: Final = (
     "owner text, span_id text, step json, conversation_id text, asked json, question_at integer, said text"
 )
 """What `TracedRow` has besides the ledger's columns, as ``json_to_recordset`` takes it."""
-INSERT_LINES: Final = (
-    f"INSERT INTO trace_summaries AS known ({', '.join(_LINE)}) SELECT {', '.join(_LINE.values())} "  # noqa: S608 - our own
-    "FROM given JOIN stored USING (id) WHERE span_id IS NOT NULL ORDER BY trace_id "
+_LINES = (
+    f"INSERT INTO trace_summaries AS known ({', '.join(_LINE)}) SELECT {', '.join(_LINE.values())} FROM given"  # noqa: S608 - our own
+)
+# in one order, so that two writers do not wait for each other in a ring
+NEW_LINES: Final = f"{_LINES} WHERE span_id IS NOT NULL ORDER BY trace_id"
+"""Makes lines of ``given``, rows of the ledger with `GIVEN_COLUMNS`; an error (23505) where a trace has one already."""
+JOIN_LINES: Final = (
+    f"{_LINES} JOIN stored USING (id) WHERE span_id IS NOT NULL ORDER BY trace_id "
     f"ON CONFLICT (trace_id) DO UPDATE SET {SET}, {', '.join(f'{name} = excluded.{name}' for name in _OWN)}"
 )
-"""Makes lines of ``given``, rows of the ledger with `GIVEN_COLUMNS`, as far as they are ``stored`` for the first time."""
+"""The same for those that are ``stored`` for the first time; a line that is there already is joined with."""
 
 
 def attributes_of(row: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:

@@ -299,6 +299,22 @@ async def test_it_is_part_of_what_others_send_of_its_trace(
     assert line.span_count == 2
 
 
+async def test_it_joins_what_others_sent_before_it_was_stored(
+    database: Database, ledger: Ledger, spans: Spans
+) -> None:
+    store = TraceStore(database, spans)
+    writer = SpanWriter(database.url)
+    sent = Spans().start("look up", parent=f"00-{'ab' * 16}-{TOLD['span_id']}-01")
+    sent.end()
+    writer.store([sent])
+    writer.close()
+    ledger.closed(an_entry("call_1", **TOLD, prompt=None))
+    ledger.closed(an_entry("call_2", **{**TOLD, "trace_id": "cd" * 16}, prompt=None))
+    await ledger.flush()
+    found = {line.trace_id: (line.span_count, line.question) for line in await store.find(TraceQuery())}
+    assert found == {"ab" * 16: (2, "why?"), "cd" * 16: (1, "why?")}
+
+
 async def test_when_a_trace_goes_so_does_what_was_said(
     database: Database, ledger: Ledger, spans: Spans
 ) -> None:
