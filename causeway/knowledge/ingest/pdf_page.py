@@ -85,7 +85,7 @@ def _drawings(page: raw.FPDF_PAGE, frame: Frame) -> tuple[tuple[Ruling, ...], bo
     rulings: list[Ruling] = []
     pictured = 0.0
     count = raw.FPDFPage_CountObjects(page)
-    pointer = ctypes.c_void_p(ctypes.addressof(page.contents))
+    pointer = ctypes.byref(page.contents)
     room = bytearray(_BOUNDS.size)
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     places = tuple(start + 4 * number for number in range(4))

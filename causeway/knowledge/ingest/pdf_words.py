@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from itertools import islice, repeat
 from operator import itemgetter
 from struct import Struct
 from typing import Final, NamedTuple
@@ -24,6 +24,7 @@ import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 from causeway.knowledge.ingest.pdf_letters import Letters, LetterWidths
 from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word, make_box, make_word
 from causeway.knowledge.ingest.pdfium_calls import (
+    Room,
     char_matrix,
     char_origin,
     crop_box,
@@ -48,7 +49,6 @@ _REPLACED: Final[dict[int, str]] = {
 _NEEDS_CARE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\ud800-\udfff\ufb00-\ufb06\ufffe]")
 _BOLD_NAME: Final = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
 _BOLD_WEIGHT: Final = 600
-_FOUR_SIDES: Final = ctypes.c_float * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,11 @@ class Frame:
     @classmethod
     def of(cls, page: raw.FPDF_PAGE) -> Frame:
         """The frame of a page as its rotation has it shown; a letter's size where the page does not say how large it is."""
-        sides = _FOUR_SIDES(0.0, 0.0, 612.0, 792.0)
-        start, address = ctypes.addressof(sides), ctypes.addressof(page.contents)
-        places = (start, start + 4, start + 8, start + 12)
-        if not crop_box(address, *places):
-            media_box(address, *places)
-        left, bottom, right, top = sides
+        pointer = ctypes.byref(page.contents)
+        _SIDES.pack_into(_FLOATS.memory, 0, 0.0, 0.0, 612.0, 792.0)
+        if not crop_box(pointer, *_FLOATS.places):
+            media_box(pointer, *_FLOATS.places)
+        left, bottom, right, top = _SIDES.unpack_from(_FLOATS.memory)
         return cls(left, bottom, right, top, raw.FPDFPage_GetRotation(page) % 4)
 
     @property
@@ -206,7 +205,9 @@ _SIDES: Final = Struct("4f")  # left, top, right, bottom
 _POINT: Final = Struct("2d")
 _MATRIX: Final = Struct("4f")  # and where it begins, which is not looked at
 _CORNERS: Final = Struct("4d")
-
+_FLOATS: Final = Room(4, 4)
+_ANSWER: Final = Room(8, 4)
+_BOXES: Final = Room(_SIDES.size, 256)
 
 _Sides = tuple[float, float, float, float]
 """Left, top, right and bottom of a letter's box."""
@@ -231,8 +232,7 @@ class _WordReader:
         self, text_page: raw.FPDF_TEXTPAGE, frame: Frame, walls: Sequence[Box] | None, widths: LetterWidths
     ) -> None:
         """As `words_of` takes them."""
-        self._address = ctypes.addressof(text_page.contents)
-        self._page = ctypes.c_void_p(self._address)
+        self._page = ctypes.byref(text_page.contents)
         self._characters = _characters(text_page)
         self._frame = frame
         self._left, self._top = frame.left, frame.top
@@ -247,9 +247,6 @@ class _WordReader:
         self._written = 0
         self._is_even_text = True
         self._run = -1
-        self._room = bytearray(_CORNERS.size)
-        self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
-        self._corners = tuple([ctypes.c_void_p(self._place + 8 * number) for number in range(4)])
         self._found: list[tuple[int, Word, int]] = []
         self.spaces: list[float] = []
 
@@ -366,13 +363,12 @@ class _WordReader:
         """
         firsts = [begin for _, begin, _ in pieces]
         lasts = [begin + len(text) - 1 for text, begin, _ in pieces]
-        room = bytearray(2 * _SIDES.size * len(pieces) or 1)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(room))
-        places = range(start, start + 2 * _SIDES.size * len(pieces), _SIDES.size)
-        deque(map(loose_box, repeat(self._address), chain(firsts, lasts), places), maxlen=0)
-        sides = list(_SIDES.iter_unpack(room)) if pieces else []
+        count = len(pieces)
+        _BOXES.grow(2 * count)
+        deque(map(loose_box, repeat(self._page), firsts + lasts, _BOXES.places), maxlen=0)
+        sides = list(islice(_SIDES.iter_unpack(_BOXES.memory), 2 * count))
         objects = list(map(text_object, repeat(self._page), firsts))
-        return objects, list(map(text_font, objects)), sides[: len(pieces)], sides[len(pieces) :]
+        return objects, list(map(text_font, objects)), sides[:count], sides[count:]
 
     def _read_even(
         self, piece: _Piece, gaps: int, left: float, right: float, baseline: float, look: _Look
@@ -466,14 +462,14 @@ class _WordReader:
 
     def _sides(self, index: int) -> _Sides:
         """Left, top, right and bottom of a character's box."""
-        loose_box(self._address, index, self._place)
-        left, top, right, bottom = _SIDES.unpack_from(self._room)
+        loose_box(self._page, index, _ANSWER.places[0])
+        left, top, right, bottom = _SIDES.unpack_from(_ANSWER.memory)
         return left, top, right, bottom
 
     def _origin(self, index: int) -> tuple[float, float]:
         """Where on its baseline a character begins."""
-        char_origin(self._page, index, self._corners[0], self._corners[1])
-        x, y = _POINT.unpack_from(self._room)
+        char_origin(self._page, index, _ANSWER.places[0], _ANSWER.places[1])
+        x, y = _POINT.unpack_from(_ANSWER.memory)
         return x, y
 
     def _stand(self, index: int, sides: _Sides, run: int, written: int, font: int) -> tuple[float, _Look]:
@@ -503,8 +499,8 @@ class _WordReader:
 
     def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
         """How a character with these sides is set, as pdfium says."""
-        char_matrix(self._page, index, self._corners[0])
-        key = font, font_size(self._page, index), bytes(self._room[: _MATRIX.size])
+        char_matrix(self._page, index, _ANSWER.places[0])
+        key = font, font_size(self._page, index), bytes(_ANSWER.memory[: _MATRIX.size])
         look = self._sets.get(key)
         if look is None:
             look = self._sets[key] = self._look_of(index, sides, *key)
@@ -526,8 +522,8 @@ class _WordReader:
 
     def _tight(self, index: int) -> tuple[float, ...]:
         """Left, right, bottom and top of a letter itself; the same as of its box when its font does not say how high letters are."""
-        tight_box(self._page, index, *self._corners)
-        return _CORNERS.unpack_from(self._room)
+        tight_box(self._page, index, *_ANSWER.places)
+        return _CORNERS.unpack_from(_ANSWER.memory)
 
     def _font(self, font: int) -> tuple[str, bool]:
         """A font's name, and whether it is bold."""
