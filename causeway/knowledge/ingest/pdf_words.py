@@ -39,6 +39,7 @@ from causeway.knowledge.ingest.pdfium_calls import (
 )
 
 # pdfium writes U+FFFE (in some calls 2) for a hyphen at a line's end, and no line break after it.
+_HYPHENS: Final = "\ufffe\x02"
 _LINE_OR_HYPHEN: Final = re.compile(r"[\ufffe\x02]|[^\r\n\ufffe\x02]+")
 _WORD: Final = re.compile(r"[^\s\x00]+")
 _REPLACED: Final[dict[int, str]] = {
@@ -151,6 +152,22 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
     return "".join(chr(raw.FPDFText_GetUnicode(text_page, index)) for index in range(count))
 
 
+def _lines(text: str) -> list[tuple[str, int]]:
+    """The lines that are not empty, and each hyphen at a line's end, with the places where they begin."""
+    lines = text.split("\r\n")
+    ends = len(lines) - 1
+    if text.count("\r") != ends or text.count("\n") != ends or any(map(text.__contains__, _HYPHENS)):
+        return [(found[0], found.start()) for found in _LINE_OR_HYPHEN.finditer(text)]
+    placed: list[tuple[str, int]] = []
+    begin = 0
+    for line in lines:
+        length = len(line)
+        if length:
+            placed.append((line, begin))
+        begin += length + 2
+    return placed
+
+
 def _words(text: str, begin: int, run: int) -> list[_Piece]:
     if not text.isprintable():  # it may have other white space than spaces
         return [(found[0], begin + found.start(), run) for found in _WORD.finditer(text)]
@@ -172,9 +189,14 @@ def _clean(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_REPLACED)
 
 
-@dataclass(frozen=True, slots=True)
+def _rounded(points: float) -> float:
+    """To thousandths."""
+    parts = points * 1000 + 0.5
+    return int(parts) / 1000 if parts >= 0 else parts // 1 / 1000
+
+
 class _Look:
-    """How a text object is set.
+    """How a text object is set; no dataclass, since compiled these are made by Python's own steps.
 
     Attributes:
         turn: In sixteenths of a turn.
@@ -183,13 +205,25 @@ class _Look:
             letters are, and each box fits its letter.
     """
 
-    font: int
-    letters: Letters
-    size: float
-    turn: int
-    is_bold: bool
-    height: float
-    drop: float | None
+    __slots__ = ("drop", "font", "height", "is_bold", "letters", "size", "turn")
+
+    def __init__(
+        self,
+        font: int,
+        letters: Letters,
+        size: float,
+        turn: int,
+        is_bold: bool,
+        height: float,
+        drop: float | None,
+    ) -> None:
+        self.font = font
+        self.letters = letters
+        self.size = size
+        self.turn = turn
+        self.is_bold = is_bold
+        self.height = height
+        self.drop = drop
 
 
 _ALIKE: Final = 0.01  # points: two sizes
@@ -255,14 +289,14 @@ class _WordReader:
         runs: list[_Piece] = []
         words: list[_Piece] = []
         hyphens: list[int] = []
-        for run, found in enumerate(_LINE_OR_HYPHEN.finditer(self._characters)):
-            text, begin = found[0], found.start()
-            if text in ("\ufffe", "\x02"):
+        for run, (text, begin) in enumerate(_lines(self._characters)):
+            if len(text) == 1 and text in _HYPHENS:
                 hyphens.append(begin)
                 continue
-            if text[0].isspace() or text[-1].isspace():
+            stripped = text.strip()
+            if len(stripped) != len(text):
                 begin += len(text) - len(text.lstrip())
-                text = text.strip()
+                text = stripped
             if self._takes_lines and " " in text:
                 runs.append((text, begin, run))
             else:
@@ -485,7 +519,7 @@ class _WordReader:
             is_alike = look.drop is not None and abs(height - look.height) <= _EQUAL
             if is_alike and font == look.font and (self._is_even_text or run == self._run):
                 self._written = written
-                return ((self._top - bottom - (look.drop or 0.0)) * 1000 + 0.5) // 1 / 1000, look
+                return _rounded(self._top - bottom - (look.drop or 0.0)), look
             if written != self._written:
                 look = None
         if look is None or not written:
@@ -495,7 +529,7 @@ class _WordReader:
             self._look, self._run, self._written = look, run, written
         if look.drop is None or abs(height - look.height) > _EQUAL:
             return round(self._top - self._origin(index)[1], 3), look
-        return ((self._top - bottom - look.drop) * 1000 + 0.5) // 1 / 1000, look
+        return _rounded(self._top - bottom - look.drop), look
 
     def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
         """How a character with these sides is set, as pdfium says."""
