@@ -26,7 +26,7 @@ from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
 from causeway.knowledge.ingest.pdf_page import read_page
 from causeway.knowledge.ingest.pdf_running import without_running_lines
-from causeway.knowledge.ingest.pdf_shapes import Page, Sheet
+from causeway.knowledge.ingest.pdf_shapes import Page, Sheet, has_plain_letters
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
 
@@ -258,6 +258,8 @@ def _drawn(document: pdfium.PdfDocument, index: int) -> tuple[Image.Image, float
 
 def _is_legible(page: Page) -> bool:
     """Whether the words are language: not what a bad OCR or a font without an alphabet leaves behind."""
+    if not page.is_picture and has_plain_letters(page.words):
+        return True
     text = "".join([word.text for word in page.words])
     if not text:
         return False

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.knowledge.ingest.pdf_letters import Letters, LetterWidths
-from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word, make_box, make_word
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word, make_box, make_word, rounded
 from causeway.knowledge.ingest.pdfium_calls import (
     Room,
     char_matrix,
@@ -528,7 +528,7 @@ class _WordReader:
                 self._looks[written] = look
             self._look, self._run, self._written = look, run, written
         if look.drop is None or abs(height - look.height) > _EQUAL:
-            return round(self._top - self._origin(index)[1], 3), look
+            return rounded(self._top - self._origin(index)[1], 1000.0), look
         return _rounded(self._top - bottom - look.drop), look
 
     def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
