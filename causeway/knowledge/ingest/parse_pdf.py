@@ -8,6 +8,7 @@ Pages that have no text, or garbage for text, are drawn and read from their pict
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
+import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
@@ -48,6 +50,8 @@ _EMPTY_TITLE = re.compile(
     re.IGNORECASE,
 )
 _LIGHT_WORD = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüý]", re.IGNORECASE)
+_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
+_METADATA = {"title": b"Title\0", "author": b"Author\0", "subject": b"Subject\0", "keywords": b"Keywords\0"}
 _LOST = re.compile("[\ufffd\ue000-\uf8ff]")
 _LATIN = re.compile(r"^[A-Za-z\u00c0-\u024f'\u2019-]+$")
 
@@ -280,17 +284,26 @@ def _is_legible(page: Page) -> bool:
 
 
 def _metadata(document: pdfium.PdfDocument) -> dict[str, str]:
-    found: Mapping[str, str] = document.get_metadata_dict(skip_empty=True)
-    names = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
-    metadata = {names[key]: " ".join(value.split()) for key, value in found.items() if key in names}
+    said = {name: " ".join(_said(document, key).split()) for name, key in _METADATA.items()}
+    metadata = {name: value for name, value in said.items() if value}
     if _EMPTY_TITLE.match(metadata.get("title", "")) or not any(map(str.isalpha, metadata.get("title", ""))):
         metadata.pop("title", None)
-    created = re.match(r"D:(\d{4})(\d\d)?(\d\d)?", found.get("CreationDate", ""))
+    created = _DATE.match(_said(document, b"CreationDate\0"))
     if created:
         metadata["created"] = "-".join(part for part in created.groups() if part)
     return {
         key: value for key, value in metadata.items() if value.strip("()") not in ("anonymous", "unspecified")
     }
+
+
+def _said(document: pdfium.PdfDocument, key: bytes) -> str:
+    """What the document says of itself; `PdfDocument.get_metadata_dict` asks for twice as much, and each thing twice."""
+    size = raw.FPDF_GetMetaText(document.raw, key, None, 0)
+    if size <= 2:
+        return ""
+    room = ctypes.create_string_buffer(size)
+    raw.FPDF_GetMetaText(document.raw, key, room, size)
+    return room.raw[:-2].decode("utf-16-le", "replace")
 
 
 def _first_title(blocks: Sequence[Block]) -> str:

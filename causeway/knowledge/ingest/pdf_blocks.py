@@ -29,6 +29,7 @@ _CAPTION: Final = re.compile(
     r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE
 )
 _HYPHENS: Final = (SOFT_HYPHEN, "-", "\u2010")
+_PARTS: Final = float(SIDE)
 _make_place: Final[Callable[[tuple[int, float, float, float, float]], Place]] = partial(tuple.__new__, Place)
 _SENTENCE_END: Final = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
 
@@ -79,10 +80,10 @@ def _shown(page: int, box: Box, sheet: Sheet) -> Place:
     return _make_place(
         (
             page,
-            int(SIDE * left + 0.5) / SIDE,
-            int(SIDE * top + 0.5) / SIDE,
-            int(SIDE * right + 0.5) / SIDE,
-            int(SIDE * bottom + 0.5) / SIDE,
+            int(_PARTS * left + 0.5) / _PARTS,
+            int(_PARTS * top + 0.5) / _PARTS,
+            int(_PARTS * right + 0.5) / _PARTS,
+            int(_PARTS * bottom + 0.5) / _PARTS,
         )
     )
 

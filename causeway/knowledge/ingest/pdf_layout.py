@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import accumulate
 from operator import attrgetter, itemgetter
 from statistics import median
@@ -37,28 +36,63 @@ _BASELINE: Final = itemgetter(Segment._fields.index("baseline"))
 _LEFT: Final = attrgetter("box.x0")
 
 
-class Line(NamedTuple):
-    """A line of text.
+class Line:
+    """A line of text; no dataclass, since compiled these are made by Python's own steps.
 
     Attributes:
         region: Lines of one region (a column, or a stretch across columns) follow each other.
         left, right: The edges of its region.
     """
 
-    text: str
-    box: Box
-    baseline: float
-    size: float
-    is_bold: bool
-    page: int
-    region: int
-    left: float
-    right: float
+    __slots__ = ("baseline", "box", "is_bold", "left", "page", "region", "right", "size", "text")
 
+    def __init__(  # noqa: PLR0913
+        self,
+        text: str,
+        box: Box,
+        baseline: float,
+        size: float,
+        is_bold: bool,
+        page: int,
+        region: int,
+        left: float,
+        right: float,
+    ) -> None:
+        self.text = text
+        self.box = box
+        self.baseline = baseline
+        self.size = size
+        self.is_bold = is_bold
+        self.page = page
+        self.region = region
+        self.left = left
+        self.right = right
 
-_make_line: Final[Callable[[tuple[str, Box, float, float, bool, int, int, float, float]], Line]] = partial(
-    tuple.__new__, Line
-)
+    def fields(self) -> tuple[str, Box, float, float, bool, int, int, float, float]:
+        """What it is made of, in order."""
+        return (
+            self.text,
+            self.box,
+            self.baseline,
+            self.size,
+            self.is_bold,
+            self.page,
+            self.region,
+            self.left,
+            self.right,
+        )
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[Line], tuple[str, Box, float, float, bool, int, int, float, float]]:
+        """For pickles, which go from process to process: compiled, a class says nothing of its fields."""
+        return Line, self.fields()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Line) and self.fields() == other.fields()
+
+    def __hash__(self) -> int:
+        return hash(self.fields())
 
 
 class PlacedTable(NamedTuple):
@@ -96,12 +130,10 @@ def _evened(items: list[Item]) -> list[Item]:
     """Other programs' OCR guesses each line's size anew: those that are about the usual one are made the same."""
     sizes = [item.size for item in items if isinstance(item, Line)]
     usual = median(sizes) if sizes else 0.0
-    return [
-        item._replace(size=usual)
-        if isinstance(item, Line) and 0.7 * usual < item.size < 1.35 * usual
-        else item
-        for item in items
-    ]
+    for item in items:
+        if isinstance(item, Line) and 0.7 * usual < item.size < 1.35 * usual:
+            item.size = usual
+    return items
 
 
 _Piece = Segment | Table
@@ -357,6 +389,10 @@ def _line(row: Row, page: int, region: int, left: float, right: float) -> Line:
         text, is_bold = words[0].text, words[0].is_bold
     else:
         text = " ".join([word.text for word in words])
-        letters = sum([len(word.text) for word in words])
-        is_bold = sum([len(word.text) for word in words if word.is_bold]) >= 0.9 * letters
-    return _make_line((text, box, baseline, size, is_bold, page, region, left, right))
+        letters = bold = 0
+        for each, _, _, _, is_so, _ in words:
+            letters += len(each)
+            if is_so:
+                bold += len(each)
+        is_bold = bold >= 0.9 * letters
+    return Line(text, box, baseline, size, is_bold, page, region, left, right)

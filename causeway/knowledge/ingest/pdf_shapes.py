@@ -88,8 +88,11 @@ class Ruling(NamedTuple):
     is_horizontal: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+make_ruling: Final[Callable[[tuple[Box, bool]], Ruling]] = partial(tuple.__new__, Ruling)
+"""A ruling of its fields, as `make_box` makes boxes."""
+
+
+class Turn(NamedTuple):
     """How a page was turned to be read.
 
     Attributes:
@@ -100,28 +103,24 @@ class Turn:
     quarters: int = 0
     skew_degrees: float = 0.0
 
-    def __reduce__(self) -> tuple[type[Turn], tuple[int, float]]:
-        """For pickles, which go from process to process: compiled, a frozen class says nothing of its fields."""
-        return Turn, (self.quarters, self.skew_degrees)
+
+UPRIGHT: Final = Turn()
+"""As most pages are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(NamedTuple):
     """The page as it was read: how large, and how it was turned."""
 
     width: float
     height: float
     turn: Turn
 
-    def __reduce__(self) -> tuple[type[Sheet], tuple[float, float, Turn]]:
-        """As a turn's."""
-        return Sheet, (self.width, self.height, self.turn)
-
     def shown(self, box: Box) -> tuple[float, float, float, float]:
         """Where a box is on the page as shown: left, top, right and bottom as shares of its sides, 0 to 1."""
-        if not self.turn.quarters and not self.turn.skew_degrees:
-            width, height = self.width, self.height
-            x0, y0, x1, y1 = box.x0 / width, box.y0 / height, box.x1 / width, box.y1 / height
+        width, height, (quarters, skew) = self
+        if not quarters and not skew:
+            x0, y0, x1, y1 = box
+            x0, y0, x1, y1 = x0 / width, y0 / height, x1 / width, y1 / height
             if 0.0 <= x0 <= x1 <= 1.0 and 0.0 <= y0 <= y1 <= 1.0:
                 return x0, y0, x1, y1
             return _share(x0), _share(y0), _share(x1), _share(y1)
@@ -178,7 +177,7 @@ class Page:
     has_drawings: bool = False
     spaces: tuple[float, ...] = ()
     notes: tuple[Block, ...] = ()
-    turn: Turn = Turn()
+    turn: Turn = UPRIGHT
 
     @property
     def sheet(self) -> Sheet:

@@ -13,7 +13,6 @@ import re
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from operator import itemgetter
 from struct import Struct
@@ -33,6 +32,7 @@ from causeway.knowledge.ingest.pdfium_calls import (
     font_weight,
     loose_box,
     media_box,
+    rotation,
     text_font,
     text_object,
     tight_box,
@@ -52,25 +52,30 @@ _BOLD_NAME: Final = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", r
 _BOLD_WEIGHT: Final = 600
 
 
-@dataclass(frozen=True, slots=True)
 class Frame:
-    """Turns pdfium's coordinates (from the bottom left, before rotation) into those of the page as shown."""
+    """Turns pdfium's coordinates (from the bottom left, before rotation) into those of the page as shown.
 
-    left: float
-    bottom: float
-    right: float
-    top: float
-    quarters: int
+    No dataclass, since compiled these are made by Python's own steps.
+    """
 
-    @classmethod
-    def of(cls, page: raw.FPDF_PAGE) -> Frame:
+    __slots__ = ("bottom", "left", "quarters", "right", "top")
+
+    def __init__(self, left: float, bottom: float, right: float, top: float, quarters: int) -> None:
+        self.left = left
+        self.bottom = bottom
+        self.right = right
+        self.top = top
+        self.quarters = quarters
+
+    @staticmethod
+    def of(page: raw.FPDF_PAGE) -> Frame:
         """The frame of a page as its rotation has it shown; a letter's size where the page does not say how large it is."""
         pointer = ctypes.byref(page.contents)
         _SIDES.pack_into(_FLOATS.memory, 0, 0.0, 0.0, 612.0, 792.0)
         if not crop_box(pointer, *_FLOATS.places):
             media_box(pointer, *_FLOATS.places)
         left, bottom, right, top = _SIDES.unpack_from(_FLOATS.memory)
-        return cls(left, bottom, right, top, raw.FPDFPage_GetRotation(page) % 4)
+        return Frame(left, bottom, right, top, rotation(pointer) % 4)
 
     @property
     def width(self) -> float:
@@ -95,7 +100,7 @@ class Frame:
     def box(self, x0: float, y0: float, x1: float, y1: float) -> Box:
         """One of pdfium's rectangles on the page as shown."""
         if self.quarters == 0 and x0 <= x1 and y0 <= y1:
-            return Box(x0 - self.left, self.top - y1, x1 - self.left, self.top - y0)
+            return make_box((x0 - self.left, self.top - y1, x1 - self.left, self.top - y0))
         (ax, ay), (bx, by) = self.point(x0, y0), self.point(x1, y1)
         return Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
 
@@ -133,7 +138,7 @@ def words_of(
     # Where the text runs up, down or backwards, the page is turned until it runs to the right.
     quarters = round(upright / 4) % 4
     if words and quarters != frame.quarters:
-        frame = replace(frame, quarters=quarters)
+        frame = Frame(frame.left, frame.bottom, frame.right, frame.top, quarters)
         reader = _WordReader(text_page, frame, None, widths)
         words, turns = reader.read()
     if any(turns):
@@ -318,7 +323,7 @@ class _WordReader:
         again: list[_Piece] = []
         words: list[_Piece] = []
         lasts = [begin + len(text) - 1 for text, begin, _ in runs]
-        written_last = list(map(text_object, repeat(self._page), lasts))
+        written_last: list[int] = list(map(text_object, repeat(self._page), lasts))
         objects, fonts, starts, stops = self._ends(runs)
         # Compiled, zip is a plain loop, but not with strict; these are as long as each other.
         for piece, written, font, first, last, ends in zip(runs, objects, fonts, starts, stops, written_last):  # noqa: B905
@@ -362,19 +367,22 @@ class _WordReader:
 
     def _written_at_once(self, runs: Iterable[_Piece]) -> list[_Piece]:
         """The runs, cut where another text object begins."""
-        pieces: list[_Piece] = []
+        words: list[_Piece] = []
         for text, begin, run in runs:
-            words = _words(text, begin, run)
-            objects = list(map(text_object, repeat(self._page), [first for _, first, _ in words]))
-            start = end = begin
-            piece = 0
-            for (word, first, _), written in zip(words, objects):  # noqa: B905 - as above
-                if end > begin and (written != piece or not written):
-                    pieces.append((text[start - begin : end - begin], start, run))
-                    start = first
-                piece, end = written, first + len(word)
-            if end > begin:
-                pieces.append((text[start - begin : end - begin], start, run))
+            words += _words(text, begin, run)
+        objects: list[int] = list(map(text_object, repeat(self._page), [first for _, first, _ in words]))
+        pieces: list[_Piece] = []
+        characters = self._characters
+        start = end = piece = 0
+        line = -1
+        for (word, first, run), written in zip(words, objects):  # noqa: B905 - as above
+            if run != line or written != piece or not written:
+                if end > start:
+                    pieces.append((characters[start:end], start, line))
+                start, line = first, run
+            piece, end = written, first + len(word)
+        if end > start:
+            pieces.append((characters[start:end], start, line))
         return pieces
 
     def _read_words(self, words: list[_Piece]) -> None:
@@ -397,12 +405,8 @@ class _WordReader:
         """
         firsts = [begin for _, begin, _ in pieces]
         lasts = [begin + len(text) - 1 for text, begin, _ in pieces]
-        count = len(pieces)
-        _BOXES.grow(2 * count)
-        deque(map(loose_box, repeat(self._page), firsts + lasts, _BOXES.places), maxlen=0)
-        sides = list(islice(_SIDES.iter_unpack(_BOXES.memory), 2 * count))
         objects = list(map(text_object, repeat(self._page), firsts))
-        return objects, list(map(text_font, objects)), sides[:count], sides[count:]
+        return objects, list(map(text_font, objects)), self._all_sides(firsts), self._all_sides(lasts)
 
     def _read_even(
         self, piece: _Piece, gaps: int, left: float, right: float, baseline: float, look: _Look
@@ -438,10 +442,11 @@ class _WordReader:
 
     def _learned(self, text: str, begin: int, look: _Look) -> float:
         """The width of a text that has letters not met before; they are asked for."""
-        letters = look.letters
-        for letter in letters.unknown(text):
-            x0, _, x1, _ = self._sides(begin + text.index(letter))
-            letters.learn(letter, (x1 - x0) / look.size)
+        letters, size = look.letters, look.size
+        unknown = list(letters.unknown(text))
+        sides = self._all_sides([begin + text.index(letter) for letter in unknown])
+        for letter, (x0, _, x1, _) in zip(unknown, sides):  # noqa: B905 - as above
+            letters.learn(letter, (x1 - x0) / size)
         return letters.width(text) or 0.0
 
     def _is_even(self, text: str, begin: int, left: float, space: float, look: _Look) -> bool:
@@ -493,6 +498,12 @@ class _WordReader:
             self._found.append((begin, make_word((text, box, baseline, size, look.is_bold, run)), look.turn))
 
     # --- questions ---------------------------------------------------------------------------------------
+
+    def _all_sides(self, indices: list[int]) -> list[_Sides]:
+        """Of several characters, as of one."""
+        _BOXES.grow(len(indices))
+        deque(map(loose_box, repeat(self._page), indices, _BOXES.places), maxlen=0)
+        return list(islice(_SIDES.iter_unpack(_BOXES.memory), len(indices)))
 
     def _sides(self, index: int) -> _Sides:
         """Left, top, right and bottom of a character's box."""

@@ -50,6 +50,10 @@ crop_box: Final = _unchecked(raw.FPDFPage_GetCropBox, _INT)
 """(pointer to the page, pointers to left, bottom, right and top as float) -> whether it has one."""
 media_box: Final = _unchecked(raw.FPDFPage_GetMediaBox, _INT)
 """As `crop_box`."""
+rotation: Final = _unchecked(raw.FPDFPage_GetRotation, _INT)
+"""(pointer to the page) -> quarters of a turn, clockwise."""
+annotation_count: Final = _unchecked(raw.FPDFPage_GetAnnotCount, _INT)
+"""(pointer to the page) -> how many."""
 page_object: Final = _unchecked(raw.FPDFPage_GetObject, _ADDRESS)
 """(pointer to the page, number) -> the object."""
 object_type: Final = _plain(raw.FPDFPageObj_GetType, _INT, _ADDRESS)
