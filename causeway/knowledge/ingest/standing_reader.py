@@ -50,7 +50,9 @@ def rehearse() -> None:
     from causeway.knowledge.ingest.language import language_of
     from causeway.knowledge.ingest.reading import Reading
 
-    language_of(parser.parse_bytes(_OWN_PDF, name="own.pdf", reading=Reading()).blocks)
+    parsed = parser.parse_bytes(_OWN_PDF, name="own.pdf", reading=Reading())
+    language_of(parsed.blocks)
+    json.loads(msgspec.json.encode({"document": parsed}))
 
 
 def stand_by(channel: int, *, is_rehearsing: bool) -> None:
@@ -60,6 +62,7 @@ def stand_by(channel: int, *, is_rehearsing: bool) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         die_with_parent()
+        parse_child.be_ended_first()
         os.dup2(channel, _CHANNEL)
         os.closerange(_CHANNEL + 1, _MOST_DESCRIPTORS)
         with socket.socket(fileno=_CHANNEL) as heard:
