@@ -272,7 +272,7 @@ def _is_legible(page: Page) -> bool:
         return False
     if not page.is_picture:
         return True
-    letters = sum(letter.isalnum() for letter in text)
+    letters = sum(map(str.isalnum, text))
     if letters < 12 or letters < 0.55 * len(text):
         return False
     words = [word for words in page.words for word in words.text.split()]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import attrgetter, itemgetter
@@ -17,7 +16,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from causeway.knowledge.ingest.ocr_numerals import with_numerals
-from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word, make_box
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word, make_box, rounded
 from causeway.knowledge.ingest.pdf_tables import (
     Row,
     Segment,
@@ -190,12 +189,27 @@ def _segment(words: list[Word]) -> Segment:
             y0, y1 = min(y0, top), max(y1, bottom)
     if is_even:
         return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, int(10 * size + 0.5) / 10))
-    sizes: Counter[float] = Counter()
-    for word in words:
-        sizes[round(word.size, 1)] += len(word.text)
-    size = sizes.most_common(1)[0][0]
-    baseline = next((word.baseline for word in words if round(word.size, 1) == size), baseline)
-    return Segment(tuple(words), Box(x0, y0, x1, y1), baseline, size)
+    size, baseline = _usual(words)
+    return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, size))
+
+
+def _usual(words: Sequence[Word]) -> tuple[float, float]:
+    """The size that most letters have, to a tenth of a point, and the baseline of the first word that has it."""
+    letters: dict[float, int] = {}
+    levels: dict[float, float] = {}
+    last, size = -1.0, -1.0
+    for text, _, baseline, its_size, _, _ in words:
+        if its_size != last:
+            last, size = its_size, rounded(its_size, 10.0)
+        if size in letters:
+            letters[size] += len(text)
+        else:
+            letters[size], levels[size] = len(text), baseline
+    most, usual = -1, size
+    for size, count in letters.items():
+        if count > most:
+            most, usual = count, size
+    return usual, levels[usual]
 
 
 # --- columns -----------------------------------------------------------------------------------------
