@@ -14,10 +14,12 @@ import signal
 import socket
 import traceback
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import msgspec
 
+from causeway.knowledge.document import Block
 from causeway.knowledge.ingest import parse_child
 from causeway.knowledge.ingest.helper import LONGEST_REQUEST_BYTES, Helper
 from causeway.knowledge.ingest.in_two import die_with_parent
@@ -32,6 +34,8 @@ _PAGE = b"""BT /F 16 Tf 72 720 Td (Readers that stand ready) Tj /F 11 Tf
 0 -14 Td (This one was read before anybody asked, and nobody will know what it says.) Tj ET
 72 500 m 472 500 l 472 460 l 72 460 l h S 72 480 m 472 480 l S 272 500 m 272 460 l S
 BT /F 11 Tf 76 486 Td (What is done) Tj 200 0 Td (When) Tj -200 -20 Td (All that can be) Tj 200 0 Td (Before) Tj ET"""
+_LETTERS = " ".join(map("".join, permutations("etaoinsr", 4)))
+"""As much as is looked at to tell a language, and as many kinds of syllables as a page has."""
 _OWN_PDF = b"""%%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
@@ -51,7 +55,7 @@ def rehearse() -> None:
     from causeway.knowledge.ingest.reading import Reading
 
     parsed = parser.parse_bytes(_OWN_PDF, name="own.pdf", reading=Reading())
-    language_of(parsed.blocks)
+    language_of([*parsed.blocks, Block(kind="paragraph", text=_LETTERS)])
     json.loads(msgspec.json.encode({"document": parsed}))
 
 
