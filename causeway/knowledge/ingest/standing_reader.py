@@ -28,14 +28,19 @@ from causeway.knowledge.ingest.in_two import die_with_parent
 
 _CHANNEL = 3
 _MOST_DESCRIPTORS = 256
-_PAGE = b"""BT /F 16 Tf 72 720 Td (Readers that stand ready) Tj /F 11 Tf
+_LETTERS = " ".join(map("".join, permutations("etaoinsr", 4)))
+"""As much as is looked at to tell a language, and as many kinds of syllables as a page has."""
+_LINES = "".join(f"0 -12 Td ({_LETTERS[place : place + 79]}) Tj\n" for place in range(0, 2400, 80)).encode()
+_PAGE = (
+    b"""BT /F 16 Tf 72 720 Td (Readers that stand ready) Tj /F 11 Tf
 0 -40 Td (Forking a process and touching the memory that it needs takes longer) Tj
 0 -14 Td (than reading a page, so both are done before there is a page to read.) Tj
 0 -14 Td (This one was read before anybody asked, and nobody will know what it says.) Tj ET
 72 500 m 472 500 l 472 460 l 72 460 l h S 72 480 m 472 480 l S 272 500 m 272 460 l S
-BT /F 11 Tf 76 486 Td (What is done) Tj 200 0 Td (When) Tj -200 -20 Td (All that can be) Tj 200 0 Td (Before) Tj ET"""
-_LETTERS = " ".join(map("".join, permutations("etaoinsr", 4)))
-"""As much as is looked at to tell a language, and as many kinds of syllables as a page has."""
+BT /F 11 Tf 76 486 Td (What is done) Tj 200 0 Td (When) Tj -200 -20 Td (All that can be) Tj 200 0 Td (Before) Tj -200 -40 Td
+%sET"""
+    % _LINES
+)
 _OWN_PDF = b"""%%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
