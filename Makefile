@@ -45,8 +45,8 @@ $(PACKAGES_STAMP): constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	@touch $@
 
-$(RUN_STAMP): $(PACKAGES_STAMP) pyproject.toml hatch_build.py causeway/compiled.py $(wildcard causeway/knowledge/ingest/pdf*.py)
-	@echo "installing Causeway itself and compiling its PDF reader (half a minute)"
+$(RUN_STAMP): $(PACKAGES_STAMP) pyproject.toml hatch_build.py causeway/compiled.py $(shell $(PYTHON) causeway/compiled.py)
+	@echo "installing Causeway itself and compiling its busiest modules (half a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

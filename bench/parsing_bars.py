@@ -33,7 +33,7 @@ import tesserocr  # type: ignore[import-untyped]  # it ships no types
 from PIL import Image, ImageFilter
 
 from bench.machine import describe
-from causeway.compiled import compiled_reader
+from causeway.compiled import compiled
 from causeway.knowledge.document import Block, ParsedDocument
 from causeway.knowledge.ingest import ocr, ocr_rapid, ocr_tesseract
 from causeway.knowledge.ingest.ocr_engine import OcrEngine
@@ -64,7 +64,7 @@ def main() -> None:
     only.add_argument("--times-only", action="store_true", help="not how well files are read")
     only.add_argument("--quality-only", action="store_true", help="not how long it takes")
     options = parser.parse_args()
-    reader = "compiled" if compiled_reader() else "not compiled"
+    reader = "compiled" if compiled("reader") else "not compiled"
     print(f"# Reading files against the bars\n\n{describe()}\n- PDF reader: {reader}\n")
     if not options.times_only:
         _accuracy(options.documents)

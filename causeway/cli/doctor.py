@@ -68,7 +68,7 @@ async def _examine(settings: Settings, pages: dict[str, dict[str, object]]) -> l
     findings += await _guarded("database", lambda: _database(settings, pages))
     findings += _models(settings)
     findings += [_provider(name, settings) for name in settings.providers]
-    findings += [_reader(), _ocr()]
+    findings += [_compiled(), _ocr()]
     findings += await _guarded("Pinecone", lambda: _pinecone(settings))
     return findings
 
@@ -187,13 +187,14 @@ async def _pinecone(settings: Settings) -> list[Finding]:
     return [Finding("Pinecone", "ok", found)]
 
 
-def _reader() -> Finding:
-    from causeway.compiled import compiled_reader
+def _compiled() -> Finding:
+    from causeway.compiled import PARTS, compiled
 
-    if compiled_reader():
-        return Finding("PDF reader", "ok", "compiled")
+    plain = [part for part in PARTS if compiled(part) is None]
+    if not plain:
+        return Finding("compiled", "ok", ", ".join(PARTS))
     better = "a C compiler and Python's headers (apt install gcc python3-dev), then install Causeway again"
-    return Finding("PDF reader", "ok", "not compiled, a fifth slower", better)
+    return Finding("compiled", "ok", f"not {', '.join(plain)}: slower by a tenth to a fifth", better)
 
 
 def _ocr() -> Finding:

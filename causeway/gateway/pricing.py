@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
-from pathlib import Path
+from importlib import resources
 from typing import Self
 
 from causeway.contracts.chat import ChatRequest, Usage
@@ -22,7 +22,6 @@ from causeway.settings import PriceSettings
 FREE = PriceSettings()
 """What a model of this machine costs."""
 
-_PACKAGED = Path(__file__).with_name("prices.toml")
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 _ONE = Decimal(1)
 _FACTS = ("name", "context_tokens", "most_output_tokens")
@@ -50,7 +49,8 @@ class PriceTable:
     @classmethod
     def packaged(cls) -> Self:
         """The table that comes with Causeway."""
-        written = tomllib.loads(_PACKAGED.read_text(encoding="utf-8"))
+        text = resources.files("causeway.gateway").joinpath("prices.toml").read_text(encoding="utf-8")
+        written = tomllib.loads(text)
         return cls(
             {
                 row["name"]: KnownModel(

@@ -1,1 +1,5 @@
 """Providers of models, local and remote."""
+
+from causeway.compiled import compiled_modules
+
+__path__[:0] = compiled_modules(__name__)

@@ -1,1 +1,5 @@
 """PostgreSQL, files and durable work."""
+
+from causeway.compiled import compiled_modules
+
+__path__[:0] = compiled_modules(__name__)

@@ -1,15 +1,20 @@
-"""Openings and entries for the tests of the ledger and its journal."""
+"""Openings and entries for the tests of the ledger and its journal, and a shared state that is away."""
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from pydantic import SecretStr
 
 from causeway.contracts.chat import Usage
+from causeway.contracts.clock import Clock
 from causeway.contracts.money import Micros
 from causeway.gateway.entries import Opening, Row
+from causeway.settings import RedisSettings
+from causeway.storage.redis_state import RedisState
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -72,3 +77,10 @@ def an_entry(call_id: str, *, usage: Usage | None = None, **changed: Any) -> Row
             name: count for name, count in msgspec.structs.asdict(usage).items() if hasattr(_ROW, name)
         }
     return msgspec.structs.replace(_ROW, id=call_id, **changed)
+
+
+def state_out_of_reach(clock: Clock) -> RedisState:
+    """A shared state whose server is away."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return RedisState(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{port}")), clock=clock)

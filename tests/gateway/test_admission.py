@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 from random import Random
 
 import pytest
-from pydantic import SecretStr
 
 from causeway.contracts.identity import Budget, Principal, Scope
 from causeway.contracts.money import Micros
@@ -22,11 +20,11 @@ from causeway.errors import (
 )
 from causeway.gateway.admission import Admission, Admitted, Demand, settle_call
 from causeway.gateway.tiers import Tiers
-from causeway.settings import RedisSettings, TierSettings
-from causeway.storage.redis_state import RedisState
+from causeway.settings import TierSettings
 from causeway.storage.shared_state import Meter, Reserved, SharedState
 from causeway.testing.clock import FrozenClock
 from causeway.testing.shared_state_contract import Bench
+from tests.gateway.calls import state_out_of_reach
 
 _NAMES = count()
 _CENT = 10_000
@@ -307,9 +305,7 @@ async def test_a_call_of_a_crashed_process_is_settled_by_its_reservation(
 
 
 async def test_without_redis_only_callers_without_limits_go_on(clock: FrozenClock) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    state = RedisState(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{port}")), clock=clock)
+    state = state_out_of_reach(clock)
     tiers = Tiers({"t": TierSettings(requests_per_minute=1), "internal": TierSettings()})
     admission = Admission(state=state, tiers=tiers, spent=Books(), clock=clock)
     with pytest.raises(SharedStateUnavailableError, match="limits and budgets cannot be checked"):

@@ -9,7 +9,6 @@ import pytest
 from causeway.contracts.clock import Clock
 from causeway.contracts.identity import Scope
 from causeway.contracts.money import Micros
-from causeway.errors import SharedStateUnavailableError
 from causeway.gateway.admission import Admission, Demand
 from causeway.gateway.budget_standing import BudgetStandings, Standing
 from causeway.gateway.keys import Bounds, Keys
@@ -20,22 +19,14 @@ from causeway.settings import TierSettings
 from causeway.storage.database import Database
 from causeway.storage.notices import Notices
 from causeway.storage.process_state import ProcessState
-from causeway.storage.shared_state import Reserved, SharedState
+from causeway.storage.shared_state import SharedState
 from causeway.testing.clock import FrozenClock
-from tests.gateway.calls import an_entry
+from tests.gateway.calls import an_entry, state_out_of_reach
 
 TIERS = {
     "pro": TierSettings(budget_usd_per_month=Decimal(100), key_budget_usd_per_day=Decimal(2)),
     "free": TierSettings(),
 }
-
-
-class Unreachable(ProcessState):
-    """A shared state that is away."""
-
-    async def reserve(self, *_: object, **__: object) -> Reserved:
-        msg = "out of reach"
-        raise SharedStateUnavailableError(msg)
 
 
 class Accounts:
@@ -107,5 +98,5 @@ async def test_a_budget_that_no_call_has_used_has_nothing_reserved(accounts: Acc
 async def test_what_cannot_be_asked_is_said_to_be_unknown(
     accounts: Accounts, clock: FrozenClock, tmp_path: Path
 ) -> None:
-    found = await accounts.standings(Unreachable(clock=clock))
+    found = await accounts.standings(state_out_of_reach(clock))
     assert [each.reserved for each in found.values()] == [None]

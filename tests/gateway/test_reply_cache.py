@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from causeway.contracts.chat import ChatReply, ChatRequest, Message, StopReason, Usage
 from causeway.contracts.identity import Principal, Scope
@@ -15,8 +16,8 @@ from causeway.gateway import semantic_cache
 from causeway.gateway.cache_key import VERSION
 from causeway.gateway.question_vector import QuestionVector
 from causeway.gateway.reply_cache import ReplyCache
-from causeway.settings import TierSettings
-from causeway.storage.process_state import ProcessState
+from causeway.settings import RedisSettings, TierSettings
+from causeway.storage.redis_state import RedisState
 from causeway.testing.clock import FrozenClock
 from causeway.testing.gateway import bags_of_words
 from causeway.testing.shared_state_contract import Bench
@@ -32,11 +33,11 @@ REPLY = ChatReply(
 BUSY = BusyError("too many texts wait")
 
 
-class Shared(ProcessState):
+class Shared(RedisState):
     """Values and logs that a test can reach into; ``error`` is raised instead of answering."""
 
     def __init__(self) -> None:
-        super().__init__(clock=FrozenClock())
+        super().__init__(RedisSettings(url=SecretStr("redis://127.0.0.1:1")), clock=FrozenClock())
         self.values: dict[str, bytes] = {}
         self.logs: dict[str, list[tuple[str, bytes]]] = {}
         self.pulled = 0

@@ -1,5 +1,5 @@
 """A file becomes searchable."""
 
-from causeway.compiled import compiled_reader
+from causeway.compiled import compiled_modules
 
-__path__[:0] = compiled_reader()
+__path__[:0] = compiled_modules(__name__)
