@@ -64,7 +64,7 @@ def compile_into(folder: Path, part: str) -> None:
         modules = Path(room, "lib", "causeway")
         (modules / DIGEST).write_text(made_of)
         package = folder / PACKAGE
-        package.mkdir(exist_ok=True)
+        package.mkdir(parents=True, exist_ok=True)
         shutil.move(modules, package / part)
         for shared in Path(room, "lib").iterdir():
             shutil.move(shared, folder)

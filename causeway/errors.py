@@ -320,3 +320,9 @@ class DiskFullError(OperatorError):
 
     code = "disk_full"
     http_status = 507
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of what a task group raises, the failure that cancelled its other tasks."""
+    first = group.exceptions[0]
+    return first_failure(first) if isinstance(first, BaseExceptionGroup) else first

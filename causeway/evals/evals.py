@@ -24,6 +24,7 @@ from causeway.errors import (
     InvalidInputError,
     NotFoundError,
     TryLaterError,
+    first_failure,
 )
 from causeway.evals.checks import FindsPersonalData, grade
 from causeway.evals.outcome import Outcome, Score
@@ -346,7 +347,7 @@ class Evals:
                 for _ in range(under_way.started.run.options.concurrency):
                     group.create_task(self._ask_next(under_way))
         except ExceptionGroup as failed:
-            raise _first(failed) from failed
+            raise first_failure(failed) from failed
 
     async def _ask_next(self, under_way: _UnderWay) -> None:
         """Take cases one after the other until there are no more."""
@@ -444,8 +445,3 @@ def _digest(subject: str, identity: Mapping[str, object], case: Case, repeat: in
         "repeat": repeat,
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

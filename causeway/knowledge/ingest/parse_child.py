@@ -46,6 +46,7 @@ def main(argument: str) -> None:
     Its language is not told: what tells it takes longer to load than most files take to read, and writes more than a
     reader may.
     """
+    be_ended_first()
     read({**json.loads(argument), "tells_language": False})
 
 
@@ -92,6 +93,12 @@ def let_others_first() -> None:
     time.sleep(_END_IN_S)
 
 
+def be_ended_first() -> None:
+    """When memory runs out, it is this process that the kernel ends."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_bytes(b"900")
+
+
 def limit(request: Mapping[str, Any]) -> Limits:
     """Limit this process to what ``request`` allows."""
     limits = Limits(request)
@@ -115,8 +122,6 @@ class Limits:
         resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_WRITTEN_BYTES, _MOST_WRITTEN_BYTES))
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with suppress(OSError):  # when memory runs out, it is this process that the kernel ends
-            Path("/proc/self/oom_score_adj").write_bytes(b"900")
 
     def allow_a_page(self) -> None:
         """A page was read from its picture: the next may take as long again."""

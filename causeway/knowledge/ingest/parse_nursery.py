@@ -31,6 +31,8 @@ from causeway.knowledge.ingest.helper import GIVEN, LONGEST_REQUEST_BYTES, NONE_
 
 _MOST_STANDING = 2
 """One to read the next file, and one to help it."""
+_PAUSE_S = 0.01
+"""Before the next reader is made: whoever waited for the last wakes meanwhile, and would stand behind it on its core."""
 _COLLECTIONS = (20_000, 20, 50)
 """Looking for garbage as often as Python does by itself is a sixth of reading a long PDF, and there is next to none."""
 
@@ -104,7 +106,9 @@ class _Nursery:
                 wake_read,
                 *(reader.channel for reader in busy if reader.channel),
             ]
-            ready: list[object] = select.select(heard, [], [], 0 if len(self._standing) < wanted else None)[0]
+            ready: list[object] = select.select(
+                heard, [], [], _PAUSE_S if len(self._standing) < wanted else None
+            )[0]
             if wake_read in ready:
                 with suppress(BlockingIOError):
                     os.read(wake_read, 4096)

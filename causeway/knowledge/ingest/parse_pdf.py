@@ -8,6 +8,7 @@ Pages that have no text, or garbage for text, are drawn and read from their pict
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no types
+import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.errors import EmptyDocumentError, UnreadableDocumentError
 from causeway.knowledge.document import Block, ParsedDocument
@@ -26,7 +28,7 @@ from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.pdf_notes import labels_of, outline_of, with_notes, with_outline
 from causeway.knowledge.ingest.pdf_page import read_page
 from causeway.knowledge.ingest.pdf_running import without_running_lines
-from causeway.knowledge.ingest.pdf_shapes import Page, Sheet
+from causeway.knowledge.ingest.pdf_shapes import Page, Sheet, has_plain_letters
 from causeway.knowledge.ingest.reading import Reading
 from causeway.knowledge.ingest.sniff import PDF
 
@@ -48,6 +50,8 @@ _EMPTY_TITLE = re.compile(
     re.IGNORECASE,
 )
 _LIGHT_WORD = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüý]", re.IGNORECASE)
+_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
+_METADATA = {"title": b"Title\0", "author": b"Author\0", "subject": b"Subject\0", "keywords": b"Keywords\0"}
 _LOST = re.compile("[\ufffd\ue000-\uf8ff]")
 _LATIN = re.compile(r"^[A-Za-z\u00c0-\u024f'\u2019-]+$")
 
@@ -258,6 +262,8 @@ def _drawn(document: pdfium.PdfDocument, index: int) -> tuple[Image.Image, float
 
 def _is_legible(page: Page) -> bool:
     """Whether the words are language: not what a bad OCR or a font without an alphabet leaves behind."""
+    if not page.is_picture and has_plain_letters(page.words):
+        return True
     text = "".join([word.text for word in page.words])
     if not text:
         return False
@@ -266,7 +272,7 @@ def _is_legible(page: Page) -> bool:
         return False
     if not page.is_picture:
         return True
-    letters = sum(letter.isalnum() for letter in text)
+    letters = sum(map(str.isalnum, text))
     if letters < 12 or letters < 0.55 * len(text):
         return False
     words = [word for words in page.words for word in words.text.split()]
@@ -278,17 +284,26 @@ def _is_legible(page: Page) -> bool:
 
 
 def _metadata(document: pdfium.PdfDocument) -> dict[str, str]:
-    found: Mapping[str, str] = document.get_metadata_dict(skip_empty=True)
-    names = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
-    metadata = {names[key]: " ".join(value.split()) for key, value in found.items() if key in names}
+    said = {name: " ".join(_said(document, key).split()) for name, key in _METADATA.items()}
+    metadata = {name: value for name, value in said.items() if value}
     if _EMPTY_TITLE.match(metadata.get("title", "")) or not any(map(str.isalpha, metadata.get("title", ""))):
         metadata.pop("title", None)
-    created = re.match(r"D:(\d{4})(\d\d)?(\d\d)?", found.get("CreationDate", ""))
+    created = _DATE.match(_said(document, b"CreationDate\0"))
     if created:
         metadata["created"] = "-".join(part for part in created.groups() if part)
     return {
         key: value for key, value in metadata.items() if value.strip("()") not in ("anonymous", "unspecified")
     }
+
+
+def _said(document: pdfium.PdfDocument, key: bytes) -> str:
+    """What the document says of itself; `PdfDocument.get_metadata_dict` asks for twice as much, and each thing twice."""
+    size = raw.FPDF_GetMetaText(document.raw, key, None, 0)
+    if size <= 2:
+        return ""
+    room = ctypes.create_string_buffer(size)
+    raw.FPDF_GetMetaText(document.raw, key, room, size)
+    return room.raw[:-2].decode("utf-16-le", "replace")
 
 
 def _first_title(blocks: Sequence[Block]) -> str:

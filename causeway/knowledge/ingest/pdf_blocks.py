@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from causeway.knowledge.document import SIDE, Block, BlockKind, Place
 from causeway.knowledge.ingest.markdown_table import markdown_of
 from causeway.knowledge.ingest.pdf_layout import Item, Line, PlacedTable
-from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Sheet, rounded
 
 _BULLET: Final = re.compile(
     r"^(?:[\u2022\u25aa\u25cf\u25e6\u2023\u25a0\u25cb\u00b7\uf0b7\uf0a7\u2043]|[-\u2013\u2014*](?=\s))\s*(?=\S)"
@@ -28,6 +29,8 @@ _CAPTION: Final = re.compile(
     r"^(?:table|figure|fig\.|tab\.|abb\.|abbildung|tabelle|chart)\s*[\dA-Z]", re.IGNORECASE
 )
 _HYPHENS: Final = (SOFT_HYPHEN, "-", "\u2010")
+_PARTS: Final = float(SIDE)
+_make_place: Final[Callable[[tuple[int, float, float, float, float]], Place]] = partial(tuple.__new__, Place)
 _SENTENCE_END: Final = re.compile(r"[.!?:;\u2026][\"')\]\u201d\u2019]*$")
 
 
@@ -74,12 +77,14 @@ def blocks_of(items: Sequence[Item], sheets: Mapping[int, Sheet]) -> list[Block]
 def _shown(page: int, box: Box, sheet: Sheet) -> Place:
     """A rectangle of a page as read, as shares of the page as shown."""
     left, top, right, bottom = sheet.shown(box)
-    return Place(
-        page,
-        int(SIDE * left + 0.5) / SIDE,
-        int(SIDE * top + 0.5) / SIDE,
-        int(SIDE * right + 0.5) / SIDE,
-        int(SIDE * bottom + 0.5) / SIDE,
+    return _make_place(
+        (
+            page,
+            int(_PARTS * left + 0.5) / _PARTS,
+            int(_PARTS * top + 0.5) / _PARTS,
+            int(_PARTS * right + 0.5) / _PARTS,
+            int(_PARTS * bottom + 0.5) / _PARTS,
+        )
     )
 
 
@@ -154,27 +159,31 @@ class _Style:
 # --- paragraphs --------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class _Draft:
-    """A block that still takes lines."""
+    """A block that still takes lines; no dataclass, since compiled these are made by Python's own steps."""
 
-    kind: BlockKind
-    lines: list[Line]
+    __slots__ = ("kind", "lines")
+
+    def __init__(self, kind: BlockKind, lines: list[Line]) -> None:
+        self.kind = kind
+        self.lines = lines
 
 
 _Places = tuple[tuple[int, Box], ...]
 """Pages and rectangles, in points of the pages as read."""
 
 
-@dataclass(slots=True)
 class _Made:
     """A block that what comes after it may change."""
 
-    kind: BlockKind
-    text: str
-    level: int
-    page: int
-    places: _Places
+    __slots__ = ("kind", "level", "page", "places", "text")
+
+    def __init__(self, kind: BlockKind, text: str, level: int, page: int, places: _Places) -> None:
+        self.kind = kind
+        self.text = text
+        self.level = level
+        self.page = page
+        self.places = places
 
 
 def _usual_pitch(items: Sequence[Item]) -> float:
@@ -185,7 +194,7 @@ def _usual_pitch(items: Sequence[Item]) -> float:
         if isinstance(above, Line) and isinstance(below, Line) and above.region == below.region:
             step = (below.baseline - above.baseline) / max(above.size, 1.0)
             if 0.8 < step < 2.6 and abs(above.size - below.size) < 0.5:
-                pitches[round(step, 1)] += 1
+                pitches[rounded(step, 10.0)] += 1
         above = below
     return pitches.most_common(1)[0][0] if pitches else 1.2
 
@@ -363,6 +372,8 @@ class _Speller:
                     text = self._mended(text, line)
                 else:
                     text = f"{text} {line}"
+        if text.isascii() and text.isprintable() and "  " not in text and text == text.strip():
+            return text
         return " ".join(text.replace(SOFT_HYPHEN, "").split())
 
     def _mended(self, text: str, line: str) -> str:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import accumulate, pairwise
-from operator import attrgetter
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import attrgetter, itemgetter
 from statistics import median
 from typing import Final, NamedTuple
 
 from causeway.knowledge.ingest.ocr_numerals import with_numerals
-from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word, make_box
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Word, make_box, rounded
 from causeway.knowledge.ingest.pdf_tables import (
     Row,
     Segment,
@@ -32,31 +30,68 @@ _STEP: Final = 3.0
 _FEWEST_LINES: Final = 4
 _FEWEST_LETTERS: Final = 18
 _MAX_CUTS: Final = 4
-_BASELINE: Final = attrgetter("baseline")
+_FIRST: Final = itemgetter(0)
+_BASELINE: Final = itemgetter(Segment._fields.index("baseline"))
+_LEFT: Final = attrgetter("box.x0")
 
 
-class Line(NamedTuple):
-    """A line of text.
+class Line:
+    """A line of text; no dataclass, since compiled these are made by Python's own steps.
 
     Attributes:
         region: Lines of one region (a column, or a stretch across columns) follow each other.
         left, right: The edges of its region.
     """
 
-    text: str
-    box: Box
-    baseline: float
-    size: float
-    is_bold: bool
-    page: int
-    region: int
-    left: float
-    right: float
+    __slots__ = ("baseline", "box", "is_bold", "left", "page", "region", "right", "size", "text")
 
+    def __init__(  # noqa: PLR0913
+        self,
+        text: str,
+        box: Box,
+        baseline: float,
+        size: float,
+        is_bold: bool,
+        page: int,
+        region: int,
+        left: float,
+        right: float,
+    ) -> None:
+        self.text = text
+        self.box = box
+        self.baseline = baseline
+        self.size = size
+        self.is_bold = is_bold
+        self.page = page
+        self.region = region
+        self.left = left
+        self.right = right
 
-_make_line: Final[Callable[[tuple[str, Box, float, float, bool, int, int, float, float]], Line]] = partial(
-    tuple.__new__, Line
-)
+    def fields(self) -> tuple[str, Box, float, float, bool, int, int, float, float]:
+        """What it is made of, in order."""
+        return (
+            self.text,
+            self.box,
+            self.baseline,
+            self.size,
+            self.is_bold,
+            self.page,
+            self.region,
+            self.left,
+            self.right,
+        )
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[Line], tuple[str, Box, float, float, bool, int, int, float, float]]:
+        """For pickles, which go from process to process: compiled, a class says nothing of its fields."""
+        return Line, self.fields()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Line) and self.fields() == other.fields()
+
+    def __hash__(self) -> int:
+        return hash(self.fields())
 
 
 class PlacedTable(NamedTuple):
@@ -75,8 +110,7 @@ def read_in_order(page: Page) -> list[Item]:
     words: Sequence[Word] = page.words
     if taken:
         words = [word for index, word in enumerate(words) if index not in taken]
-    pieces = [_make_piece((segment.box, segment)) for segment in _segments(words)]
-    pieces += [_Piece(table.box, table) for table in tables]
+    pieces: list[_Piece] = [*_segments(words), *tables]
     items: list[Item] = []
     space = _word_space(words, page.spaces)
     for number, region in enumerate(_regions(pieces, _MAX_CUTS)):
@@ -95,32 +129,26 @@ def _evened(items: list[Item]) -> list[Item]:
     """Other programs' OCR guesses each line's size anew: those that are about the usual one are made the same."""
     sizes = [item.size for item in items if isinstance(item, Line)]
     usual = median(sizes) if sizes else 0.0
-    return [
-        item._replace(size=usual)
-        if isinstance(item, Line) and 0.7 * usual < item.size < 1.35 * usual
-        else item
-        for item in items
-    ]
+    for item in items:
+        if isinstance(item, Line) and 0.7 * usual < item.size < 1.35 * usual:
+            item.size = usual
+    return items
 
 
-class _Piece(NamedTuple):
-    """What columns are made of: a segment or a ruled table."""
-
-    box: Box
-    what: Segment | Table
-
-
-_make_piece: Final[Callable[[tuple[Box, Segment | Table]], _Piece]] = partial(tuple.__new__, _Piece)
+_Piece = Segment | Table
+"""What columns are made of: a segment or a ruled table."""
 
 
 def _word_space(words: Sequence[Word], spaces: Sequence[float]) -> float:
     """The usual gap between two words, in units of their size; ``spaces`` are those inside of words."""
-    gaps = [
-        (after.box.x0 - before.box.x1) / max(before.size, 1.0)
-        for before, after in pairwise(words)
-        if before.run == after.run
-    ]
-    usual = [*spaces, *(gap for gap in gaps if 0 < gap < 1)]
+    usual = list(spaces)
+    last, end, height = -1, 0.0, 0.0
+    for _, (x0, _, x1, _), _, size, _, run in words:
+        if run == last:
+            gap = (x0 - end) / (height if height > 1.0 else 1.0)
+            if 0 < gap < 1:
+                usual.append(gap)
+        last, end, height = run, x1, size
     return median(usual) if usual else 0.25
 
 
@@ -161,12 +189,27 @@ def _segment(words: list[Word]) -> Segment:
             y0, y1 = min(y0, top), max(y1, bottom)
     if is_even:
         return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, int(10 * size + 0.5) / 10))
-    sizes: Counter[float] = Counter()
-    for word in words:
-        sizes[round(word.size, 1)] += len(word.text)
-    size = sizes.most_common(1)[0][0]
-    baseline = next((word.baseline for word in words if round(word.size, 1) == size), baseline)
-    return Segment(tuple(words), Box(x0, y0, x1, y1), baseline, size)
+    size, baseline = _usual(words)
+    return make_segment((tuple(words), make_box((x0, y0, x1, y1)), baseline, size))
+
+
+def _usual(words: Sequence[Word]) -> tuple[float, float]:
+    """The size that most letters have, to a tenth of a point, and the baseline of the first word that has it."""
+    letters: dict[float, int] = {}
+    levels: dict[float, float] = {}
+    last, size = -1.0, -1.0
+    for text, _, baseline, its_size, _, _ in words:
+        if its_size != last:
+            last, size = its_size, rounded(its_size, 10.0)
+        if size in letters:
+            letters[size] += len(text)
+        else:
+            letters[size], levels[size] = len(text), baseline
+    most, usual = -1, size
+    for size, count in letters.items():
+        if count > most:
+            most, usual = count, size
+    return usual, levels[usual]
 
 
 # --- columns -----------------------------------------------------------------------------------------
@@ -203,7 +246,7 @@ def _above(pieces: list[_Piece], y: float) -> tuple[list[_Piece], list[_Piece]]:
 
 def _gutter(pieces: Sequence[_Piece]) -> float | None:
     """Where text stands in columns, the middle of the gutter between two of them."""
-    segments = [piece.what for piece in pieces if isinstance(piece.what, Segment)]
+    segments = [piece for piece in pieces if isinstance(piece, Segment)]
     if len(segments) < 2 * _FEWEST_LINES:
         return None
     starts, ends = sorted([s.box.x0 for s in segments]), sorted([s.box.x1 for s in segments])
@@ -295,18 +338,15 @@ def _is_prose(strips: Sequence[_Strip]) -> bool:
 
 
 def _items(region: Sequence[_Piece], page: int, number: int, space: float) -> list[Item]:
-    segments = [piece.what for piece in region if isinstance(piece.what, Segment)]
-    tables = [piece.what for piece in region if isinstance(piece.what, Table)]
+    segments = [piece for piece in region if isinstance(piece, Segment)]
+    tables = [piece for piece in region if isinstance(piece, Table)]
     rows = _rows(segments)
     left = min((s.box.x0 for s in segments), default=0.0)
     right = max((s.box.x1 for s in segments), default=0.0)
     placed: list[tuple[float, Item]] = [(table.box.y0, PlacedTable(table, page)) for table in tables]
     # Cells may stand closer together than columns of text, yet further apart than words.
     widest = max(0.55, 2.2 * space)
-    cells = [
-        [cell for s in row for cell in ((s,) if len(s.words) == 1 else _segments(s.words, widest))]
-        for row in rows
-    ]
+    cells = [_cells_of(row, widest) for row in rows]
     index = 0
     while index < len(rows):
         found = aligned_table(cells[index:]) if len(cells[index]) > 1 else None
@@ -318,19 +358,36 @@ def _items(region: Sequence[_Piece], page: int, number: int, space: float) -> li
         line = _line(rows[index], page, number, left, right)
         placed.append((line.box.y0, line))
         index += 1
-    return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
+    placed.sort(key=_FIRST)
+    return [item for _, item in placed]
+
+
+def _cells_of(row: Row, widest: float) -> Row:
+    """A row with its segments cut at gaps of ``widest`` times their size."""
+    cells: Row = []
+    for segment in row:
+        if len(segment.words) == 1:
+            cells.append(segment)
+        else:
+            cells += _segments(segment.words, widest)
+    return cells
 
 
 def _rows(segments: Sequence[Segment]) -> list[Row]:
     rows: list[Row] = []
+    row: Row = []
+    level, height = 0.0, 0.0
     for segment in sorted(segments, key=_BASELINE):
-        if rows and segment.baseline - rows[-1][0].baseline <= 0.35 * max(segment.size, rows[-1][0].size):
-            rows[-1].append(segment)
+        _, _, baseline, size = segment
+        if row and baseline - level <= 0.35 * (size if size > height else height):
+            row.append(segment)
         else:
-            rows.append([segment])
+            row = [segment]
+            rows.append(row)
+            level, height = baseline, size
     for row in rows:
         if len(row) > 1:
-            row.sort(key=lambda segment: segment.box.x0)
+            row.sort(key=_LEFT)
     return rows
 
 
@@ -346,6 +403,10 @@ def _line(row: Row, page: int, region: int, left: float, right: float) -> Line:
         text, is_bold = words[0].text, words[0].is_bold
     else:
         text = " ".join([word.text for word in words])
-        letters = sum([len(word.text) for word in words])
-        is_bold = sum([len(word.text) for word in words if word.is_bold]) >= 0.9 * letters
-    return _make_line((text, box, baseline, size, is_bold, page, region, left, right))
+        letters = bold = 0
+        for each, _, _, _, is_so, _ in words:
+            letters += len(each)
+            if is_so:
+                bold += len(each)
+        is_bold = bold >= 0.9 * letters
+    return Line(text, box, baseline, size, is_bold, page, region, left, right)

@@ -19,25 +19,29 @@ class Letters:
         space: How wide the gaps between words were in the last line that proved even; negative before the first.
     """
 
-    __slots__ = ("_shares", "_widths", "space")
+    __slots__ = ("_has_wide", "_shares", "_widths", "space")
 
     def __init__(self) -> None:
         """None is known yet."""
         self._shares = bytearray([_UNKNOWN]) * 256
         self._shares[ord(" ")] = 0
         self._widths = {" ": 0.0}
+        self._has_wide = False
         self.space = -1.0
 
     def width(self, text: str) -> float | None:
         """Of all letters in ``text`` together; None while one of them is not known."""
         try:
             shares = text.encode("latin-1").translate(self._shares)
+        except UnicodeEncodeError:
+            pass
+        else:
             if _UNKNOWN not in shares:
                 # Adler's checksum that begins with 0 is the bytes' sum in its lower half, made four times faster.
                 total = adler32(shares, 0) & 0xFFFF if len(shares) <= _SUMMED else sum(shares)
                 return total / _SHARES
-        except UnicodeEncodeError:
-            pass
+            if not self._has_wide:
+                return None
         try:
             return sum(map(self._widths.__getitem__, text))
         except KeyError:
@@ -50,9 +54,14 @@ class Letters:
     def learn(self, letter: str, width: float) -> None:
         """Remember how wide a letter is."""
         self._widths[letter] = width
+        place = ord(letter)
+        if place >= 256:
+            return
         share = round(width * _SHARES)
-        if ord(letter) < len(self._shares) and 0 <= share < _UNKNOWN:
-            self._shares[ord(letter)] = share
+        if 0 <= share < _UNKNOWN:
+            self._shares[place] = share
+        else:
+            self._has_wide = True
 
 
 LetterWidths = dict[str, Letters]

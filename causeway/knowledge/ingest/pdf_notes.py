@@ -170,6 +170,8 @@ def _letters(text: str) -> str:
 def labels_of(document: pdfium.PdfDocument, count: int) -> str:
     """The pages' own numbers, such as ``i, ii, 1, 2``, where they are not 1, 2, 3; empty where they are, or too many."""
     labels: list[str] = []
+    if not raw.FPDF_GetPageLabel(document.raw, 0, None, 0):
+        return ""  # one that has any has one for the first page
     for index in range(count):
         label = str(document.get_page_label(index) or "")
         labels.append(label.strip() or str(index + 1))

@@ -16,9 +16,10 @@ import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.knowledge.ingest.pdf_letters import LetterWidths
 from causeway.knowledge.ingest.pdf_notes import notes_on
-from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn
+from causeway.knowledge.ingest.pdf_shapes import Box, Page, Ruling, Turn, make_ruling
 from causeway.knowledge.ingest.pdf_words import Frame, words_of
 from causeway.knowledge.ingest.pdfium_calls import (
+    annotation_count,
     count_segments,
     object_bounds,
     object_matrix,
@@ -35,7 +36,9 @@ MAX_PATHS: Final = 5000
 
 _MIN_RULING: Final = 8.0
 _NO_PAGE: Final = "the page cannot be loaded"
-_TEXT, _PATH, _IMAGE = raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_IMAGE
+_TEXT: Final[int] = raw.FPDF_PAGEOBJ_TEXT
+_PATH: Final[int] = raw.FPDF_PAGEOBJ_PATH
+_IMAGE: Final[int] = raw.FPDF_PAGEOBJ_IMAGE
 _BOUNDS: Final = Struct("4f")  # left, bottom, right, top
 
 
@@ -73,7 +76,9 @@ def read_page(document: pdfium.PdfDocument, index: int, widths: LetterWidths | N
             is_picture,
             spaces=spaces,
             has_drawings=has_drawings,
-            notes=tuple(notes_on(page, index + 1, shown)),
+            notes=tuple(notes_on(page, index + 1, shown))
+            if annotation_count(ctypes.byref(page.contents))
+            else (),
             turn=Turn((frame.quarters - shown.quarters) % 4),
         )
     finally:
@@ -84,13 +89,13 @@ def _drawings(page: raw.FPDF_PAGE, frame: Frame) -> tuple[tuple[Ruling, ...], bo
     """The rulings, whether pictures cover most of the page (scanners may cut one into strips), and whether there are any."""
     rulings: list[Ruling] = []
     pictured = 0.0
-    count = raw.FPDFPage_CountObjects(page)
-    pointer = ctypes.c_void_p(ctypes.addressof(page.contents))
+    count: int = raw.FPDFPage_CountObjects(page)
+    pointer = ctypes.byref(page.contents)
     room = bytearray(_BOUNDS.size)
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
-    places = tuple(start + 4 * number for number in range(4))
-    items = list(map(page_object, repeat(pointer), range(min(count, MAX_PATHS * 4))))
-    kinds = list(map(object_type, items))
+    places = start, start + 4, start + 8, start + 12
+    items: list[int] = list(map(page_object, repeat(pointer), range(min(count, MAX_PATHS * 4))))
+    kinds: list[int] = list(map(object_type, items))
     for item, kind in zip(items, kinds):  # noqa: B905 - a plain loop when compiled, but not with strict
         if kind == _TEXT:
             continue
@@ -116,7 +121,7 @@ def _edges(path: int, bounds: Box, frame: Frame) -> list[Ruling]:
     if width > 0.98 * frame.width and height > 0.98 * frame.height:
         return []  # the page's background
     if height <= 3 or width <= 3:
-        return [Ruling(bounds, is_horizontal=width >= height)]
+        return [make_ruling((bounds, width >= height))]
     matrix = raw.FS_MATRIX()
     object_matrix(path, ctypes.addressof(matrix))
     edges: list[Ruling] = []

@@ -13,8 +13,7 @@ import re
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from itertools import islice, repeat
 from operator import itemgetter
 from struct import Struct
 from typing import Final, NamedTuple
@@ -22,8 +21,9 @@ from typing import Final, NamedTuple
 import pypdfium2.raw as raw  # type: ignore[import-untyped]  # it ships no types
 
 from causeway.knowledge.ingest.pdf_letters import Letters, LetterWidths
-from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word, make_box, make_word
+from causeway.knowledge.ingest.pdf_shapes import SOFT_HYPHEN, Box, Word, make_box, make_word, rounded
 from causeway.knowledge.ingest.pdfium_calls import (
+    Room,
     char_matrix,
     char_origin,
     crop_box,
@@ -32,12 +32,14 @@ from causeway.knowledge.ingest.pdfium_calls import (
     font_weight,
     loose_box,
     media_box,
+    rotation,
     text_font,
     text_object,
     tight_box,
 )
 
 # pdfium writes U+FFFE (in some calls 2) for a hyphen at a line's end, and no line break after it.
+_HYPHENS: Final = "\ufffe\x02"
 _LINE_OR_HYPHEN: Final = re.compile(r"[\ufffe\x02]|[^\r\n\ufffe\x02]+")
 _WORD: Final = re.compile(r"[^\s\x00]+")
 _REPLACED: Final[dict[int, str]] = {
@@ -48,29 +50,32 @@ _REPLACED: Final[dict[int, str]] = {
 _NEEDS_CARE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\ud800-\udfff\ufb00-\ufb06\ufffe]")
 _BOLD_NAME: Final = re.compile(r"bold|black|heavy|semib|demi|[-,]bd\b|[-,]b$", re.IGNORECASE)
 _BOLD_WEIGHT: Final = 600
-_FOUR_SIDES: Final = ctypes.c_float * 4
 
 
-@dataclass(frozen=True, slots=True)
 class Frame:
-    """Turns pdfium's coordinates (from the bottom left, before rotation) into those of the page as shown."""
+    """Turns pdfium's coordinates (from the bottom left, before rotation) into those of the page as shown.
 
-    left: float
-    bottom: float
-    right: float
-    top: float
-    quarters: int
+    No dataclass, since compiled these are made by Python's own steps.
+    """
 
-    @classmethod
-    def of(cls, page: raw.FPDF_PAGE) -> Frame:
+    __slots__ = ("bottom", "left", "quarters", "right", "top")
+
+    def __init__(self, left: float, bottom: float, right: float, top: float, quarters: int) -> None:
+        self.left = left
+        self.bottom = bottom
+        self.right = right
+        self.top = top
+        self.quarters = quarters
+
+    @staticmethod
+    def of(page: raw.FPDF_PAGE) -> Frame:
         """The frame of a page as its rotation has it shown; a letter's size where the page does not say how large it is."""
-        sides = _FOUR_SIDES(0.0, 0.0, 612.0, 792.0)
-        start, address = ctypes.addressof(sides), ctypes.addressof(page.contents)
-        places = (start, start + 4, start + 8, start + 12)
-        if not crop_box(address, *places):
-            media_box(address, *places)
-        left, bottom, right, top = sides
-        return cls(left, bottom, right, top, raw.FPDFPage_GetRotation(page) % 4)
+        pointer = ctypes.byref(page.contents)
+        _SIDES.pack_into(_FLOATS.memory, 0, 0.0, 0.0, 612.0, 792.0)
+        if not crop_box(pointer, *_FLOATS.places):
+            media_box(pointer, *_FLOATS.places)
+        left, bottom, right, top = _SIDES.unpack_from(_FLOATS.memory)
+        return Frame(left, bottom, right, top, rotation(pointer) % 4)
 
     @property
     def width(self) -> float:
@@ -95,7 +100,7 @@ class Frame:
     def box(self, x0: float, y0: float, x1: float, y1: float) -> Box:
         """One of pdfium's rectangles on the page as shown."""
         if self.quarters == 0 and x0 <= x1 and y0 <= y1:
-            return Box(x0 - self.left, self.top - y1, x1 - self.left, self.top - y0)
+            return make_box((x0 - self.left, self.top - y1, x1 - self.left, self.top - y0))
         (ax, ay), (bx, by) = self.point(x0, y0), self.point(x1, y1)
         return Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
 
@@ -133,7 +138,7 @@ def words_of(
     # Where the text runs up, down or backwards, the page is turned until it runs to the right.
     quarters = round(upright / 4) % 4
     if words and quarters != frame.quarters:
-        frame = replace(frame, quarters=quarters)
+        frame = Frame(frame.left, frame.bottom, frame.right, frame.top, quarters)
         reader = _WordReader(text_page, frame, None, widths)
         words, turns = reader.read()
     if any(turns):
@@ -150,6 +155,22 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
         if len(text) == count:  # else some character takes two places
             return text
     return "".join(chr(raw.FPDFText_GetUnicode(text_page, index)) for index in range(count))
+
+
+def _lines(text: str) -> list[tuple[str, int]]:
+    """The lines that are not empty, and each hyphen at a line's end, with the places where they begin."""
+    lines = text.split("\r\n")
+    ends = len(lines) - 1
+    if text.count("\r") != ends or text.count("\n") != ends or any(map(text.__contains__, _HYPHENS)):
+        return [(found[0], found.start()) for found in _LINE_OR_HYPHEN.finditer(text)]
+    placed: list[tuple[str, int]] = []
+    begin = 0
+    for line in lines:
+        length = len(line)
+        if length:
+            placed.append((line, begin))
+        begin += length + 2
+    return placed
 
 
 def _words(text: str, begin: int, run: int) -> list[_Piece]:
@@ -173,9 +194,14 @@ def _clean(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_REPLACED)
 
 
-@dataclass(frozen=True, slots=True)
+def _rounded(points: float) -> float:
+    """To thousandths."""
+    parts = points * 1000 + 0.5
+    return int(parts) / 1000 if parts >= 0 else parts // 1 / 1000
+
+
 class _Look:
-    """How a text object is set.
+    """How a text object is set; no dataclass, since compiled these are made by Python's own steps.
 
     Attributes:
         turn: In sixteenths of a turn.
@@ -184,13 +210,25 @@ class _Look:
             letters are, and each box fits its letter.
     """
 
-    font: int
-    letters: Letters
-    size: float
-    turn: int
-    is_bold: bool
-    height: float
-    drop: float | None
+    __slots__ = ("drop", "font", "height", "is_bold", "letters", "size", "turn")
+
+    def __init__(
+        self,
+        font: int,
+        letters: Letters,
+        size: float,
+        turn: int,
+        is_bold: bool,
+        height: float,
+        drop: float | None,
+    ) -> None:
+        self.font = font
+        self.letters = letters
+        self.size = size
+        self.turn = turn
+        self.is_bold = is_bold
+        self.height = height
+        self.drop = drop
 
 
 _ALIKE: Final = 0.01  # points: two sizes
@@ -206,7 +244,9 @@ _SIDES: Final = Struct("4f")  # left, top, right, bottom
 _POINT: Final = Struct("2d")
 _MATRIX: Final = Struct("4f")  # and where it begins, which is not looked at
 _CORNERS: Final = Struct("4d")
-
+_FLOATS: Final = Room(4, 4)
+_ANSWER: Final = Room(8, 4)
+_BOXES: Final = Room(_SIDES.size, 256)
 
 _Sides = tuple[float, float, float, float]
 """Left, top, right and bottom of a letter's box."""
@@ -231,8 +271,7 @@ class _WordReader:
         self, text_page: raw.FPDF_TEXTPAGE, frame: Frame, walls: Sequence[Box] | None, widths: LetterWidths
     ) -> None:
         """As `words_of` takes them."""
-        self._address = ctypes.addressof(text_page.contents)
-        self._page = ctypes.c_void_p(self._address)
+        self._page = ctypes.byref(text_page.contents)
         self._characters = _characters(text_page)
         self._frame = frame
         self._left, self._top = frame.left, frame.top
@@ -247,9 +286,6 @@ class _WordReader:
         self._written = 0
         self._is_even_text = True
         self._run = -1
-        self._room = bytearray(_CORNERS.size)
-        self._place = ctypes.addressof(ctypes.c_char.from_buffer(self._room))
-        self._corners = tuple([ctypes.c_void_p(self._place + 8 * number) for number in range(4)])
         self._found: list[tuple[int, Word, int]] = []
         self.spaces: list[float] = []
 
@@ -258,14 +294,14 @@ class _WordReader:
         runs: list[_Piece] = []
         words: list[_Piece] = []
         hyphens: list[int] = []
-        for run, found in enumerate(_LINE_OR_HYPHEN.finditer(self._characters)):
-            text, begin = found[0], found.start()
-            if text in ("\ufffe", "\x02"):
+        for run, (text, begin) in enumerate(_lines(self._characters)):
+            if len(text) == 1 and text in _HYPHENS:
                 hyphens.append(begin)
                 continue
-            if text[0].isspace() or text[-1].isspace():
+            stripped = text.strip()
+            if len(stripped) != len(text):
                 begin += len(text) - len(text.lstrip())
-                text = text.strip()
+                text = stripped
             if self._takes_lines and " " in text:
                 runs.append((text, begin, run))
             else:
@@ -287,7 +323,7 @@ class _WordReader:
         again: list[_Piece] = []
         words: list[_Piece] = []
         lasts = [begin + len(text) - 1 for text, begin, _ in runs]
-        written_last = list(map(text_object, repeat(self._page), lasts))
+        written_last: list[int] = list(map(text_object, repeat(self._page), lasts))
         objects, fonts, starts, stops = self._ends(runs)
         # Compiled, zip is a plain loop, but not with strict; these are as long as each other.
         for piece, written, font, first, last, ends in zip(runs, objects, fonts, starts, stops, written_last):  # noqa: B905
@@ -331,19 +367,22 @@ class _WordReader:
 
     def _written_at_once(self, runs: Iterable[_Piece]) -> list[_Piece]:
         """The runs, cut where another text object begins."""
-        pieces: list[_Piece] = []
+        words: list[_Piece] = []
         for text, begin, run in runs:
-            words = _words(text, begin, run)
-            objects = list(map(text_object, repeat(self._page), [first for _, first, _ in words]))
-            start = end = begin
-            piece = 0
-            for (word, first, _), written in zip(words, objects):  # noqa: B905 - as above
-                if end > begin and (written != piece or not written):
-                    pieces.append((text[start - begin : end - begin], start, run))
-                    start = first
-                piece, end = written, first + len(word)
-            if end > begin:
-                pieces.append((text[start - begin : end - begin], start, run))
+            words += _words(text, begin, run)
+        objects: list[int] = list(map(text_object, repeat(self._page), [first for _, first, _ in words]))
+        pieces: list[_Piece] = []
+        characters = self._characters
+        start = end = piece = 0
+        line = -1
+        for (word, first, run), written in zip(words, objects):  # noqa: B905 - as above
+            if run != line or written != piece or not written:
+                if end > start:
+                    pieces.append((characters[start:end], start, line))
+                start, line = first, run
+            piece, end = written, first + len(word)
+        if end > start:
+            pieces.append((characters[start:end], start, line))
         return pieces
 
     def _read_words(self, words: list[_Piece]) -> None:
@@ -366,13 +405,8 @@ class _WordReader:
         """
         firsts = [begin for _, begin, _ in pieces]
         lasts = [begin + len(text) - 1 for text, begin, _ in pieces]
-        room = bytearray(2 * _SIDES.size * len(pieces) or 1)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(room))
-        places = range(start, start + 2 * _SIDES.size * len(pieces), _SIDES.size)
-        deque(map(loose_box, repeat(self._address), chain(firsts, lasts), places), maxlen=0)
-        sides = list(_SIDES.iter_unpack(room)) if pieces else []
         objects = list(map(text_object, repeat(self._page), firsts))
-        return objects, list(map(text_font, objects)), sides[: len(pieces)], sides[len(pieces) :]
+        return objects, list(map(text_font, objects)), self._all_sides(firsts), self._all_sides(lasts)
 
     def _read_even(
         self, piece: _Piece, gaps: int, left: float, right: float, baseline: float, look: _Look
@@ -408,10 +442,11 @@ class _WordReader:
 
     def _learned(self, text: str, begin: int, look: _Look) -> float:
         """The width of a text that has letters not met before; they are asked for."""
-        letters = look.letters
-        for letter in letters.unknown(text):
-            x0, _, x1, _ = self._sides(begin + text.index(letter))
-            letters.learn(letter, (x1 - x0) / look.size)
+        letters, size = look.letters, look.size
+        unknown = list(letters.unknown(text))
+        sides = self._all_sides([begin + text.index(letter) for letter in unknown])
+        for letter, (x0, _, x1, _) in zip(unknown, sides):  # noqa: B905 - as above
+            letters.learn(letter, (x1 - x0) / size)
         return letters.width(text) or 0.0
 
     def _is_even(self, text: str, begin: int, left: float, space: float, look: _Look) -> bool:
@@ -464,16 +499,22 @@ class _WordReader:
 
     # --- questions ---------------------------------------------------------------------------------------
 
+    def _all_sides(self, indices: list[int]) -> list[_Sides]:
+        """Of several characters, as of one."""
+        _BOXES.grow(len(indices))
+        deque(map(loose_box, repeat(self._page), indices, _BOXES.places), maxlen=0)
+        return list(islice(_SIDES.iter_unpack(_BOXES.memory), len(indices)))
+
     def _sides(self, index: int) -> _Sides:
         """Left, top, right and bottom of a character's box."""
-        loose_box(self._address, index, self._place)
-        left, top, right, bottom = _SIDES.unpack_from(self._room)
+        loose_box(self._page, index, _ANSWER.places[0])
+        left, top, right, bottom = _SIDES.unpack_from(_ANSWER.memory)
         return left, top, right, bottom
 
     def _origin(self, index: int) -> tuple[float, float]:
         """Where on its baseline a character begins."""
-        char_origin(self._page, index, self._corners[0], self._corners[1])
-        x, y = _POINT.unpack_from(self._room)
+        char_origin(self._page, index, _ANSWER.places[0], _ANSWER.places[1])
+        x, y = _POINT.unpack_from(_ANSWER.memory)
         return x, y
 
     def _stand(self, index: int, sides: _Sides, run: int, written: int, font: int) -> tuple[float, _Look]:
@@ -489,7 +530,7 @@ class _WordReader:
             is_alike = look.drop is not None and abs(height - look.height) <= _EQUAL
             if is_alike and font == look.font and (self._is_even_text or run == self._run):
                 self._written = written
-                return ((self._top - bottom - (look.drop or 0.0)) * 1000 + 0.5) // 1 / 1000, look
+                return _rounded(self._top - bottom - (look.drop or 0.0)), look
             if written != self._written:
                 look = None
         if look is None or not written:
@@ -498,13 +539,13 @@ class _WordReader:
                 self._looks[written] = look
             self._look, self._run, self._written = look, run, written
         if look.drop is None or abs(height - look.height) > _EQUAL:
-            return round(self._top - self._origin(index)[1], 3), look
-        return ((self._top - bottom - look.drop) * 1000 + 0.5) // 1 / 1000, look
+            return rounded(self._top - self._origin(index)[1], 1000.0), look
+        return _rounded(self._top - bottom - look.drop), look
 
     def _asked_look(self, index: int, sides: _Sides, font: int) -> _Look:
         """How a character with these sides is set, as pdfium says."""
-        char_matrix(self._page, index, self._corners[0])
-        key = font, font_size(self._page, index), bytes(self._room[: _MATRIX.size])
+        char_matrix(self._page, index, _ANSWER.places[0])
+        key = font, font_size(self._page, index), bytes(_ANSWER.memory[: _MATRIX.size])
         look = self._sets.get(key)
         if look is None:
             look = self._sets[key] = self._look_of(index, sides, *key)
@@ -526,8 +567,8 @@ class _WordReader:
 
     def _tight(self, index: int) -> tuple[float, ...]:
         """Left, right, bottom and top of a letter itself; the same as of its box when its font does not say how high letters are."""
-        tight_box(self._page, index, *self._corners)
-        return _CORNERS.unpack_from(self._room)
+        tight_box(self._page, index, *_ANSWER.places)
+        return _CORNERS.unpack_from(_ANSWER.memory)
 
     def _font(self, font: int) -> tuple[str, bool]:
         """A font's name, and whether it is bold."""

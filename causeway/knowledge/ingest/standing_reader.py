@@ -14,10 +14,12 @@ import signal
 import socket
 import traceback
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import msgspec
 
+from causeway.knowledge.document import Block
 from causeway.knowledge.ingest import parse_child
 from causeway.knowledge.ingest.helper import LONGEST_REQUEST_BYTES, Helper
 from causeway.knowledge.ingest.in_two import die_with_parent
@@ -26,12 +28,19 @@ from causeway.knowledge.ingest.in_two import die_with_parent
 
 _CHANNEL = 3
 _MOST_DESCRIPTORS = 256
-_PAGE = b"""BT /F 16 Tf 72 720 Td (Readers that stand ready) Tj /F 11 Tf
+_LETTERS = " ".join(map("".join, permutations("etaoinsr", 4)))
+"""As much as is looked at to tell a language, and as many kinds of syllables as a page has."""
+_LINES = "".join(f"0 -12 Td ({_LETTERS[place : place + 79]}) Tj\n" for place in range(0, 2400, 80)).encode()
+_PAGE = (
+    b"""BT /F 16 Tf 72 720 Td (Readers that stand ready) Tj /F 11 Tf
 0 -40 Td (Forking a process and touching the memory that it needs takes longer) Tj
 0 -14 Td (than reading a page, so both are done before there is a page to read.) Tj
 0 -14 Td (This one was read before anybody asked, and nobody will know what it says.) Tj ET
 72 500 m 472 500 l 472 460 l 72 460 l h S 72 480 m 472 480 l S 272 500 m 272 460 l S
-BT /F 11 Tf 76 486 Td (What is done) Tj 200 0 Td (When) Tj -200 -20 Td (All that can be) Tj 200 0 Td (Before) Tj ET"""
+BT /F 11 Tf 76 486 Td (What is done) Tj 200 0 Td (When) Tj -200 -20 Td (All that can be) Tj 200 0 Td (Before) Tj -200 -40 Td
+%sET"""
+    % _LINES
+)
 _OWN_PDF = b"""%%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
@@ -50,7 +59,9 @@ def rehearse() -> None:
     from causeway.knowledge.ingest.language import language_of
     from causeway.knowledge.ingest.reading import Reading
 
-    language_of(parser.parse_bytes(_OWN_PDF, name="own.pdf", reading=Reading()).blocks)
+    parsed = parser.parse_bytes(_OWN_PDF, name="own.pdf", reading=Reading())
+    language_of([*parsed.blocks, Block(kind="paragraph", text=_LETTERS)])
+    json.loads(msgspec.json.encode({"document": parsed}))
 
 
 def stand_by(channel: int, *, is_rehearsing: bool) -> None:
@@ -60,6 +71,7 @@ def stand_by(channel: int, *, is_rehearsing: bool) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         die_with_parent()
+        parse_child.be_ended_first()
         os.dup2(channel, _CHANNEL)
         os.closerange(_CHANNEL + 1, _MOST_DESCRIPTORS)
         with socket.socket(fileno=_CHANNEL) as heard:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from causeway.contracts.vectors import Vectors
-from causeway.errors import DeadlineError
+from causeway.errors import DeadlineError, first_failure
 from causeway.knowledge.index.filters import EVERYTHING, Filter, all_of
 from causeway.knowledge.index.stores import ChunkIndex
 from causeway.knowledge.search.fusion import Fused, fuse
@@ -94,7 +94,7 @@ async def retrieve(
     except TimeoutError as exc:
         raise _late() from exc
     except ExceptionGroup as group:
-        first = _first(group)
+        first = first_failure(group)
         raise (_late() if isinstance(first, TimeoutError) else first) from group
     return Candidates(
         fused=best,
@@ -149,9 +149,3 @@ def _late() -> DeadlineError:
     return DeadlineError(
         f"search did not finish within {_TIMEOUT_S:.0f} s; ask with fewer words, or try again later"
     )
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first failure of a task group: the one that cancelled the others."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

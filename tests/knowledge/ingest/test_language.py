@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from causeway.knowledge.document import Block
-from causeway.knowledge.ingest.language import language_of
+from causeway.knowledge.ingest.language import _TABLES, language_of, model
 from causeway.knowledge.ingest.parser import parse_file
 from causeway.knowledge.ingest.reading import Reading
 
@@ -32,3 +32,7 @@ def test_it_is_metadata_of_the_document(tmp_path: Path) -> None:
     file = tmp_path / "urlaub.md"
     file.write_text(f"# Urlaub\n\n{TEXTS['de']}\n")
     assert parse_file(file, name="urlaub.md", reading=Reading()).metadata == {"language": "de"}
+
+
+def test_reading_the_model_in_a_forked_process_copies_no_memory() -> None:
+    assert not any(isinstance(getattr(model(), name, None), list) for name in _TABLES)
