@@ -32,7 +32,7 @@ from causeway.gateway.journal import Journal, Orphan, orphans, read_segment
 from causeway.gateway.ledger_table import BudgetScope, LedgerTable
 from causeway.storage.background import alongside
 from causeway.storage.database import Database
-from causeway.storage.random_hex import random_hex
+from causeway.storage.random_hex import time_ordered_hex
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ _FAILED = (CausewayError, SQLAlchemyError, OSError)
 
 def new_call_id() -> str:
     """An id for a call, its ledger line and its reservations."""
-    return f"call_{random_hex()}"
+    return f"call_{time_ordered_hex()}"
 
 
 @asynccontextmanager

@@ -29,8 +29,8 @@ def time_ordered_hex() -> str:
     """32 digits: 48 bits of time and 80 random ones.
 
     For the keys of tables that grow by thousands of rows a second: keys that are nearly in order go into the last pages of
-    their index, random ones each into another. The time is when a process fetched its next 256: before the id was given out, and for ids that
-    are made seldom long before.
+    their index, random ones each into another. The time is when the process fetched its next 256: before the id was given
+    out, and long before where ids are made seldom.
     """
     try:
         return _ready_by_time.pop()
