@@ -91,10 +91,9 @@ async def opinions(connection: AsyncConnection, query: StatsQuery, *, step_s: in
 
 async def lists(connection: AsyncConnection, query: StatsQuery) -> Lists:
     """The slowest, dearest and newest failed traces of the period."""
+    wanted = of_traces(query)
     within = and_(
-        trace_summaries.c.started_at >= query.since,
-        trace_summaries.c.started_at < query.until,
-        *of_traces(query),
+        trace_summaries.c.started_at >= query.since, trace_summaries.c.started_at < query.until, *wanted
     )
     failed = (
         select(*_LINE)
@@ -103,21 +102,33 @@ async def lists(connection: AsyncConnection, query: StatsQuery) -> Lists:
         .limit(LIST_LENGTH)
     )
     return Lists(
-        slow=await _most(connection, within, trace_summaries.c.duration_ms),
-        dear=await _most(connection, within, trace_summaries.c.cost_micros),
+        slow=await _most(connection, within, trace_summaries.c.duration_ms, is_filtered=bool(wanted)),
+        dear=await _most(connection, within, trace_summaries.c.cost_micros, is_filtered=bool(wanted)),
         failed=await _lines(connection, failed),
     )
 
 
 async def _most(
-    connection: AsyncConnection, within: ColumnElement[bool], column: Column[Any]
+    connection: AsyncConnection, within: ColumnElement[bool], column: Column[Any], *, is_filtered: bool
 ) -> tuple[TraceLine, ...]:
     """The traces with the most of something, of which they have some.
 
-    All that match are read from the narrow index of the period, and sorted.
+    Without a filter the column's own index has them at its end. With one it may have none for long, so then all that
+    match are read from the narrow index of the period, and sorted.
     """
     order = (column.desc(), trace_summaries.c.trace_id)
-    first = select(trace_summaries.c.trace_id).where(within, column > 0).order_by(*order).limit(LIST_LENGTH)
+    if not is_filtered:
+        listed = select(*_LINE).where(within, column > 0).order_by(*order).limit(LIST_LENGTH)
+        return await _lines(connection, listed)
+    matching = (
+        select(trace_summaries.c.trace_id, column.label("most"))
+        .where(within, column > 0)
+        .cte("matching")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    first = (
+        select(matching.c.trace_id).order_by(matching.c.most.desc(), matching.c.trace_id).limit(LIST_LENGTH)
+    )
     listed = select(*_LINE).where(trace_summaries.c.trace_id.in_(first)).order_by(*order)
     return await _lines(connection, listed)
 

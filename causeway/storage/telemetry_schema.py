@@ -99,6 +99,8 @@ trace_summaries = Table(
     Index(None, "prompt", "started_at", postgresql_where=text("prompt IS NOT NULL")),
     Index(None, "end_user", "started_at", postgresql_where=text("end_user IS NOT NULL")),
     Index("ix_trace_summaries_failed", "started_at", postgresql_where=text("status = 'error'::text")),
+    Index(None, "cost_micros"),
+    Index(None, "duration_ms"),
     Index(None, "project", "stored_at"),
     Index("ix_trace_summaries_words", literal_column(TRACE_WORDS), postgresql_using="gin"),
 )

@@ -1,4 +1,4 @@
-"""Fewer indexes of traces: cost and duration are read off the one of all numbers, and what has no prompt is in none of prompts."""
+"""Traces without a prompt, which most are, are in no index of prompts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ _PROMPTS = "ix_trace_summaries_prompt_started_at"
 
 
 def upgrade() -> None:
-    """Every call that ends is entered into each of them."""
-    for name in ("ix_trace_summaries_cost_micros", "ix_trace_summaries_duration_ms", _PROMPTS):
-        op.drop_index(op.f(name), table_name="trace_summaries")
+    """Every call that ends is entered into each index."""
+    op.drop_index(op.f(_PROMPTS), table_name="trace_summaries")
     op.create_index(
         op.f(_PROMPTS),
         "trace_summaries",
