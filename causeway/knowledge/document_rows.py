@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, func, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from causeway.knowledge.document import DocumentState
-from causeway.knowledge.incoming import Added, Incoming
+from causeway.knowledge.incoming import Added, Incoming, Touched
 from causeway.storage.blobs import BlobRef
 from causeway.storage.schema import collections, documents
 
@@ -98,6 +112,41 @@ async def update_row(
         change="changed",
         state=DocumentState.QUEUED,
     )
+
+
+def note_rows(
+    collection_id: str, source: str, files: Sequence[Touched], *, retry_failed: bool
+) -> ReturningUpdate[str, str]:
+    """Note what a source says now of documents that are still what their files were compared with; ids and states come back.
+
+    One that somebody else has locked is passed over: who waits for a row while holding others can block, and be blocked.
+    """
+    moment = DateTime(timezone=True)
+    told = (
+        func.unnest(
+            literal([each.before.document_id for each in files], ARRAY(Text)),
+            literal([each.before.path for each in files], ARRAY(Text)),
+            literal([each.before.blob for each in files], ARRAY(Text)),
+            literal([each.modified_at for each in files], ARRAY(moment)),
+            literal([each.revision for each in files], ARRAY(Text)),
+        )
+        .table_valued("id", "path", "blob", column("modified_at", moment), column("revision", Text))
+        .render_derived("told")
+    )
+    compared = select(documents.c.id, told.c.modified_at, told.c.revision).where(
+        documents.c.id == told.c.id,
+        documents.c.collection_id == collection_id,
+        documents.c.source == source,
+        documents.c.path == told.c.path,
+        documents.c.blob == told.c.blob,
+        documents.c.source_id == "",
+    )
+    if retry_failed:
+        compared = compared.where(documents.c.state != DocumentState.FAILED)
+    held = compared.with_for_update(of=documents, key_share=True, skip_locked=True).cte("held")
+    noted = update(documents).where(documents.c.id == held.c.id)
+    noted = noted.values(modified_at=held.c.modified_at, source_revision=held.c.revision)
+    return noted.returning(documents.c.id, documents.c.state)
 
 
 def found_in(owner: Row[Any]) -> Select[Any]:

@@ -60,3 +60,18 @@ class Known:
     state: DocumentState
     identity: str
     revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """A file with the bytes of its document, of which its source says something else than it did.
+
+    Attributes:
+        before: The document, whose ``blob`` the file's bytes were compared with.
+        modified_at: As its source says now.
+        revision: What its source said of its content before that was compared.
+    """
+
+    before: Known
+    modified_at: datetime
+    revision: str

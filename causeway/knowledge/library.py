@@ -7,6 +7,7 @@ committed in one transaction, the work under a key made of the document and its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -41,12 +42,13 @@ from causeway.knowledge.document_rows import (
     insert_row,
     lock_row,
     matching,
+    note_rows,
     ordered,
     queued_again,
     title_of,
     update_row,
 )
-from causeway.knowledge.incoming import Added, Incoming, Known
+from causeway.knowledge.incoming import Added, Incoming, Known, Touched
 from causeway.knowledge.originals import Originals
 from causeway.knowledge.page_words import PageWords
 from causeway.knowledge.past_revisions import KeptRevision, PastRevisions, retire
@@ -179,6 +181,32 @@ class Library:
                 await self._enqueue(connection, added.document_id, added.revision, priority)
         await self._originals.forget([overtaken])
         return added
+
+    async def note_touched(
+        self, collection: str | None, source: str, files: Sequence[Touched], *, retry_failed: bool = False
+    ) -> dict[str, DocumentState]:
+        """Note times and revisions of files without an id that have their documents' bytes: what `add` does, all at once.
+
+        Left out is what wants `add` itself: a document that is gone, moved, changed since, or being changed right now; one
+        that failed, with ``retry_failed``; and one whose stored file is not there.
+
+        Returns:
+            The ids of the documents of which it was noted, and their states.
+
+        Raises:
+            SettingsError: The collection's vectors are of another embedding model.
+        """
+        collection_id = await self._collections.ensure(collection)
+        kept = await asyncio.to_thread(self._kept, files)
+        if not kept:
+            return {}
+        async with self._database.begin() as connection:
+            noted = note_rows(collection_id, source, kept, retry_failed=retry_failed)
+            rows = (await connection.execute(noted)).all()
+        return {row.id: DocumentState(row.state) for row in rows}
+
+    def _kept(self, files: Sequence[Touched]) -> list[Touched]:
+        return [each for each in files if self._originals.is_kept(each.before.blob, each.before.size_bytes)]
 
     async def move(
         self, document_id: str, *, path: str, modified_at: datetime, source_revision: str | None = None

@@ -75,6 +75,13 @@ class Originals:
         """
         return self._blobs.path(sha256)
 
+    def is_kept(self, sha256: str, size_bytes: int) -> bool:
+        """Whether a file is there and has its size, as it has not when a fault of the disk cut it off."""
+        try:
+            return self._blobs.path(sha256).stat().st_size == size_bytes
+        except (NotFoundError, OSError):
+            return False
+
     async def forget(self, sha256s: Iterable[str | None]) -> None:
         """Delete the files among ``sha256s`` that no document and no kept revision needs."""
         for sha256 in {sha256 for sha256 in sha256s if sha256}:

@@ -6,13 +6,12 @@ has vanished is forgotten, but only what a listing could see, and never when all
 mounted, or an integration that nothing is shared with any more, looks just like an empty source.
 
 Each document's row, its source's revision and its queued work are committed in one transaction (see
-`causeway.knowledge.library`), so a sync that is killed anywhere and started again takes every item exactly once.
+`causeway.knowledge.library`), so a sync that is killed anywhere and started again takes every item exactly once. Files
+that were but touched, as all are in a fresh checkout, are compared by their hashes and noted many at a time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -30,8 +29,9 @@ from causeway.errors import (
     UnreadableDocumentError,
 )
 from causeway.knowledge.document import DocumentState
-from causeway.knowledge.incoming import Incoming, Known
+from causeway.knowledge.incoming import Incoming, Known, Touched
 from causeway.knowledge.ingest.connector import Before, Connector, Fetched, Item, Listing, owner_of
+from causeway.knowledge.ingest.content_hashes import hashes_of
 from causeway.knowledge.ingest.folder_scan import reason_of
 from causeway.knowledge.ingest.in_parallel import in_parallel
 from causeway.knowledge.ingest.sync_summary import SyncSummary
@@ -39,6 +39,7 @@ from causeway.knowledge.library import UNFINISHED, Library
 from causeway.storage.blobs import Draft
 
 _AT_ONCE = 4
+_NOTED_AT_ONCE = 500
 _LONGEST_PATH_BYTES = 2000
 """An entry of a database's index holds 2,700, and the source is in it, too."""
 _MOST_IN_A_ROW = 20
@@ -95,6 +96,16 @@ class _Sync:
         if before is None or before.revision != item.revision:
             return True
         return self.retry_failed and before.state == DocumentState.FAILED
+
+    def may_be_touched(self, item: Item) -> bool:
+        """Whether an item that is due may have its document's bytes, so that nothing but its times is to be noted."""
+        before = self.known.get(item.path)
+        return (
+            before is not None
+            and item.size_bytes == before.size_bytes <= self.limit.size_bytes
+            and not (item.identity or before.identity or item.metadata)
+            and not (self.retry_failed and before.state == DocumentState.FAILED)
+        )
 
     def owners_of_failed(self) -> set[str]:
         """Ids of the items in which something was found that failed and is to be tried again: it comes with them."""
@@ -206,7 +217,8 @@ class Synchroniser:
         for path in items.keys() - due.keys() - moved:
             sync.keep(path)
         if sync.connector.follows_content:
-            await self._follow_content(sync, due, vanished)
+            hashes = await self._note_touched(sync, due)
+            await self._follow_content(sync, due, vanished, hashes)
         for is_settling in (False, True):
             turn = sorted(path for path, item in due.items() if item.is_settling == is_settling)
             await in_parallel((self._take(sync, due[path]) for path in turn), at_once=sync.connector.at_once)
@@ -287,23 +299,60 @@ class Synchroniser:
         sync.known[target] = replace(before, path=target)
         return True
 
-    async def _follow_content(self, sync: _Sync, due: dict[str, Item], vanished: dict[str, Known]) -> None:
-        """Give documents the new paths of their bytes; takes those out of both.
+    async def _note_touched(self, sync: _Sync, due: dict[str, Item]) -> dict[str, str]:
+        """Note the items that have their documents' bytes, many at once, and take them out of ``due``.
+
+        Returns:
+            Path -> sha256 of all that had to be read.
+        """
+        hashes: dict[str, str] = {}
+        turn = [item for item in due.values() if sync.may_be_touched(item)]
+        turn.sort(key=lambda item: (item.is_settling, item.path))
+        for start in range(0, len(turn), _NOTED_AT_ONCE):
+            batch = turn[start : start + _NOTED_AT_ONCE]
+            read = await hashes_of(sync.connector, batch)
+            hashes |= read.by_path
+            touched = [
+                Touched(before=sync.known[each.path], modified_at=each.modified_at, revision=each.revision)
+                for each in batch
+                if each.path in read.plain and read.by_path.get(each.path) == sync.known[each.path].blob
+            ]
+            if touched:
+                await self._keep_touched(sync, due, touched)
+        return hashes
+
+    async def _keep_touched(self, sync: _Sync, due: dict[str, Item], touched: list[Touched]) -> None:
+        noted = await self._library.note_touched(
+            sync.collection, sync.connector.source, touched, retry_failed=sync.retry_failed
+        )
+        for each in touched:
+            before = each.before
+            if (state := noted.get(before.document_id)) is not None:
+                sync.known[before.path] = replace(
+                    before, state=state, modified_at=each.modified_at, revision=each.revision
+                )
+                sync.keep(before.path)
+                del due[before.path]
+
+    async def _follow_content(
+        self, sync: _Sync, due: dict[str, Item], vanished: dict[str, Known], read: Mapping[str, str]
+    ) -> None:
+        """Give documents the new paths of their bytes; takes those out of both. ``read``: hashes that are known already.
 
         A path that is known is given to another document only when its own document's bytes are elsewhere now, as when
         files change places. Else whoever saves over a file goes on with that file's document.
         """
-        moves = await self._moves_of_content(sync, due, vanished)
+        moves = await self._moves_of_content(sync, due, vanished, read)
         for path, target in (await self._carry_out(sync, moves, is_same_content=True)).items():
             del due[target]
             vanished.pop(path, None)
 
     async def _moves_of_content(
-        self, sync: _Sync, due: Mapping[str, Item], vanished: dict[str, Known]
+        self, sync: _Sync, due: Mapping[str, Item], vanished: dict[str, Known], read: Mapping[str, str]
     ) -> dict[str, Item]:
         """The paths whose bytes are elsewhere now, and the items where they are; takes what is not sure out of ``vanished``."""
         left = {**vanished, **{path: sync.known[path] for path in due if path in sync.known}}
-        hashes, missed = await self._hashes(sync, due, left)
+        hashes, missed = await self._hashes(sync, due, left, read)
         for path in [path for path, before in vanished.items() if before.size_bytes in missed]:
             del vanished[path]  # what moved on since it was listed may be it: the next sync sees where to
         by_blob: dict[str, list[str]] = {}
@@ -323,24 +372,22 @@ class Synchroniser:
         return moves
 
     async def _hashes(
-        self, sync: _Sync, due: Mapping[str, Item], left: Mapping[str, Known]
+        self, sync: _Sync, due: Mapping[str, Item], left: Mapping[str, Known], read: Mapping[str, str]
     ) -> tuple[dict[str, str], set[int | None]]:
         """Path -> sha256 of the items whose bytes may be those of a document of another path; sizes of those that went."""
         owners: dict[int | None, set[str]] = {}
         for path, before in left.items():
             owners.setdefault(before.size_bytes, set()).add(path)
         how_many = Counter(item.size_bytes for item in due.values())
-        hashes: dict[str, str] = {}
-        missed: set[int | None] = set()
+        wanted: list[Item] = []
         for path, item in due.items():
             candidates = owners.get(item.size_bytes, set())
-            if candidates - {path} or (candidates and how_many[item.size_bytes] > 1):
-                try:
-                    hashes[path] = await _sha256(await sync.connector.fetch(item))
-                except (OSError, UnreadableDocumentError) as exc:  # taking it says why
-                    if isinstance(exc, FileNotFoundError) or isinstance(exc.__cause__, FileNotFoundError):
-                        missed.add(item.size_bytes)
-        return hashes, missed
+            is_wanted = candidates - {path} or (candidates and how_many[item.size_bytes] > 1)
+            if is_wanted and path not in read:
+                wanted.append(item)
+        found = await hashes_of(sync.connector, wanted)
+        hashes = {path: sha256 for path, sha256 in read.items() if path in due} | found.by_path
+        return hashes, {due[path].size_bytes for path in found.gone}
 
     async def _take(self, sync: _Sync, item: Item) -> None:
         """Fetch an item and add it, or note why not."""
@@ -426,20 +473,3 @@ class Synchroniser:
             if not owner_of(before.identity):
                 return  # else it went with its owner a moment ago
         sync.deleted.append(before.path)
-
-
-async def _sha256(fetched: Fetched) -> str:
-    """The hash of content that is a file or held whole; empty for pieces, which cannot be read twice."""
-    match fetched.content:
-        case bytes() as content:
-            return hashlib.sha256(content).hexdigest()
-        case Path() as file:
-            return await asyncio.to_thread(_file_sha256, file)
-        case pieces:
-            await pieces.aclose()
-            return ""
-
-
-def _file_sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
