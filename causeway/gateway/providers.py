@@ -152,6 +152,11 @@ class Providers:
         name = self._aliases()[alias]
         return self._catalog.get(name) if name in self._catalog else None
 
+    def adapters(self, alias: str) -> tuple[str, ...]:
+        """Names of the adapters of the local model that an alias means; none of a provider's model."""
+        card = self.local_card(alias)
+        return tuple(adapter.name for adapter in card.adapters) if card else ()
+
     def folder(self, card: ModelCard) -> Path:
         """Where a local model's files are."""
         return model_folder(card, self._settings.storage.models_dir)
@@ -250,7 +255,8 @@ class Providers:
 
     def _local_chat(self, card: ModelCard, folder: Path, settings: ModelSettings) -> LocalChat:
         weights = folder / card.weights.name
-        return LocalChat(LlamaProcess(card, weights, settings, run_dir=self._run_dir, clock=self._clock))
+        process = LlamaProcess(card, weights, settings, run_dir=self._run_dir, clock=self._clock)
+        return LocalChat(process, [adapter.name for adapter in card.adapters])
 
     def _add_remote(self, name: str, settings: ProviderSettings) -> None:
         if not settings.base_url and settings.kind in ("openai", "azure"):

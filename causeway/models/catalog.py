@@ -18,6 +18,8 @@ Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 
+_ADAPTERS = Path(__file__).with_name("adapters")
+
 
 class PathSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="from", tag="path"):
     """A file on this machine."""
@@ -63,11 +65,34 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     sources: tuple[Source, ...]
 
 
-class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"files": "file"}):
+class Adapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a chat model was taught besides (LoRA, Hu et al. 2021, arXiv:2106.09685); its file comes with Causeway.
+
+    Attributes:
+        name: What a request asks for it by.
+    """
+
+    name: FileName
+    file: FileName
+    sha256: Sha256
+
+    @property
+    def path(self) -> Path:
+        """The file, in the format that llama.cpp reads."""
+        return _ADAPTERS / self.file
+
+
+class ModelCard(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={"files": "file", "adapters": "adapter"},
+):
     """A model that Causeway can run itself.
 
     Attributes:
         files: The first is the weights; its hash names the model's folder and is the model's identity.
+        adapters: For these very weights.
         context_tokens: Most tokens the model reads.
         dimensions: Length of its vectors; 0 when it makes none.
     """
@@ -79,6 +104,7 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     context_tokens: Count
     files: Annotated[tuple[ModelFile, ...], msgspec.Meta(min_length=1)]
     dimensions: int = 0
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def weights(self) -> ModelFile:

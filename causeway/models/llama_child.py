@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,7 @@ class LlamaConfig(msgspec.Struct, frozen=True):
         threads: For writing, which waits for memory more than for cores.
         prompt_threads: For reading prompts, which is pure arithmetic.
         idle_s: The weights leave memory after this long without a request; 0 never.
+        adapters: Files of adapters; a request names one by its number here, and without one there is none at work.
     """
 
     model: str
@@ -35,6 +37,7 @@ class LlamaConfig(msgspec.Struct, frozen=True):
     context_tokens: int
     parallel: int
     idle_s: int
+    adapters: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -91,6 +94,7 @@ def _start(config: LlamaConfig) -> tuple[object, str]:
     params.sse_ping_interval = _PING_S  # so that silence means death, even while a long prompt is read
     params.sleep_idle_seconds = config.idle_s or -1
     params.cache_ram_mib = _PROMPT_CACHE_MIB  # the default is 8 GB
+    params.lora_adapters = [_adapter(xllamacpp.CommonAdapterLoraInfo(), file) for file in config.adapters]
     for cpu, threads in (
         (params.cpuparams, config.threads),
         (params.cpuparams_batch, config.prompt_threads),
@@ -102,6 +106,11 @@ def _start(config: LlamaConfig) -> tuple[object, str]:
     except RuntimeError:  # "check the input params": the library has written the cause to stderr
         raise SystemExit(1) from None
     return server, str(server.listening_address)
+
+
+def _adapter(info: Any, file: str) -> object:
+    info.path, info.scale = file, 0.0  # at work only where a request says so
+    return info
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ _LOG_PREFIX = re.compile(r"^[\d.]+ [A-Z] ")
 
 
 class LlamaEndpoint(msgspec.Struct, frozen=True):
-    """Where a child listens; what the state file holds."""
+    """Where a child listens; what the state file holds. ``sha256`` is that of the weights, and of the adapters after it."""
 
     address: str
     api_key: str
@@ -68,6 +68,7 @@ class LlamaProcess:
         self, card: ModelCard, gguf: Path, settings: ModelSettings, *, run_dir: Path, clock: Clock
     ) -> None:
         self._card = card
+        self._sha256 = "+".join([card.weights.sha256, *(adapter.sha256 for adapter in card.adapters)])
         self._gguf = gguf
         self._settings = settings
         self._state_file = run_dir / f"llama-{card.id}.json"
@@ -125,7 +126,7 @@ class LlamaProcess:
             endpoint = msgspec.json.decode(self._state_file.read_bytes(), type=LlamaEndpoint)
         except (OSError, msgspec.DecodeError):
             return None
-        if endpoint.sha256 != self._card.weights.sha256 or not await _answers(endpoint):
+        if endpoint.sha256 != self._sha256 or not await _answers(endpoint):
             return None
         log.info("using a local model that is running", extra={"model": self._card.id, "pid": endpoint.pid})
         return endpoint
@@ -179,6 +180,7 @@ class LlamaProcess:
             context_tokens=self._settings.context_tokens,
             parallel=self._settings.parallel,
             idle_s=self._settings.idle_s,
+            adapters=tuple(str(adapter.path) for adapter in self._card.adapters),
         )
         if child.stdin is None or child.stdout is None:
             raise _EndedError(f"process {child.pid} has no pipes")
@@ -188,7 +190,7 @@ class LlamaProcess:
         address = (await child.stdout.readline()).decode().strip()
         if not address:
             raise _EndedError(self._explain_exit(await child.wait()))
-        endpoint = LlamaEndpoint(address, api_key, child.pid, self._card.weights.sha256)
+        endpoint = LlamaEndpoint(address, api_key, child.pid, self._sha256)
         if not await _answers(endpoint):
             raise _EndedError(f"it does not answer at {address}")
         return endpoint

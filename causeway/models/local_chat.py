@@ -1,15 +1,25 @@
-"""A chat model of this machine: llama.cpp's server in a child process, reached over the loopback."""
+"""A chat model of this machine: llama.cpp's server in a child process, reached over the loopback.
+
+A request may ask for one of the model's adapters by name, with the option ``adapter``; the weights are in memory once.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+import msgspec
 from pydantic import SecretStr
 
 from causeway.contracts.chat import ChatChunk, ChatReply, ChatRequest
-from causeway.errors import BusyError, DeadlineError, ModelUnavailableError, UpstreamError
+from causeway.errors import (
+    BusyError,
+    DeadlineError,
+    InvalidInputError,
+    ModelUnavailableError,
+    UpstreamError,
+)
 from causeway.models.llama_process import LlamaEndpoint, LlamaProcess
 from causeway.models.openai_compatible import OpenAICompatible
 from causeway.models.provider import collect
@@ -22,10 +32,16 @@ _SILENCE_S = 60.0  # the child sends a comment every ten seconds while it works
 
 
 class LocalChat:
-    """A `ChatProvider` over a `LlamaProcess`, which it owns."""
+    """A `ChatProvider` over a `LlamaProcess`, which it owns.
 
-    def __init__(self, process: LlamaProcess) -> None:
+    Args:
+        process: The model.
+        adapters: Names of its adapters, in the order in which the process has them.
+    """
+
+    def __init__(self, process: LlamaProcess, adapters: Sequence[str] = ()) -> None:
         self._process = process
+        self._adapters = tuple(adapters)
         self._client: OpenAICompatible | None = None
         self._endpoint: LlamaEndpoint | None = None
         self._turns = asyncio.Semaphore(_MOST_CONNECTIONS)
@@ -60,11 +76,28 @@ class LocalChat:
         finally:
             self._waiting -= 1
         try:
-            async with aclosing(self._tried(request)) as chunks:
+            async with aclosing(self._tried(self._adapted(request))) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
             self._turns.release()
+
+    def _adapted(self, request: ChatRequest) -> ChatRequest:
+        """The request in the child's words, which numbers adapters.
+
+        Raises:
+            InvalidInputError: The model has no such adapter.
+        """
+        if "adapter" not in request.options:
+            return request
+        options = dict(request.options)
+        name = options.pop("adapter")
+        if name not in self._adapters:
+            has = f"it has {', '.join(self._adapters)}" if self._adapters else "it has none"
+            raise InvalidInputError(f"the model '{request.model}' has no adapter '{name}'; {has}")
+        options["lora"] = [{"id": self._adapters.index(name), "scale": 1.0}]
+        options["cache_prompt"] = False  # what was read with it is no start for who comes without
+        return msgspec.structs.replace(request, options=options)
 
     async def _tried(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         for left in reversed(range(_TRIES)):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ def test_every_default_model_is_in_the_catalogue() -> None:
 def test_every_file_can_be_had_without_a_model_hub() -> None:
     files = [file for card in Catalog.load() for file in card.files]
     assert all(any(isinstance(source, CarrierSource) for source in file.sources) for file in files)
+
+
+def test_every_adapter_comes_with_causeway() -> None:
+    adapters = [adapter for card in Catalog.load() for adapter in card.adapters]
+    assert adapters
+    for adapter in adapters:
+        assert hashlib.sha256(adapter.path.read_bytes()).hexdigest() == adapter.sha256
 
 
 def test_every_part_of_a_carrier_has_a_package_and_a_member_of_its_own() -> None:

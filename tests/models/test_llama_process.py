@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import stat
+import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -11,11 +12,18 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+import numpy as np
 import pytest
 
 from causeway.contracts.chat import ChatRequest, Message
-from causeway.errors import CausewayError, ContextLengthError, MissingModelFileError, ModelUnavailableError
-from causeway.models.catalog import Catalog, ModelCard
+from causeway.errors import (
+    CausewayError,
+    ContextLengthError,
+    InvalidInputError,
+    MissingModelFileError,
+    ModelUnavailableError,
+)
+from causeway.models.catalog import Adapter, Catalog, ModelCard
 from causeway.models.llama_child import LlamaConfig
 from causeway.models.llama_process import LlamaEndpoint, LlamaProcess
 from causeway.models.local_chat import LocalChat
@@ -48,6 +56,26 @@ async def start(pulled: Pulled, tmp_path: Path, clock: FrozenClock) -> AsyncIter
     yield make
     for process in made:
         await process.close()
+
+
+def write_adapter(file: Path, tensor: str, *, inputs: int, outputs: int) -> None:
+    """An adapter of rank 1 for one tensor, in GGUF version 3."""
+
+    def text(said: str) -> bytes:
+        return struct.pack("<Q", len(said)) + said.encode()
+
+    said = {"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora"}
+    head = b"".join(text(key) + struct.pack("<I", 8) + text(value) for key, value in said.items())
+    head += text("adapter.lora.alpha") + struct.pack("<If", 6, 1.0)
+    shapes = {f"{tensor}.lora_a": (inputs, 1), f"{tensor}.lora_b": (1, outputs)}
+    place, data = 0, b""
+    for name, shape in shapes.items():
+        head += text(name) + struct.pack("<IQQIQ", 2, *shape, 0, place)
+        data += np.arange(-2, shape[0] * shape[1] - 2, dtype=np.float32).tobytes()
+        data += bytes(-len(data) % 32)
+        place = len(data)
+    start = struct.pack("<4sIQQ", b"GGUF", 3, len(shapes), len(said) + 1) + head
+    file.write_bytes(start + bytes(-len(start) % 32) + data)
 
 
 def is_running(pid: int) -> bool:
@@ -99,6 +127,40 @@ async def test_a_local_model_keeps_the_contract_and_its_limits(start: Start) -> 
     schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}
     request = ChatRequest(model=MODEL, messages=(Message("user", "Hi"),), json_schema=schema, max_tokens=50)
     assert msgspec.json.decode((await collect(chat.stream(request))).text)["n"] in (1, 2)
+    await chat.close()
+
+
+async def test_an_adapter_that_the_model_lacks_is_named(tmp_path: Path, clock: FrozenClock) -> None:
+    card = Catalog.load().get(MODEL)
+    process = LlamaProcess(card, tmp_path / "none.gguf", SETTINGS, run_dir=tmp_path, clock=clock)
+    request = msgspec.structs.replace(HELLO, options={"adapter": "poetry"})
+    for adapters, has in ((), "it has none"), (("prose", "verse"), "it has prose, verse"):
+        with pytest.raises(InvalidInputError, match=f"no adapter 'poetry'; {has}"):
+            await collect(LocalChat(process, adapters).stream(request))
+
+
+@pytest.mark.slow
+async def test_an_adapter_is_at_work_in_the_calls_that_ask_for_it_alone(
+    pulled: Pulled, tmp_path: Path, clock: FrozenClock
+) -> None:
+    card, folder = pulled(MODEL)
+    file = tmp_path / "loud.gguf"
+    write_adapter(file, "blk.29.ffn_down.weight", inputs=1536, outputs=576)
+    loud = Adapter(name="loud", file=str(file), sha256="0" * 64)
+    process = LlamaProcess(
+        msgspec.structs.replace(card, adapters=(loud,)),
+        folder / card.weights.name,
+        SETTINGS,
+        run_dir=tmp_path / "run",
+        clock=clock,
+    )
+    chat = LocalChat(process, ["loud"])
+    plain = msgspec.structs.replace(HELLO, max_tokens=12, temperature=0.0)
+    adapted = msgspec.structs.replace(plain, options={"adapter": "loud"})
+    said = [(await collect(chat.stream(request))).text for request in (plain, adapted, plain, adapted)]
+    assert said[0] == said[2]
+    assert said[1] == said[3]
+    assert said[0] != said[1]
     await chat.close()
 
 
