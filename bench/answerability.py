@@ -4,7 +4,8 @@
     python -m bench.answerability fit signals.jsonl
 
 ``collect`` asks every question and writes down the signals; ``fit`` is a logistic regression with a little ridge, by
-Newton's method: first of what the statements tell, then of that and what a small model says of them, where it was asked. It prints
+Newton's method: first of what the statements tell, then of that and what a small model says of them, where it was asked: with its adapter
+if it has one, else shown examples. It prints
 coefficients, areas under the curve, and what each threshold would have refused: of the developed ones by cross-validation in
 eight parts, each of whole documents, and of the held out ones (`bench.answers.is_held_out`), which are only counted. A question that is
 refused before there are signals (nothing is called that) is left out: no threshold moves it.
@@ -82,22 +83,26 @@ def _fit(lines: Sequence[dict[str, Any]]) -> None:
     documents = [line["document"] for line in lines]
     weights = Weights(*(round(float(value), 2) for value in _logistic(seen[~held], truth[~held])))
     print(f"{(~held).sum()} questions developed on, {held.sum()} held out\n\n{weights}\n")
-    by_rules = np.array([probability(replace(one, told=None, stated=None), weights) for one in signals])
+    by_rules = np.array(
+        [probability(replace(one, told=None, stated=None, taught=None), weights) for one in signals]
+    )
     _tell("statements alone", _across(seen, truth, held, documents), by_rules, truth, held)
-    if any(one.stated is None for one in signals):
+    verdicts = [one.stated if one.taught is None else one.taught for one in signals]
+    if None in verdicts:
         return
     told = np.array([[1.0, *_limited(one, weights)] for one in signals])
-    of_quotes = VerdictWeights(
+    fitted = VerdictWeights(
         *(round(float(value), 2) for value in _logistic(told[~held], truth[~held], first_ridge=_RIDGE))
     )
-    print(f"{of_quotes}\n")
+    print(f"{fitted}\n")
     _tell("a small model's verdict alone", told[:, 1], told[:, 1], truth, held)
-    both = np.array([probability(one, weights, of_quotes=of_quotes) for one in signals])
+    both = np.array([probability(one, weights, of_quotes=fitted, of_taught=fitted) for one in signals])
     _tell("both", _across(told, truth, held, documents, first_ridge=_RIDGE), both, truth, held)
 
 
 def _limited(signals: Signals, weights: Weights) -> tuple[float, float]:
-    told = min(max(signals.stated or 0.0, -SUREST), SUREST)
+    verdict = signals.stated if signals.taught is None else signals.taught
+    told = min(max(verdict or 0.0, -SUREST), SUREST)
     return told, min(max(of_statements(signals, weights), -2.0), 2.0)
 
 

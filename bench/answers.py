@@ -151,7 +151,7 @@ def answerer_of(
         is_local = platform.providers.local_card("chat") is not None
         knowledge = knowledge.model_copy(update={"answers": "quoted" if is_local else "written"})
     search: Any = RememberingSearch(SectionSearch(platform.search, platform.database), replies)
-    return Answerer(
+    answerer = Answerer(
         search=search,
         gateway=gateway,
         prompts=Shelf.packaged(),
@@ -159,6 +159,7 @@ def answerer_of(
         clock=platform.clock,
         settings=lambda: knowledge,
     )
+    return answerer.adapted(lambda: platform.providers.adapters("chat"))
 
 
 async def _ask(answerer: Answerer, question: dict[str, Any], *, is_whole: bool) -> Graded:

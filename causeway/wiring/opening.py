@@ -171,12 +171,16 @@ async def open_platform(
             settings=lambda: answering_settings(live.current, live.built.providers),
             capture_content=settings.telemetry.capture_content,
         )
-        answerer = answering(prompts=prompts).shown(examples)
+
+        def adapters() -> tuple[str, ...]:
+            return live.built.providers.adapters("chat")
+
+        answerer = answering(prompts=prompts).shown(examples).adapted(adapters)
         runs = RunStore(database)
         finder = Finder(settings.guard)
         subjects = Subjects(
             settings,
-            answering=lambda shelf: answering(prompts=shelf).shown(examples),
+            answering=lambda shelf: answering(prompts=shelf).shown(examples).adapted(adapters),
             search=search,
             library=library,
             gateway=gateway,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from causeway.contracts.clock import Clock
 from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.money import Micros
 from causeway.errors import CausewayError, InvalidInputError
-from causeway.knowledge.answer.answerability import Signals, probability
+from causeway.knowledge.answer.answerability import ADAPTER, Signals, probability
 from causeway.knowledge.answer.citations import CitedText
 from causeway.knowledge.answer.context import Candidate, Passage, choose
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
@@ -136,6 +136,7 @@ class Answerer:
         self._spans = spans
         self._clock = clock
         self._settings_now = settings
+        self._adapters: Callable[[], Collection[str]] = tuple
         self._capture_content = capture_content
         self._examples: Examples | None = None
 
@@ -143,6 +144,15 @@ class Answerer:
         """This answerer with its model shown ``examples``."""
         taught = copy(self)
         taught._examples = examples
+        return taught
+
+    def adapted(self, adapters: Callable[[], Collection[str]]) -> Answerer:
+        """This answerer with a chat model that has adapters of these names, asked for each question.
+
+        See `causeway.models.catalog.Adapter`; what they are used for is `causeway.knowledge.answer.answerability.ADAPTER`.
+        """
+        taught = copy(self)
+        taught._adapters = adapters
         return taught
 
     async def ask(self, request: AskRequest, call: Call) -> AsyncGenerator[AnswerEvent, None]:
@@ -240,28 +250,36 @@ class Answerer:
             told = await self._verdict(draft, asked, draft.prompt)
             draft.signals = replace(draft.signals, told=told)
         if not draft.is_written and draft.settings.check_quotes:
-            draft.signals = replace(draft.signals, stated=await self._stated(draft, candidates))
+            draft.signals = await self._read(draft, draft.signals, candidates)
         if not draft.is_written or draft.settings.check != "off":
             draft.is_refused = probability(draft.signals) < draft.settings.refuse_below
 
-    async def _stated(self, draft: _Draft, candidates: Sequence[Candidate]) -> float | None:
-        """Log-odds that what would be quoted states what is asked, by the chat model; None when it does not answer."""
+    async def _read(self, draft: _Draft, signals: Signals, candidates: Sequence[Candidate]) -> Signals:
+        """With what the chat model says of the statements that would be quoted; as they are when it does not answer."""
         shown = choose(draft.gathered.hits, candidates, in_turn(draft.rated), budget_tokens=_TOKENS_OF_QUOTES)
-        prompt = self._prompts.get("stated", key=draft.call.conversation_id)
+        is_taught = ADAPTER in self._adapters()
+        prompt = self._prompts.get("answerable" if is_taught else "stated", key=draft.call.conversation_id)
         values = {"question": draft.gathered.question, "passages": _shown(shown)}
         try:
             async with asyncio.timeout(_STATED_TIMEOUT_S):
-                return await self._verdict(draft, prompt.messages(values), prompt)
+                said = await self._verdict(
+                    draft, prompt.messages(values), prompt, adapter=ADAPTER if is_taught else ""
+                )
         except (CausewayError, TimeoutError) as exc:
             reason = exc.code if isinstance(exc, CausewayError) else "timeout"
             log.warning("whether quotes answer is decided by rules alone", extra={"reason": reason})
-            return None
+            return signals
+        return replace(signals, taught=said) if is_taught else replace(signals, stated=said)
 
-    async def _verdict(self, draft: _Draft, messages: tuple[Message, ...], prompt: Prompt) -> float:
+    async def _verdict(
+        self, draft: _Draft, messages: tuple[Message, ...], prompt: Prompt, *, adapter: str = ""
+    ) -> float:
         """Log-odds of yes, of a question that asks for yes or no."""
         is_measured = draft.settings.check == "logprobs"
         call = _as_answer(draft, prompt)
-        return await ask_yes_or_no(self._gateway, messages, call, is_measured=is_measured, count=draft.count)
+        return await ask_yes_or_no(
+            self._gateway, messages, call, is_measured=is_measured, adapter=adapter, count=draft.count
+        )
 
     # --- the text ------------------------------------------------------------------------------------
 

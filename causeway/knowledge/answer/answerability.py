@@ -16,6 +16,8 @@ from typing import Final
 
 from causeway.knowledge.answer.evidence import Traits
 
+ADAPTER: Final = "answerability"
+"""What a local model was taught for this: `bench/answerability_adapter.py`."""
 SUREST: Final = 3.0
 """Log-odds beyond it count as it: a model with a wider range than the one that was fitted is not surer than sure."""
 _FLOOR: Final = 1e-6
@@ -56,6 +58,7 @@ FITTED: Final = Weights(
 )
 WITH_VERDICT: Final = VerdictWeights(bias=-0.5, told=0.9, statements=0.5)
 OF_QUOTES: Final = VerdictWeights(bias=0.01, told=1.44, statements=1.19)
+OF_TAUGHT: Final = VerdictWeights(bias=0.72, told=1.08, statements=1.1)
 _MOST_OF_STATEMENTS: Final = 2.0
 """Log-odds: rules that are sure do not overrule a model that is."""
 
@@ -70,6 +73,7 @@ class Signals:
             `causeway.knowledge.answer.evidence.Traits`.
         told: Log-odds that the passages state the answer, by the model that is to write it; None when it was not asked.
         stated: The same of what is to be quoted, by a small model that was shown examples.
+        taught: The same by one that was taught to tell, with the adapter `ADAPTER`.
     """
 
     score: float
@@ -81,6 +85,7 @@ class Signals:
     is_numbered: float = 1.0
     told: float | None = None
     stated: float | None = None
+    taught: float | None = None
 
     @classmethod
     def of(cls, strongest: Sequence[Traits]) -> Signals:
@@ -116,10 +121,12 @@ def probability(
     weights: Weights = FITTED,
     with_verdict: VerdictWeights = WITH_VERDICT,
     of_quotes: VerdictWeights = OF_QUOTES,
+    of_taught: VerdictWeights = OF_TAUGHT,
 ) -> float:
     """That the statements answer, in [0, 1]."""
     log_odds = of_statements(signals, weights)
-    for told, worth in ((signals.told, with_verdict), (signals.stated, of_quotes)):
+    verdicts = ((signals.told, with_verdict), (signals.stated, of_quotes), (signals.taught, of_taught))
+    for told, worth in verdicts:
         if told is not None:
             log_odds = (
                 worth.bias

@@ -19,6 +19,7 @@ async def ask_yes_or_no(
     call: Call,
     *,
     is_measured: bool,
+    adapter: str = "",
     count: Callable[[ChatChunk], None],
 ) -> float:
     """Log-odds of yes, of messages that ask for yes or no.
@@ -28,17 +29,19 @@ async def ask_yes_or_no(
         messages: The last one asks.
         call: On whose behalf.
         is_measured: Read how sure the model is from its tokens' probabilities; otherwise its word counts as sure.
+        adapter: Of a local model, which is to answer with it.
         count: Told every chunk, for what the call used.
 
     Raises:
         CausewayError: The model failed.
     """
+    options = {"logprobs": True, "top_logprobs": 10} if is_measured else {}
     request = ChatRequest(
         model="chat",
         messages=messages,
         max_tokens=1 if is_measured else _WORDS,
         temperature=0.0,
-        options={"logprobs": True, "top_logprobs": 10} if is_measured else {},
+        options={**options, "adapter": adapter} if adapter else options,
     )
     said = ""
     likely: dict[str, float] = {}

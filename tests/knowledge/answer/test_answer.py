@@ -13,6 +13,7 @@ from causeway.contracts.model_gateway import Call, ModelGateway
 from causeway.contracts.vectors import Relevance, RerankRequest
 from causeway.errors import InvalidInputError, ModelUnavailableError
 from causeway.knowledge.answer.answer import Answerer, AskRequest
+from causeway.knowledge.answer.answerability import ADAPTER
 from causeway.knowledge.answer.assistant import KnowledgeAssistant
 from causeway.knowledge.answer.events import AnswerEvent, Cited, Finished, Retrieved, TextDelta
 from causeway.knowledge.answer.quoting import CAUTION
@@ -170,6 +171,24 @@ async def test_before_quoting_the_model_is_asked_in_one_word_whether_the_quotes_
     assert (asked.max_tokens, writer.asked) == (1, [])
     assert asked.messages[-1].text.endswith("Question: How many days to return an item?")
     assert "You have 45 days from delivery" in asked.messages[-1].text
+
+
+async def test_a_model_that_was_taught_to_tell_is_asked_with_its_adapter_and_without_examples() -> None:
+    writer = _Writer("Never written.", YES)
+    adapters: list[str] = []
+    answerer = _answerer(writer, answers="quoted").adapted(lambda: adapters)
+    adapters.append(ADAPTER)  # as when another chat model is set while the process runs
+    finished = (await _ask(answerer))[-1]
+    assert isinstance(finished, Finished)
+    assert not finished.refused
+    assert finished.signals is not None
+    assert (finished.signals.stated, finished.signals.taught is not None) == (None, True)
+    (asked,) = writer.checks
+    assert asked.options["adapter"] == ADAPTER
+    assert [message.role for message in asked.messages] == ["system", "user"]
+    adapters.clear()
+    await _ask(answerer)
+    assert "adapter" not in writer.checks[-1].options
 
 
 async def test_quotes_of_which_the_model_says_that_they_do_not_answer_are_not_given() -> None:

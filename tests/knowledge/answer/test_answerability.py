@@ -69,6 +69,7 @@ def test_a_plain_no_of_the_model_refuses_what_looks_well_and_a_plain_yes_saves_w
         {"is_elsewhere": 1.0},
         {"is_numbered": 0.0},
         {"stated": -1.0},
+        {"taught": -1.0},
     ],
 )
 def test_each_rule_speaks_against_an_answer(worse: dict[str, float]) -> None:
