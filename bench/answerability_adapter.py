@@ -1,6 +1,6 @@
 """Teaches the packaged chat model to tell whether passages state the answer, and writes the adapter that Causeway brings.
 
-    pip install torch==2.13.0 transformers==5.24.0 accelerate gguf   # in an environment of its own
+    pip install torch==2.13.0 transformers==5.24.0 accelerate gguf   # beside Causeway, in an environment of its own
     python -m bench.answerability_adapter [--epochs 2] ADAPTER.gguf
 
 LoRA (Hu et al. 2021, arXiv:2106.09685) on the upper layers of the weights that are in the catalogue, dequantised; learned
