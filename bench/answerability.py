@@ -87,8 +87,7 @@ def _fit(lines: Sequence[dict[str, Any]]) -> None:
         [probability(replace(one, told=None, stated=None, taught=None), weights) for one in signals]
     )
     _tell("statements alone", _across(seen, truth, held, documents), by_rules, truth, held)
-    verdicts = [one.stated if one.taught is None else one.taught for one in signals]
-    if None in verdicts:
+    if any(_verdict(one) is None for one in signals):
         return
     told = np.array([[1.0, *_limited(one, weights)] for one in signals])
     fitted = VerdictWeights(
@@ -101,16 +100,20 @@ def _fit(lines: Sequence[dict[str, Any]]) -> None:
 
 
 def _limited(signals: Signals, weights: Weights) -> tuple[float, float]:
-    verdict = signals.stated if signals.taught is None else signals.taught
-    told = min(max(verdict or 0.0, -SUREST), SUREST)
+    told = min(max(_verdict(signals) or 0.0, -SUREST), SUREST)
     return told, min(max(of_statements(signals, weights), -2.0), 2.0)
+
+
+def _verdict(signals: Signals) -> float | None:
+    """A small model's, by its adapter or after examples; None where none was asked."""
+    return signals.stated if signals.taught is None else signals.taught
 
 
 def _tell(what: str, developed: Floats, fitted: Floats, truth: Bools, held: Bools) -> None:
     """Areas, and shares refused below each threshold."""
     print(f"## {what.capitalize()}\n")
     print(
-        f"Area under the curve: developed on {_area(developed[~held], truth[~held]):.2f}, held out {_area(fitted[held], truth[held]):.2f}\n"
+        f"Area under the curve: developed on {area(developed[~held], truth[~held]):.2f}, held out {area(fitted[held], truth[held]):.2f}\n"
     )
     if fitted.min() < 0 or fitted.max() > 1:
         return
@@ -161,7 +164,7 @@ def _logistic(seen: Floats, truth: Bools, *, first_ridge: float = _RIDGE_OF_SCOR
     return found
 
 
-def _area(scores: Floats, truth: Bools) -> float:
+def area(scores: Floats, truth: Bools) -> float:
     """The chance that an answerable question scores above an unanswerable one."""
     above, below = scores[truth][:, None], scores[~truth][None, :]
     return float((above > below).mean() + (above == below).mean() / 2)

@@ -29,10 +29,10 @@ from typing import Any
 
 import gguf  # type: ignore[import-not-found]  # of the environment above
 import numpy as np
-import numpy.typing as npt
 import torch  # type: ignore[import-not-found]  # likewise
 import transformers  # type: ignore[import-not-found]  # likewise
 
+from bench.answerability import area
 from causeway.models.catalog import Catalog
 from causeway.models.model_folder import model_folder
 from causeway.prompts.shelf import Shelf
@@ -190,15 +190,10 @@ def guesses(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
             wrong = 1 / (1 + np.exp(-seen[known] @ found)) - truth[known]
             found -= 2 * (seen[known].T @ wrong / known.sum() + 0.003 * found)
         likely[~known] = 1 / (1 + np.exp(-seen[~known] @ found))
-    print(f"answers guessed from questions alone: area under the curve {area(likely, truth):.2f}")
+    print(
+        f"answers guessed from questions alone: area under the curve {area(likely, truth.astype(bool)):.2f}"
+    )
     return {question: float(one) for (_, question, _), one in zip(asked, likely, strict=True)}
-
-
-def area(scores: npt.ArrayLike, truth: npt.ArrayLike) -> float:
-    """The chance that an answerable question scores above an unanswerable one."""
-    values, is_yes = np.asarray(scores), np.asarray(truth).astype(bool)
-    above, below = values[is_yes][:, None], values[~is_yes][None]
-    return float((above > below).mean() + (above == below).mean() / 2)
 
 
 # --- the model -------------------------------------------------------------------------------------------------
@@ -377,7 +372,7 @@ def measure(model: Model, reads: Sequence[Read], when: str) -> None:
     with torch.no_grad():
         scores = torch.cat([model.log_odds(read) for read in reads])
     truth = torch.cat([read.answers for read in reads])
-    print(f"{when}: area under the curve {area(scores, truth):.3f}", flush=True)
+    print(f"{when}: area under the curve {area(scores.numpy(), truth.numpy().astype(bool)):.3f}", flush=True)
 
 
 if __name__ == "__main__":

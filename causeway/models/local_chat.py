@@ -68,6 +68,7 @@ class LocalChat:
         Raises:
             CausewayError: As `causeway.models.provider.ChatProvider` lists them.
         """
+        request = self._adapted(request)
         if self._turns.locked() and self._waiting >= _MOST_WAITING:
             raise BusyError(f"{self._waiting} chats wait for '{request.model}' already; try again later")
         self._waiting += 1
@@ -76,7 +77,7 @@ class LocalChat:
         finally:
             self._waiting -= 1
         try:
-            async with aclosing(self._tried(self._adapted(request))) as chunks:
+            async with aclosing(self._tried(request)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:

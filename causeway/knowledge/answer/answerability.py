@@ -4,7 +4,7 @@ First from the statements alone, which costs nothing: how well search likes the 
 and what the rules of `causeway.knowledge.answer.evidence` say of it. Then, where a chat model is asked whether the passages
 state the answer, from how sure it is of its yes: a small model says yes too often, and no to what is put in other words,
 so how sure it is tells more than which of the two it says. ``bench/answerability.py`` fitted the coefficients, but for those of a
-strong model's verdict; docs/adr/0042-ask-before-quoting.md has the numbers, docs/adr/0007-when-to-refuse.md what else was tried.
+strong model's verdict; docs/adr/0053-taught-to-tell.md and 0042-ask-before-quoting.md have the numbers, docs/adr/0007-when-to-refuse.md what else was tried.
 """
 
 from __future__ import annotations
